@@ -1,0 +1,88 @@
+"""Which messages of a source are still under way.
+
+A source numbers its messages as it reads them (`open`). Every row of a batch carries the number of the message it
+derives from. A number is settled when all that derives from it is out, spooled, dead-lettered, filtered or counted as
+dropped; `fork` says that one more row now derives from it. Numbers are released to the source in order, by a low-water
+mark, because MQTT's acknowledgements must leave in the order of arrival (MQTT 5, 4.6).
+
+Cost: a batch that passes one for one keeps its numbers as a `range`, and opening, settling and releasing it are slice
+operations; only branches and filters pay by the message.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+
+class Tracker:
+    """Counts what is open, from any thread. `release(n)`: the oldest n unreleased messages may be acknowledged.
+
+    `release` is called outside the tracker's lock but one call at a time, in order, from the settling thread; it must
+    not block for long.
+    """
+
+    def __init__(self, release: Callable[[int], None]) -> None:
+        self._release = release
+        self._lock = threading.Lock()
+        self._releasing = threading.Lock()
+        self._base = 0
+        self._done = bytearray()
+        self._extra: dict[int, int] = {}
+        self._owed = 0
+
+    def open(self, count: int) -> range:
+        """Numbers for `count` new messages."""
+        with self._lock:
+            start = self._base + len(self._done)
+            self._done.extend(bytes(count))
+            return range(start, start + count)
+
+    def fork(self, seqs: Sequence[int]) -> None:
+        """One more row derives from each of these; a number may occur more than once."""
+        with self._lock:
+            for seq in seqs:
+                self._extra[seq] = self._extra.get(seq, 0) + 1
+
+    def settle(self, seqs: Sequence[int]) -> None:
+        """One row of each of these has come to its end."""
+        if not seqs:
+            return
+        with self._lock:
+            self._mark(seqs)
+            done = self._done
+            if not done[:1] == b"\x01":
+                return
+            advanced = len(done) - len(done.lstrip(b"\x01"))
+            del done[:advanced]
+            self._base += advanced
+            self._owed += advanced
+        self._pay()
+
+    @property
+    def open_count(self) -> int:
+        """Messages read and not yet released."""
+        with self._lock:
+            return len(self._done)
+
+    def _mark(self, seqs: Sequence[int]) -> None:
+        base, done, extra = self._base, self._done, self._extra
+        if isinstance(seqs, range) and seqs.step == 1 and not extra:
+            done[seqs.start - base : seqs.stop - base] = b"\x01" * len(seqs)
+            return
+        for seq in seqs:
+            more = extra.get(seq)
+            if more is None:
+                done[seq - base] = 1
+            elif more == 1:
+                del extra[seq]
+            else:
+                extra[seq] = more - 1
+
+    def _pay(self) -> None:
+        # Two settling threads may both have moved the mark; the releases must still leave one after the other.
+        with self._releasing:
+            with self._lock:
+                owed, self._owed = self._owed, 0
+            if owed:
+                self._release(owed)

@@ -1,0 +1,76 @@
+"""The contracts of endpoints: how messages enter a graph and leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from flowrt.message import Batch
+
+Deliver = Callable[[Batch], None]
+"""Takes a batch into the graph. Blocks while the first inbox is full: that is how back-pressure reaches the source.
+Raises `Stopped` once the graph drains."""
+
+
+class Stopped(Exception):
+    """The graph takes nothing more; a source that sees it ends its reading."""
+
+
+class EndpointCounters:
+    """Plain integers that hot paths touch; the metrics collector reads them when Prometheus asks."""
+
+    __slots__ = ("bytes_in", "bytes_out", "connected", "connects", "dropped", "messages_in", "messages_out", "refused")
+
+    def __init__(self) -> None:
+        self.connected = 0
+        self.connects = 0
+        self.messages_in = 0
+        self.messages_out = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.refused = 0
+        """Messages the other side refused for good (an MQTT 5 reason code of 0x80 or above)."""
+        self.dropped: dict[str, int] = {}
+        """By reason, a member of `flowrt.events.DROPS`."""
+
+
+class Source(Protocol):
+    """Reads messages for one `source` operation, on threads of its own."""
+
+    counters: EndpointCounters
+
+    def start(self, deliver: Deliver, ended: Callable[[], None]) -> None:
+        """Begin. Returns at once: what is down is retried for ever. `ended` is called once by a source that has an
+        end (a file) after its last batch, never by one that has none."""
+
+    def ready(self) -> bool:
+        """Whether every subscription is acknowledged (or the file is open)."""
+
+    def stop(self) -> None:
+        """Read nothing more, but stay able to acknowledge. Safe to call twice."""
+
+    def close(self) -> None:
+        """Disconnect, after what was settled has been acknowledged. Safe to call twice."""
+
+
+class Sink(Protocol):
+    """Sends the messages of one `sink` operation. `send` is called by one thread at a time."""
+
+    counters: EndpointCounters
+
+    def start(self) -> None:
+        """Begin connecting. Returns at once."""
+
+    def ready(self) -> bool:
+        """Whether it is connected."""
+
+    def send(self, batch: Batch) -> None:
+        """Take responsibility for a batch: each row is settled at its tracker once the other side has it for good.
+        Blocks while the other side is away or its window is full. Raises `NodeFault` when nothing of the batch was
+        taken, and `Stopped` when `close` gave up waiting."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything taken is settled; False when `timeout` seconds were not enough."""
+
+    def close(self) -> None:
+        """Disconnect. What is not settled stays unacknowledged at its source. Safe to call twice."""

@@ -1,0 +1,149 @@
+"""What happens, as data: one dataclass an event. One place (`flowrt.logs`) turns an event into a log line.
+
+Hot paths emit no events; they touch counters. The closed lists below are the label values of metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+FAULTS = {
+    "abi": "the guest returned something its interface does not allow",
+    "deadline": "a call took longer than the node's deadline",
+    "error": "the guest refused the message with its own words",
+    "fuel": "a call used up the node's fuel",
+    "inference": "the model's engine failed",
+    "init": "the guest's init failed or refused",
+    "memory": "the guest asked for more memory than its quota",
+    "outputs": "the guest made more messages of one than its quota allows",
+    "size": "a payload is larger than the node takes or makes",
+    "shape": "a tensor does not fit the model",
+    "topic": "a sink could not build a valid topic for the message",
+    "send": "the other side refused the message",
+    "trap": "the guest trapped (unreachable, division by zero, wild access, exhausted stack)",
+    "internal": "a fault of flowrt itself",
+}
+"""Kinds of faults and what each means."""
+
+DROPS = {
+    "filtered": "a filter or a guest left it out on purpose",
+    "onError": "the operation's onError policy is drop",
+    "overflow": "a QoS 0 source's inbox was full and the source drops rather than waits",
+    "deadLetterFull": "the dead-letter store was full and dropped its oldest",
+    "malformed": "a packet or line that could not be read",
+    "refused": "the broker refused it for good",
+    "unconnected": "an operation without an outgoing connection",
+}
+"""Reasons for which a message ends early and what each means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events. `level` is the log level it is written at."""
+
+    level: ClassVar[str] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphStarted(Event):
+    """A graph runs; its subscriptions may still be on their way."""
+
+    graph: str
+    nodes: int
+    stages: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphReady(Event):
+    """Every subscription of a graph is acknowledged."""
+
+    graph: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GraphStopped(Event):
+    """A graph has drained and stopped; `open` messages stay unacknowledged at their sources."""
+
+    graph: str
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFaulted(Event):
+    """A node failed on messages; `outcome` says what became of them."""
+
+    level: ClassVar[str] = "error"
+    graph: str
+    node: str
+    kind: str
+    detail: str
+    count: int
+    outcome: str
+    backtrace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRestarted(Event):
+    """A node got a fresh instance after a trap."""
+
+    level: ClassVar[str] = "warning"
+    graph: str
+    node: str
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuestLogged(Event):
+    """A guest wrote a log line."""
+
+    graph: str
+    node: str
+    severity: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConnected(Event):
+    """An endpoint reached the other side."""
+
+    endpoint: str
+    address: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLost(Event):
+    """An endpoint lost the other side, or could not reach it; it tries again."""
+
+    level: ClassVar[str] = "warning"
+    endpoint: str
+    address: str
+    reason: str
+    retry_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRefused(Event):
+    """The other side refused something for good: a subscription, the credentials, the client id."""
+
+    level: ClassVar[str] = "error"
+    endpoint: str
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesDropped(Event):
+    """Messages ended early without being asked to."""
+
+    level: ClassVar[str] = "warning"
+    where: str
+    reason: str
+    count: int
+
+
+Emit = Callable[[Any], None]
+"""Where events go; `flowrt.logs.emit` in production, a list's `append` in tests."""

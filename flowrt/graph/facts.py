@@ -1,0 +1,73 @@
+"""What the checks need to know of the world, gathered by `inspect` steps at the edges (`wasm/inspect.py`,
+`nn/inspect.py`) and handed in as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flowrt.message import Tensor
+
+ModuleForm = Literal["core", "component", "command"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFacts:
+    """What a .wasm file says of itself, read from its bytes without running it."""
+
+    path: str
+    digest: str
+    """`sha256:` and 64 hexadecimal digits."""
+    form: ModuleForm
+    exports: Mapping[str, str]
+    """Name to signature, as `(i32, i32) -> (i32)`, `memory`, `table` or `global`; a component's instances are `instance`."""
+    imports: tuple[tuple[str, str, str], ...]
+    """Module, name, signature; a component's are interface, empty, empty."""
+    memory_bytes: int = 0
+    """Linear memory it asks for before it does anything."""
+    inputs: tuple[Tensor, ...] = ()
+    """The tensors its `map` expects, when its `flowrt` section declares them."""
+    outputs: tuple[Tensor, ...] = ()
+    """The tensors its `map` makes, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a model file says of itself."""
+
+    path: str
+    digest: str
+    encoding: str
+    """As in WIT: `onnx`, `tensorflowlite`, …"""
+    inputs: tuple[Tensor, ...]
+    """A free dimension is -1."""
+    outputs: tuple[Tensor, ...]
+    parameter_bytes: int
+    """Size of its weights: the plan gives heavy models a stage of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that was looked for and is no use: why, in words for the user."""
+
+    reason: str
+    missing: bool = False
+    """It was not found at all; `reason` says where it was looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the quotas are summed against."""
+
+    cores: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything gathered for one graph, keyed as the graph spells it: `module` text, model path."""
+
+    modules: Mapping[str, ModuleFacts | Unreadable] = field(default_factory=dict)
+    models: Mapping[str, ModelFacts | Unreadable] = field(default_factory=dict)
+    machine: Machine | None = None

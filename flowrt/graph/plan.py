@@ -1,0 +1,68 @@
+"""A graph resolved and ready to run: what `runtime` is built from. Plain data; making it is `planner`'s work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flowrt.graph.facts import ModelFacts, ModuleFacts
+from flowrt.operators.base import Operation
+from flowrt.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """A model as one node uses it."""
+
+    name: str
+    """The name a guest loads it by; for an inference node, its own."""
+    facts: ModelFacts
+    target: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node: its operation as written, and what its names were resolved to."""
+
+    name: str
+    operation: Operation
+    targets: tuple[tuple[str, ...], ...]
+    """For each port the nodes it feeds; a branch has two ports, false first; a sink has none."""
+    stage: int
+    """Index into `Plan.stages`."""
+    module: ModuleFacts | None = None
+    models: tuple[ModelUse, ...] = ()
+    properties: tuple[tuple[str, str], ...] = ()
+    """What the guest's `init` is given: configuration parameters with their values."""
+    nn: bool = False
+    """Whether the guest may import wasi-nn."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """Operations that share one thread and one inbox."""
+
+    nodes: tuple[str, ...]
+    """In the order batches reach them; the first is fed from the inbox."""
+    inbox: int
+    """Messages that may wait."""
+    inbox_bytes: int
+    batch: int
+    """Messages taken at once at most."""
+    wait: float = 0.0
+    """Seconds to wait for a batch to fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole graph."""
+
+    name: str
+    version: str
+    path: str
+    nodes: Mapping[str, NodePlan]
+    """In an order in which every connection points forward."""
+    stages: tuple[StagePlan, ...]
+    """Sources have no stage of their own: they run on their endpoint's thread. Their `NodePlan.stage` is -1."""
+    endpoints: Mapping[str, Options]
+    """By name: the endpoint's config model."""

@@ -1,0 +1,166 @@
+"""Messages, as they travel: in columns.
+
+A stage never handles one message at a time. It handles a `Batch`: five equally long columns whose row *i* is one
+message. A node that turns each message into one other message shares four columns by reference and replaces one, so the
+cost of a hop does not depend on how many attributes a message has (docs/decisions/001-batches-are-columns.md).
+
+Columns are never changed in place once a batch has been handed on: a batch may be shared by several connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowrt.delivery.tracker import Tracker
+
+TENSOR_BYTES = {
+    "f16": 2, "f32": 4, "f64": 8, "bf16": 2, "u8": 1, "i8": 1, "u16": 2, "i16": 2,
+    "u32": 4, "i32": 4, "u64": 8, "i64": 8, "bool": 1,
+}  # fmt: skip
+"""Bytes of one element, by tensor type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """The type of one tensor in a payload: its bytes are little-endian, row-major, without padding."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        size = TENSOR_BYTES[self.type]
+        for extent in self.shape:
+            size *= extent
+        return size
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.type}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """Everything about a message but its payload and its time. Heads are shared: a source makes one a topic.
+
+    `eq=False`: heads are compared and hashed by identity, so that a per-head cache costs one dictionary look-up.
+    """
+
+    topic: str
+    content_type: str | None = None
+    properties: tuple[tuple[str, str], ...] = ()
+    """User properties in the order received; a key may occur more than once."""
+    response_topic: str | None = None
+    correlation: bytes | None = None
+    schema: str | None = None
+    retain: bool = False
+    timestamp: tuple[int, int, str] | None = None
+    """The sender's hybrid logical clock (milliseconds, counter, node id), or None: then the time of arrival."""
+    tensors: tuple[Tensor, ...] = ()
+    """What the payload holds, when it holds tensors: their bytes one after the other."""
+
+    def with_(self, **changes: object) -> Head:
+        """A copy with some attributes replaced."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One row of a batch, for the places that are not in a hurry: dead letters, tests, the live view."""
+
+    head: Head
+    payload: bytes
+    time: int = 0
+    """Logical time: milliseconds since the epoch << 20 | counter (docs/decisions/002-logical-time.md)."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages of one source, in order, as columns."""
+
+    heads: Sequence[Head]
+    payloads: Sequence[bytes]
+    times: Sequence[int]
+    """Logical time of each message; `delay` may advance it."""
+    born: Sequence[float]
+    """When each message was read, on the monotonic clock in seconds, for the end-to-end latency."""
+    seqs: Sequence[int]
+    """What each row answers for at `tracker`. A `range` while a source's batch is whole: the tracker is fast then."""
+    tracker: Tracker | None = field(default=None, repr=False)
+    """Who waits for these rows to be settled; None where the source cannot be told (QoS 0)."""
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def with_payloads(self, payloads: Sequence[bytes], heads: Sequence[Head] | None = None) -> Batch:
+        """The same messages with other contents, one for one."""
+        return Batch(self.heads if heads is None else heads, payloads, self.times, self.born, self.seqs, self.tracker)
+
+    def select(self, keep: Sequence[object]) -> Batch:
+        """The rows whose entry in `keep` is true; `keep` is as long as the batch."""
+        return Batch(
+            list(compress(self.heads, keep)),
+            list(compress(self.payloads, keep)),
+            list(compress(self.times, keep)),
+            list(compress(self.born, keep)),
+            list(compress(self.seqs, keep)),
+            self.tracker,
+        )
+
+    def take(self, rows: Iterable[int]) -> Batch:
+        """The given rows, in the given order, repeats allowed."""
+        rows = list(rows)
+        return Batch(
+            [self.heads[i] for i in rows],
+            [self.payloads[i] for i in rows],
+            [self.times[i] for i in rows],
+            [self.born[i] for i in rows],
+            [self.seqs[i] for i in rows],
+            self.tracker,
+        )
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Rows start to stop; a `range` of seqs stays one."""
+        return Batch(
+            self.heads[start:stop],
+            self.payloads[start:stop],
+            self.times[start:stop],
+            self.born[start:stop],
+            self.seqs[start:stop],
+            self.tracker,
+        )
+
+    def rows(self) -> Iterable[Message]:
+        return map(Message, self.heads, self.payloads, self.times)
+
+    def row(self, index: int) -> Message:
+        return Message(self.heads[index], self.payloads[index], self.times[index])
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """One batch of several that share a tracker, in their order. The caller checks that they do."""
+    if len(batches) == 1:
+        return batches[0]
+    first = batches[0]
+    return Batch(
+        [head for batch in batches for head in batch.heads],
+        [payload for batch in batches for payload in batch.payloads],
+        [time for batch in batches for time in batch.times],
+        [born for batch in batches for born in batch.born],
+        _join_seqs([batch.seqs for batch in batches]),
+        first.tracker,
+    )
+
+
+def _join_seqs(parts: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Neighbouring ranges stay a range; anything else becomes a list."""
+    first, last = parts[0], parts[-1]
+    if all(isinstance(part, range) for part in parts) and all(
+        before[-1] + 1 == after[0] for before, after in zip(parts, parts[1:], strict=False)
+    ):
+        return range(first[0], last[-1] + 1)
+    return [seq for part in parts for seq in part]

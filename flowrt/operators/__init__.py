@@ -1,0 +1,1 @@
+"""Operation types, one file each; `registry` lists them."""
