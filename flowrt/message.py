@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
+from itertools import compress, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _join_seqs(parts: Sequence[Sequence[int]]) -> Sequence[int]:
     """Neighbouring ranges stay a range; anything else becomes a list."""
     first, last = parts[0], parts[-1]
     if all(isinstance(part, range) for part in parts) and all(
-        before[-1] + 1 == after[0] for before, after in zip(parts, parts[1:], strict=False)
+        before[-1] + 1 == after[0] for before, after in pairwise(parts)
     ):
         return range(first[0], last[-1] + 1)
     return [seq for part in parts for seq in part]

@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Options(BaseModel):
-    """Options are camelCase in YAML, snake_case in code; unknown ones are mistakes; the text under a field documents it."""
+    """camelCase in YAML, snake_case in code; unknown options are mistakes; the text under a field documents it."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -51,7 +51,7 @@ class Tracker:
         with self._lock:
             self._mark(seqs)
             done = self._done
-            if not done[:1] == b"\x01":
+            if done[:1] != b"\x01":
                 return
             advanced = len(done) - len(done.lstrip(b"\x01"))
             del done[:advanced]

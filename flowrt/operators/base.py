@@ -1,7 +1,7 @@
 """What an operator is: the code behind one operation type, and the contracts between it and what surrounds it.
 
-An operator file holds, in this order: the user's documentation, the config model, the class. Operators import no engine,
-no broker and no model library: the runtime hands them guests and models through the protocols below.
+An operator file holds, in this order: the user's documentation, the config model, the class. Operators import no
+engine, no broker and no model library: the runtime hands them guests and models through the protocols below.
 """
 
 from __future__ import annotations
@@ -134,6 +134,8 @@ class Model(Protocol):
     inputs: tuple[Tensor, ...]
     """A dimension of -1 is free; the first dimension is the batch where it is free."""
     outputs: tuple[Tensor, ...]
+    row_outputs: tuple[Tensor, ...]
+    """The outputs of one row: without the batch dimension."""
 
     def run_rows(self, payloads: Sequence[bytes]) -> Sequence[bytes]:
         """Run the model once for rows whose payload holds its input tensors one after the other, without the batch

@@ -1,7 +1,8 @@
 """Quantities as Kubernetes writes them: `250m` of a core, `16Mi`, and durations such as `20ms` or `1h`.
 
-Format: Kubernetes' resource quantities (decimal and binary suffixes) and Go's durations, of which we take one unit a value.
-Each parser takes what YAML gives (a number or a text) and returns a plain number, or raises ValueError with the remedy.
+Format: Kubernetes' resource quantities (decimal and binary suffixes) and Go's durations, of which we take one unit a
+value. Each parser takes what YAML gives (a number or a text) and returns a plain number, or raises ValueError with the
+remedy.
 """
 
 from __future__ import annotations

@@ -1,0 +1,17 @@
+"""`accumulate`: folds all messages of one logical time into one.
+
+Loaded and checked as AIO writes it. It runs operator components only, which this version does not host yet:
+`flowrt check` says so, with the code `unsupported-operation`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flowrt.operators.guest_config import GuestOperation
+
+
+class AccumulateOperation(GuestOperation):
+    """Folds all messages of one logical time into one."""
+
+    operation_type: Literal["accumulate"]

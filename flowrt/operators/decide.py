@@ -1,0 +1,34 @@
+"""What filter and branch share: a guest's verdict on each row."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flowrt.errors import NodeFault
+from flowrt.message import Batch
+from flowrt.operators.base import Fault, GuestFactory
+from flowrt.operators.guest import GuestSlot
+
+
+class DecidingOperator:
+    """Runs a guest's `filter` or `branch` and sorts the rows."""
+
+    entry: Literal["filter", "branch"]
+
+    def __init__(self, factory: GuestFactory) -> None:
+        self._slot = GuestSlot(factory)
+        self.restart = self._slot.restart
+        self.memory_bytes = self._slot.memory_bytes
+        self.close = self._slot.close
+
+    def verdicts(self, batch: Batch) -> tuple[bytes, Batch, tuple[Fault, ...]]:
+        """One byte a row that the guest did not refuse, those rows, and the faults of the others."""
+        verdict, errors = self._slot.guest.decide(self.entry, batch)
+        self._slot.checkpoint()
+        if not errors:
+            return verdict, batch, ()
+        faults = tuple(
+            Fault(batch.slice(row, row + 1), NodeFault("error", words)) for row, words in sorted(errors.items())
+        )
+        sound = [row not in errors for row in range(len(batch))]
+        return bytes(v for v, ok in zip(verdict, sound, strict=True) if ok), batch.select(sound), faults

@@ -1,0 +1,54 @@
+"""`map`: a module makes of each message another one, or none, or several.
+
+AIO's maps are one to one; a core module of ours may also leave a message out or make up to `resources.outputs` of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from flowrt.errors import NodeFault
+from flowrt.message import Batch
+from flowrt.operators.base import Emission, Fault, GuestFactory, GuestOutput
+from flowrt.operators.guest import GuestSlot
+from flowrt.operators.guest_config import GuestOperation
+
+
+class MapOperation(GuestOperation):
+    """Transforms messages with a module's `map`."""
+
+    operation_type: Literal["map"]
+
+
+class MapOperator:
+    """Runs a guest's `map`."""
+
+    def __init__(self, factory: GuestFactory) -> None:
+        self._slot = GuestSlot(factory)
+        self.restart = self._slot.restart
+        self.memory_bytes = self._slot.memory_bytes
+        self.close = self._slot.close
+
+    def process(self, batch: Batch) -> Emission:
+        output = self._slot.guest.map(batch)
+        self._slot.checkpoint()
+        if isinstance(output.rows, range) and len(output.rows) == len(batch):
+            return Emission((batch.with_payloads(output.payloads, output.heads),))
+        return _uneven(batch, output)
+
+
+def _uneven(batch: Batch, output: GuestOutput) -> Emission:
+    """Some rows failed, were left out or became several."""
+    made = Counter(output.rows)
+    seqs = batch.seqs
+    filtered = [seqs[row] for row in range(len(batch)) if row not in made and row not in output.errors]
+    forked = [seqs[row] for row, count in made.items() for _ in range(count - 1)]
+    faults = tuple(
+        Fault(batch.slice(row, row + 1), NodeFault("error", words)) for row, words in sorted(output.errors.items())
+    )
+    if not output.rows:
+        return Emission((None,), filtered, faults)
+    heads = [batch.heads[row] for row in output.rows] if output.heads is None else output.heads
+    out = batch.take(output.rows).with_payloads(output.payloads, heads)
+    return Emission((out,), filtered, faults, forked)
