@@ -65,10 +65,10 @@ class GraphReady(Event):
 
 @dataclass(frozen=True, slots=True)
 class GraphStopped(Event):
-    """A graph has drained and stopped; `open` messages stay unacknowledged at their sources."""
+    """A graph has stopped. Not drained: what was under way stays unacknowledged at its sources, or spooled."""
 
     graph: str
-    open: int
+    drained: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,16 @@ class EndpointRefused(Event):
     endpoint: str
     address: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed(Event):
+    """A store on disk cannot be written; what needs it waits and tries again."""
+
+    level: ClassVar[str] = "error"
+    store: str
+    reason: str
+    retry_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

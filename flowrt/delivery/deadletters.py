@@ -1,0 +1,143 @@
+"""Messages that a node could not handle, kept on disk with the reason.
+
+SQLite in WAL mode with synchronous=FULL: a letter is durable when `add` returns, so its message may be acknowledged.
+One file for all graphs of a runtime. Bounded in letters and payload bytes; the oldest go first, and are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowrt.errors import StartError
+from flowrt.message import Head, Message
+
+LETTERS_MAX = 100_000
+"""Letters kept. A gateway that fails on every message for a day at one a second keeps that day."""
+BYTES_MAX = 64 * 2**20
+"""Payload bytes kept: little beside a gateway's flash, much beside its messages."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS letters (
+  id INTEGER PRIMARY KEY, at REAL NOT NULL, graph TEXT NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL,
+  detail TEXT NOT NULL, backtrace TEXT NOT NULL, module TEXT NOT NULL, head TEXT NOT NULL, time INTEGER NOT NULL,
+  payload BLOB NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message and why it is here."""
+
+    graph: str
+    node: str
+    kind: str
+    detail: str
+    backtrace: str
+    module: str
+    """Digest of the module at fault, or empty."""
+    message: Message
+    id: int = 0
+    at: float = 0.0
+    """When it was kept, seconds since the epoch."""
+
+
+class DeadLetters:
+    """The store. Safe from any thread; the file is opened with the first letter."""
+
+    def __init__(self, path: Path, letters_max: int = LETTERS_MAX, bytes_max: int = BYTES_MAX) -> None:
+        self._path = path
+        self._letters_max = letters_max
+        self._bytes_max = bytes_max
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._count = 0
+        self._bytes = 0
+        self.evicted = 0
+        """Letters that gave way to newer ones."""
+
+    def add(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep letters; they are on disk when this returns. Raises `sqlite3.Error` when they cannot be kept."""
+        now = time.time()
+        with self._lock:
+            db = self._open()
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                db.executemany(
+                    "INSERT INTO letters (at, graph, node, kind, detail, backtrace, module, head, time, payload)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [_to_row(letter, now) for letter in letters],
+                )
+                self._make_room(db, len(letters), sum(len(letter.message.payload) for letter in letters))
+
+    def list(self, limit: int = 100) -> Iterator[DeadLetter]:
+        """The newest first."""
+        with self._lock:
+            rows = self._open().execute("SELECT * FROM letters ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+        return map(_from_row, rows)
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute(_SCHEMA)
+            except (OSError, sqlite3.Error) as error:
+                raise StartError(f"cannot open the dead-letter store {self._path}: {error}") from error
+            total = self._db.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM letters").fetchone()
+            self._count, self._bytes = total
+        return self._db
+
+    def _make_room(self, db: sqlite3.Connection, letters: int, size: int) -> None:
+        self._count += letters
+        self._bytes += size
+        while self._count > 1 and (self._count > self._letters_max or self._bytes > self._bytes_max):
+            oldest = db.execute("SELECT id, length(payload) FROM letters ORDER BY id LIMIT 1").fetchone()
+            db.execute("DELETE FROM letters WHERE id = ?", (oldest[0],))
+            self._count -= 1
+            self._bytes -= oldest[1]
+            self.evicted += 1
+
+
+def _to_row(letter: DeadLetter, now: float) -> tuple[object, ...]:
+    head, message = letter.message.head, letter.message
+    text = json.dumps(
+        {
+            "topic": head.topic,
+            "contentType": head.content_type,
+            "properties": head.properties,
+            "responseTopic": head.response_topic,
+            "correlation": head.correlation.hex() if head.correlation is not None else None,
+        }
+    )
+    reason = (letter.graph, letter.node, letter.kind, letter.detail, letter.backtrace, letter.module)
+    return (now, *reason, text, message.time, message.payload)
+
+
+def _from_row(row: tuple[object, ...]) -> DeadLetter:
+    ident, at, graph, node, kind, detail, backtrace, module, text, logical, payload = row
+    fields = json.loads(str(text))
+    head = Head(
+        fields["topic"],
+        fields["contentType"],
+        tuple((key, value) for key, value in fields["properties"]),
+        fields["responseTopic"],
+        bytes.fromhex(fields["correlation"]) if fields["correlation"] is not None else None,
+    )
+    message = Message(head, payload, logical)  # type: ignore[arg-type]
+    return DeadLetter(graph, node, kind, detail, backtrace, module, message, ident, at)  # type: ignore[arg-type]

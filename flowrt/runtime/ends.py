@@ -1,0 +1,66 @@
+"""The ends of a graph: a source's way in and a sink's way out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from time import monotonic
+from typing import Literal
+
+from flowrt.counters import NodeCounters
+from flowrt.endpoints.base import Sink
+from flowrt.message import Batch
+from flowrt.operators.base import Emission
+from flowrt.runtime.inbox import Inbox
+from flowrt.runtime.node import send
+
+
+class Entrance:
+    """Where a source delivers. `deliver` runs on the source's own thread."""
+
+    def __init__(self, counters: NodeCounters, overflow: Literal["wait", "newest", "oldest"]) -> None:
+        self.counters = counters
+        self.inboxes: Sequence[Inbox] = ()
+        """The first inbox of each connection. Set once while the graph is built."""
+        self._overflow = overflow
+
+    def deliver(self, batch: Batch) -> None:
+        """Take a batch into the graph. Only messages nobody acknowledges are ever dropped for want of room."""
+        counters = self.counters
+        counters.received += len(batch)
+        if self._overflow == "wait" or batch.tracker is not None:
+            counters.emitted += len(batch)
+            send(batch, [inbox.put for inbox in self.inboxes], counters)
+            return
+        for inbox in self.inboxes:
+            dropped = sum(map(len, inbox.offer(batch, drop_oldest=self._overflow == "oldest")))
+            counters.emitted += len(batch)
+            if dropped:
+                counters.emitted -= dropped
+                counters.drop("overflow", dropped)
+
+
+class SinkOperator:
+    """Hands batches to an endpoint and notes how long their messages were under way."""
+
+    def __init__(self, sink: Sink, counters: NodeCounters) -> None:
+        self._sink = sink
+        self._counters = counters
+
+    def process(self, batch: Batch) -> Emission:
+        self._sink.send(batch)
+        self._counters.sent += len(batch)
+        now = monotonic()
+        observe = self._counters.latency.observe
+        for born, count in Counter(batch.born).items():
+            observe(now - born, count)
+        return Emission(())
+
+    def restart(self) -> None:
+        """Endpoints reconnect by themselves: nothing to put in place."""
+
+    def memory_bytes(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """The graph closes its endpoints, after flushing them."""

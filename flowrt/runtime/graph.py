@@ -1,0 +1,105 @@
+"""A graph at work: stages, ends, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+from flowrt.endpoints.base import Sink, Source
+from flowrt.events import Emit, GraphReady, GraphStarted, GraphStopped
+from flowrt.graph.plan import Plan
+from flowrt.runtime.ends import Entrance
+from flowrt.runtime.node import Node
+from flowrt.runtime.stage import Stage
+
+ABANDON_SECONDS = 2.0
+"""After the drain time is up, how long a stage may take to notice: more than a guest's default deadline."""
+
+
+class RunningGraph:
+    """Made by `build`; started once, stopped once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        nodes: Mapping[str, Node],
+        entrances: Mapping[str, Entrance],
+        stages: Sequence[Stage],
+        sources: Mapping[str, Source],
+        sinks: Mapping[str, Sink],
+        extra_sinks: Sequence[Sink],
+        stopping: threading.Event,
+        emit: Emit,
+    ) -> None:
+        self.name = plan.name
+        self.plan = plan
+        self.nodes = nodes
+        self.entrances = entrances
+        self.stages = stages
+        self.sources = sources
+        self.sinks = sinks
+        self._all_sinks = [*sinks.values(), *extra_sinks]
+        self._stopping = stopping
+        self._emit = emit
+        self._started = 0.0
+        self._announced = False
+        self._ends_left = len(sources)
+        self._ends_lock = threading.Lock()
+        self.finished = threading.Event()
+        """Set when every source has come to its end; never, while one of them has none."""
+
+    def start(self) -> None:
+        """Start from the back, so that nothing is delivered to what is not there yet. Returns at once."""
+        self._started = monotonic()
+        for sink in self._all_sinks:
+            sink.start()
+        for stage in self.stages:
+            stage.start()
+        for name, source in self.sources.items():
+            source.start(self.entrances[name].deliver, self._one_ended)
+        self._emit(GraphStarted(self.name, len(self.plan.nodes), len(self.stages)))
+
+    def ready(self) -> bool:
+        """Whether every subscription is acknowledged and every sink connected."""
+        ends = (*self.sources.values(), *self._all_sinks)
+        if not all(end.ready() for end in ends):
+            return False
+        if not self._announced:
+            self._announced = True
+            self._emit(GraphReady(self.name, monotonic() - self._started))
+        return True
+
+    def stop(self, timeout: float) -> None:
+        """Read nothing more, handle what is under way, send it, acknowledge it, and end. What cannot be finished in
+        `timeout` seconds stays unacknowledged at its source."""
+        until = monotonic() + timeout
+        for source in self.sources.values():
+            source.stop()
+        # Stages feed only later ones: ending them in order drains the graph.
+        drained = all([stage.finish(max(0.0, until - monotonic())) for stage in self.stages])
+        drained = drained and all([sink.flush(max(0.0, until - monotonic())) for sink in self._all_sinks])
+        self._stopping.set()
+        if not drained:
+            self._abandon()
+        for end in (*self.sources.values(), *self._all_sinks):
+            end.close()
+        for node in self.nodes.values():
+            node.operator.close()
+        self._emit(GraphStopped(self.name, drained))
+
+    def _abandon(self) -> None:
+        """Free the threads: closing a sink ends a `send` that waits for a broker."""
+        for sink in self._all_sinks:
+            sink.close()
+        for stage in self.stages:
+            stage.abandon()
+        for stage in self.stages:
+            stage.join(ABANDON_SECONDS)
+
+    def _one_ended(self) -> None:
+        with self._ends_lock:
+            self._ends_left -= 1
+            if self._ends_left == 0:
+                self.finished.set()

@@ -1,0 +1,103 @@
+"""What becomes of the rows a node could not handle: `onError`."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+
+from flowrt.counters import NodeCounters
+from flowrt.delivery.deadletters import DeadLetter, DeadLetters
+from flowrt.errors import GuestTrap, NodeFault, StartError
+from flowrt.events import Emit, NodeFaulted, StoreFailed
+from flowrt.message import Batch
+from flowrt.operators.base import Fault, OnError
+from flowrt.quota.backoff import Backoff
+
+Publish = Callable[[Batch], None]
+
+
+class FaultHandler:
+    """Counts, logs, keeps and settles faulted rows. Safe from any thread: a sink's endpoint reports refusals itself."""
+
+    def __init__(
+        self,
+        graph: str,
+        node: str,
+        on_error: OnError,
+        counters: NodeCounters,
+        letters: DeadLetters,
+        stopping: threading.Event,
+        emit: Emit,
+        *,
+        digest: str = "",
+        publish: Publish | None = None,
+    ) -> None:
+        self._graph = graph
+        self._node = node
+        self._on_error = on_error
+        self._counters = counters
+        self._letters = letters
+        self._stopping = stopping
+        self._emit = emit
+        self._digest = digest
+        self._publish = publish
+        self._lock = threading.Lock()
+
+    def count(self, error: NodeFault, rows: int = 0) -> None:
+        """One fault more of its kind; `rows` messages were in it."""
+        with self._lock:
+            self._counters.fault(error.kind, max(rows, 1))
+
+    def handle(self, fault: Fault) -> None:
+        """Bring rows to their end. They are settled when they are kept durably, or dropped on purpose."""
+        rows, error = fault.rows, fault.error
+        self.count(error, len(rows))
+        dropping = self._on_error.policy == "drop"
+        outcome = "dropped" if dropping else "dead-lettered"
+        backtrace = error.backtrace if isinstance(error, GuestTrap) else ""
+        self._emit(NodeFaulted(self._graph, self._node, error.kind, error.detail, len(rows), outcome, backtrace))
+        if dropping:
+            with self._lock:
+                self._counters.drop("onError", len(rows))
+        elif not self._keep(rows, error, backtrace):
+            return
+        if rows.tracker is not None:
+            rows.tracker.settle(rows.seqs)
+
+    def _keep(self, rows: Batch, error: NodeFault, backtrace: str) -> bool:
+        """Put rows into the store; False when it could not be before the stop: then they stay unacknowledged."""
+        letters = [
+            DeadLetter(self._graph, self._node, error.kind, error.detail, backtrace, self._digest, message)
+            for message in rows.rows()
+        ]
+        backoff = Backoff(first=0.5, longest=30.0, free=0)
+        while True:
+            try:
+                self._letters.add(letters)
+                break
+            except (StartError, sqlite3.Error) as cause:
+                wait = backoff.next(monotonic())
+                self._emit(StoreFailed("dead letters", str(cause), wait))
+                if self._stopping.wait(wait):
+                    return False
+        with self._lock:
+            self._counters.dead_lettered += len(rows)
+        if self._publish is not None:
+            with self._lock:
+                self._publish(self._annotated(rows, error))
+        return True
+
+    def _annotated(self, rows: Batch, error: NodeFault) -> Batch:
+        """The rows with the reason in their user properties; they no longer answer for anything at the tracker."""
+        reason = (
+            ("flowrt.graph", self._graph),
+            ("flowrt.node", self._node),
+            ("flowrt.fault", error.kind),
+            ("flowrt.detail", error.detail),
+            ("flowrt.module", self._digest),
+        )
+        heads = [replace(head, properties=head.properties + reason) for head in rows.heads]
+        return replace(rows, heads=heads, tracker=None)

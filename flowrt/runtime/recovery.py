@@ -1,0 +1,41 @@
+"""After a node failed on a batch: a fresh instance, and the batch again, message by message.
+
+Only the messages that fail alone are lost to `onError`; what stood beside them in the batch passes. `process` must not
+have had any effect when it raises, which is what `Operator` promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+
+from flowrt.errors import GuestTrap, NodeFault
+from flowrt.message import Batch, join
+from flowrt.operators.base import Emission, Fault, Operator
+
+
+def process_recovering(operator: Operator, batch: Batch, revive: Callable[[NodeFault], None]) -> Emission:
+    """`operator.process`, surviving faults. `revive` puts a fresh instance in place, with back-off; it may raise
+    `Stopped`."""
+    try:
+        return operator.process(batch)
+    except NodeFault as fault:
+        if isinstance(fault, GuestTrap):
+            revive(fault)
+        if len(batch) == 1:
+            return Emission((), faults=(Fault(batch, fault),))
+    return merged([process_recovering(operator, batch.slice(i, i + 1), revive) for i in range(len(batch))])
+
+
+def merged(emissions: Sequence[Emission]) -> Emission:
+    """One emission of several, in order."""
+    ports: list[Batch | None] = []
+    for column in zip_longest(*(emission.ports for emission in emissions)):
+        parts = [part for part in column if part is not None]
+        ports.append(join(parts) if parts else None)
+    return Emission(
+        ports,
+        [seq for emission in emissions for seq in emission.filtered],
+        [fault for emission in emissions for fault in emission.faults],
+        [seq for emission in emissions for seq in emission.forked],
+    )

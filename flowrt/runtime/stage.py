@@ -1,0 +1,48 @@
+"""A stage: operations that share one thread and one inbox."""
+
+from __future__ import annotations
+
+import threading
+
+from flowrt.endpoints.base import Stopped
+from flowrt.runtime.inbox import Inbox
+from flowrt.runtime.node import Node
+
+
+class Stage:
+    """Feeds what waits in its inbox to its first node, whose results reach the others by plain calls."""
+
+    def __init__(self, name: str, inbox: Inbox, first: Node, batch_max: int, wait: float) -> None:
+        self.inbox = inbox
+        self._first = first
+        self._batch_max = batch_max
+        self._wait = wait
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self, timeout: float) -> bool:
+        """Handle what waits and end; False when `timeout` seconds were not enough: then what waits is left alone."""
+        self.inbox.close()
+        if not self._thread.is_alive():
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Forget what waits, so that the thread ends after the batch it is at."""
+        self.inbox.clear()
+
+    def join(self, timeout: float) -> None:
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        inbox, accept = self.inbox, self._first.accept
+        while (batches := inbox.take(self._batch_max, self._wait)) is not None:
+            for batch in batches:
+                try:
+                    accept(batch)
+                except Stopped:
+                    return

@@ -1,0 +1,60 @@
+"""What graphs of one process share: the engine, the models, the dead-letter store, where events go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowrt.delivery.deadletters import DeadLetters
+from flowrt.events import Emit
+
+if TYPE_CHECKING:
+    from flowrt.nn.registry import Models
+    from flowrt.wasm.cache import CodeCache
+    from flowrt.wasm.engine import Engine
+
+
+@dataclass
+class Surroundings:
+    """Made once a process. What a graph may not need (the engine, the models) is made at its first use."""
+
+    emit: Emit
+    state: Path
+    """Folder for what must survive a restart."""
+    interpreter: bool = False
+    """Run guests in the engine's interpreter, for services that may not map executable memory."""
+    broker: tuple[str, int] | None = None
+    """Host and port that take the place of every MQTT endpoint's."""
+    _open: list[str] = field(default_factory=list, init=False)
+
+    @cached_property
+    def engine(self) -> Engine:
+        from flowrt.wasm.engine import Engine
+
+        self._open.append("engine")
+        return Engine(interpreter=self.interpreter)
+
+    @cached_property
+    def cache(self) -> CodeCache:
+        from flowrt.wasm.cache import CodeCache
+
+        return CodeCache()
+
+    @cached_property
+    def models(self) -> Models:
+        from flowrt.nn.registry import Models
+
+        self._open.append("models")
+        return Models()
+
+    @cached_property
+    def letters(self) -> DeadLetters:
+        self._open.append("letters")
+        return DeadLetters(self.state / "dead-letters.sqlite")
+
+    def close(self) -> None:
+        """Give back what was made, last first."""
+        while self._open:
+            getattr(self, self._open.pop()).close()
