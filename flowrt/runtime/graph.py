@@ -78,8 +78,9 @@ class RunningGraph:
         for source in self.sources.values():
             source.stop()
         # Stages feed only later ones: ending them in order drains the graph.
-        drained = all([stage.finish(max(0.0, until - monotonic())) for stage in self.stages])
-        drained = drained and all([sink.flush(max(0.0, until - monotonic())) for sink in self._all_sinks])
+        finished = [stage.finish(max(0.0, until - monotonic())) for stage in self.stages]
+        flushed = [sink.flush(max(0.0, until - monotonic())) for sink in self._all_sinks]
+        drained = all(finished) and all(flushed)
         self._stopping.set()
         if not drained:
             self._abandon()

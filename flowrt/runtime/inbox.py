@@ -1,6 +1,7 @@
 """What waits before a stage: batches, bounded in messages and in payload bytes.
 
-Who fills a full inbox waits; that is back-pressure. Locks are taken once a batch, and nobody is woken who does not wait.
+Who fills a full inbox waits; that is back-pressure. Locks are taken once a batch, and nobody is woken who does not
+wait.
 """
 
 from __future__ import annotations

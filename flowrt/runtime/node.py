@@ -127,7 +127,7 @@ class Node:
                 self._faults.handle(Fault(batch.slice(row, row + 1), NodeFault("size", words)))
         return batch.select(fits)
 
-    def _revive(self, fault: NodeFault) -> None:
+    def _revive(self) -> None:
         """Restart the operator, as often as it takes, waiting longer each time. Raises `Stopped` at the end."""
         while True:
             self._pause(self._backoff.next(monotonic()))

@@ -1,0 +1,86 @@
+"""Arguments and steps shared by the commands that load graphs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from flowrt.graph.facts import Machine, ModelFacts, ModuleFacts, Unreadable
+from flowrt.graph.load import load
+from flowrt.graph.plan import Plan
+from flowrt.problem import Problem, has_errors, in_order
+
+Inspect = Callable[[Path], ModuleFacts | Unreadable]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`FILE…`, `--modules`, `--set`, `--bind`."""
+    parser.add_argument("files", nargs="+", metavar="FILE", type=Path, help="graph file")
+    parser.add_argument("--modules", action="append", default=[], metavar="DIR", type=Path, help="folder of modules")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", type=_pair, help="fill a parameter or ${KEY}"
+    )
+    parser.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        type=_pair,
+        help="bind an abstract source or sink: mqtt://HOST[:PORT]/TOPIC?qos=1, file:PATH",
+    )
+
+
+def load_all(options: argparse.Namespace) -> tuple[list[Plan], list[Problem]]:
+    """Every file's plan, where it has one, and every problem in order."""
+    plans: list[Plan] = []
+    problems: list[Problem] = []
+    for path in options.files:
+        plan, found = load(
+            path,
+            sets=dict(options.set),
+            environ=os.environ,
+            bindings=dict(options.bind),
+            modules_dirs=options.modules,
+            inspect_module=_inspect_module,
+            inspect_model=_inspect_model,
+            machine=this_machine(),
+        )
+        problems.extend(found)
+        if plan is not None:
+            plans.append(plan)
+    return plans, in_order(problems)
+
+
+def report(problems: list[Problem]) -> bool:
+    """Print problems on standard error; whether one of them is an error."""
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return has_errors(problems)
+
+
+def this_machine() -> Machine:
+    """The cores this process may use and the memory of the machine."""
+    pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return Machine(float(len(os.sched_getaffinity(0))), pages * page)
+
+
+def _inspect_module(path: Path) -> ModuleFacts | Unreadable:
+    from flowrt.wasm.inspect import inspect_module
+
+    return inspect_module(path)
+
+
+def _inspect_model(path: Path, encoding: str | None = None) -> ModelFacts | Unreadable:
+    from flowrt.nn.inspect import inspect_model
+
+    return inspect_model(path, encoding)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not KEY=VALUE")
+    return key, value

@@ -1,0 +1,63 @@
+"""The command line: one file a command, named in one table.
+
+A command module offers `add_arguments(parser)` and `run(options) -> int`. Modules are imported when their command
+is used, so that `flowrt check` loads no engine and `flowrt run` no drawing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from flowrt import __version__
+from flowrt.errors import FlowrtError, MissingExtra, StartError
+
+COMMANDS = {
+    "check": "parse, validate, resolve modules and models, print every problem with its position",
+    "run": "run graphs until SIGTERM or SIGINT",
+    "graph": "draw a graph as SVG or Mermaid",
+    "schema": "print the JSON Schema of the graph file, for editors",
+    "modules": "rebuild guests from source, show what a module exports and imports",
+    "dead": "list and show dead letters",
+    "demo": "watch the example run: embedded broker, simulated pump, injected fault",
+    "doctor": "what this machine offers, what is missing and how to get it",
+    "docs": "write the generated pages of the documentation, or check that they are current",
+}
+"""Command to the sentence that helps; `flowrt.cli.<command>` implements it."""
+
+
+def parser(names: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """The whole command line, or only the commands in `names` with their arguments (the others stay listed)."""
+    top = argparse.ArgumentParser(prog="flowrt", description="Data flow graphs on the gateway.")
+    top.add_argument("--version", action="version", version=f"flowrt {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"flowrt {name}: {text}.")
+        if name in names:
+            import_module(f"flowrt.cli.{name}").add_arguments(command)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status: the command's; 2 for wrong usage, 3 when it could not start."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    wanted = [argument for argument in arguments if argument in COMMANDS][:1]
+    options = parser(wanted).parse_args(arguments)
+    try:
+        status: int = import_module(f"flowrt.cli.{options.command}").run(options)
+    except (StartError, MissingExtra) as error:
+        print(f"flowrt: {error}", file=sys.stderr)
+        return 3
+    except FlowrtError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
