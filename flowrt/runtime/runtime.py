@@ -1,0 +1,52 @@
+"""All graphs of one process, from start to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from time import monotonic
+
+from flowrt.graph.plan import Plan
+from flowrt.runtime.build import build
+from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.surroundings import Surroundings
+
+
+class Runtime:
+    """Graphs that share one engine, one registry of models and one dead-letter store."""
+
+    def __init__(self, plans: Sequence[Plan], surroundings: Surroundings) -> None:
+        """Build every graph: modules compiled, models loaded and warm. Raises `StartError` or `NodeFault`."""
+        self.surroundings = surroundings
+        self.graphs: list[RunningGraph] = []
+        try:
+            for plan in plans:
+                self.graphs.append(build(plan, surroundings))
+        except BaseException:
+            self.stop(0.0)
+            raise
+
+    def start(self) -> None:
+        for graph in self.graphs:
+            graph.start()
+
+    def ready(self) -> bool:
+        """Whether every graph is; asked by `/readyz` and until the line `ready` is written."""
+        return all([graph.ready() for graph in self.graphs])
+
+    def finished(self) -> bool:
+        """Whether every source of every graph has come to its end."""
+        return all(graph.finished.is_set() for graph in self.graphs)
+
+    def stop(self, timeout: float) -> None:
+        """Drain every graph, at the same time, for at most `timeout` seconds; then give everything back."""
+        until = monotonic() + timeout
+        stops = [
+            threading.Thread(target=graph.stop, args=(max(0.0, until - monotonic()),), name=f"{graph.name}/stop")
+            for graph in self.graphs
+        ]
+        for stop in stops:
+            stop.start()
+        for stop in stops:
+            stop.join()
+        self.surroundings.close()
