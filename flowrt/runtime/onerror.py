@@ -51,6 +51,10 @@ class FaultHandler:
         with self._lock:
             self._counters.fault(error.kind, max(rows, 1))
 
+    def refuse(self, rows: Batch, error: NodeFault) -> None:
+        """What a sink calls for messages that the other side refused for good."""
+        self.handle(Fault(rows, error))
+
     def handle(self, fault: Fault) -> None:
         """Bring rows to their end. They are settled when they are kept durably, or dropped on purpose."""
         rows, error = fault.rows, fault.error
