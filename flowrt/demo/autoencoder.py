@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float64]
 
 HIDDEN = (16, 6, 16)
-CLIP = 10.0
+CLIP = 30.0
 """Standardised features are cut off at so many standard deviations: further off is not more wrong, and a model that
 never sees a larger number keeps its precision."""
 QUANTILE = 0.995
 """The share of the validation rows with a score under 1.0."""
 
 _BATCH, _RATE, _DECAY_1, _DECAY_2, _EPSILON = 128, 4e-3, 0.9, 0.999, 1e-8
-_BLOCK, _VALIDATED = 200, 5
-"""Neighbouring rows share most of their window, so validation takes whole blocks of rows, one in so many."""
+_BLOCK_MIN, _BLOCK_MAX, _VALIDATED = 20, 200, 5
+"""Neighbouring rows share most of their window, so validation takes whole blocks of rows, one block in so many."""
+_ROWS_MIN = 2 * _BLOCK_MIN * _VALIDATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,13 @@ class Epoch:
 def train(features: NDArray[np.float32], seed: int, epochs: int, progress: Callable[[Epoch], None]) -> Autoencoder:
     """Fit an autoencoder to f32[n, features] of healthy operation. Equal arguments give equal models.
 
-    Raises ValueError for fewer than ten blocks of rows: there is nothing to validate on.
+    Raises ValueError for fewer than 200 rows: there is nothing to validate on.
     """
-    if len(features) < 2 * _BLOCK * _VALIDATED:
-        raise ValueError(f"{len(features)} rows are too few to train on; {2 * _BLOCK * _VALIDATED} are the least")
+    if len(features) < _ROWS_MIN:
+        raise ValueError(f"{len(features)} rows are too few to train on; {_ROWS_MIN} are the least")
     rows = features.astype(np.float64)
-    validated = np.arange(len(rows)) // _BLOCK % _VALIDATED == _VALIDATED - 1
+    block = min(max(len(rows) // _BLOCK_MIN, _BLOCK_MIN), _BLOCK_MAX)
+    validated = np.arange(len(rows)) // block % _VALIDATED == _VALIDATED - 1
     mean = rows[~validated].mean(axis=0)
     scale = np.maximum(rows[~validated].std(axis=0), 1e-9 + 1e-6 * np.abs(mean))
     standard = np.clip((rows - mean) / scale, -CLIP, CLIP)
