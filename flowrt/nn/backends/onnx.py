@@ -1,0 +1,181 @@
+"""ONNX models on ONNX Runtime: the only file that imports it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as engine
+
+from flowrt.nn import onnx_file
+from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, Source
+from flowrt.nn.faults import Code, ModelFault, wrong_shape
+
+_NAMES = (
+    "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "ModelLoaded", "NoModel",
+    "NoSuchFile", "NotImplemented", "RuntimeException",
+)  # fmt: skip
+_ERRORS = (*(getattr(engine, name) for name in _NAMES), RuntimeError, ValueError, TypeError, MemoryError)
+"""All that the engine raises; its own classes have no base in common but Exception."""
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
+_TYPES = {
+    "tensor(float16)": "f16", "tensor(float)": "f32", "tensor(double)": "f64", "tensor(uint8)": "u8",
+    "tensor(int8)": "i8", "tensor(uint16)": "u16", "tensor(int16)": "i16", "tensor(uint32)": "u32",
+    "tensor(int32)": "i32", "tensor(uint64)": "u64", "tensor(int64)": "i64", "tensor(bool)": "bool",
+}  # fmt: skip
+"""Without bfloat16: the Python interface neither takes nor gives it."""
+_FATAL = 4
+_OPERATOR = re.compile(r"while running (\S+) node\. Name:'([^']*)' Status Message: (.*)", re.DOTALL)
+_DETAIL_MAX = 400
+
+
+class OnnxBackend:
+    """Loads models into ONNX Runtime."""
+
+    encoding = "onnx"
+
+    def load(self, source: Source, target: str, threads: int) -> Session:
+        if len(source.parts) != 1:
+            raise ModelFault("invalid-argument", f"'{source.label}': ONNX takes one file, not {len(source.parts)}")
+        file = onnx_file.read(source.parts[0], source.label)
+        outside = onnx_file.check_external(source.label, file.external, source.folder)
+        # From the path only where the engine must find the files beside it: bytes are what was checked and digested.
+        model = str(source.path) if file.external and source.path is not None else source.parts[0]
+        try:
+            session = ort.InferenceSession(model, _options(threads), providers=[_provider(target, source.label)])
+        except _ERRORS as error:
+            raise ModelFault(_load_code(error), f"model '{source.label}' does not load: {_words(error)}") from error
+        return OnnxSession(source.label, session, max(outside, file.parameter_bytes, len(source.parts[0])))
+
+
+class OnnxSession:
+    """One model in ONNX Runtime."""
+
+    def __init__(self, label: str, session: ort.InferenceSession, size: int) -> None:
+        self.label = label
+        self.inputs = tuple(_slot(label, "input", arg) for arg in session.get_inputs())
+        self.outputs = tuple(_slot(label, "output", arg) for arg in session.get_outputs())
+        self.device = session.get_providers()[0]
+        self._session: ort.InferenceSession | None = session
+        self._size = size
+        self._input_names = tuple(slot.name for slot in self.inputs)
+        self._output_names = [slot.name for slot in self.outputs]
+
+    def run(self, arrays: Sequence[Array]) -> Sequence[Array]:
+        session = self._open()
+        try:
+            found = session.run(self._output_names, dict(zip(self._input_names, arrays, strict=True)))
+        except _ERRORS as error:
+            raise _run_fault(self.label, self.inputs, arrays, error) from error
+        return found  # type: ignore[no-any-return]
+
+    def prepare(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Prepared | None:
+        if self.device != _PROVIDERS["cpu"]:
+            return None
+        return OnnxPrepared(self, self._open(), inputs, outputs)
+
+    def memory_bytes(self) -> int:
+        """The weights or the file, whichever is larger: ONNX Runtime does not tell what its arena holds."""
+        return self._size if self._session is not None else 0
+
+    def close(self) -> None:
+        self._session = None
+
+    def _open(self) -> ort.InferenceSession:
+        if self._session is None:
+            raise ModelFault("runtime-error", f"model '{self.label}' was released")
+        return self._session
+
+
+class OnnxPrepared:
+    """Arrays bound to one session: a run costs a third less than through names and new arrays."""
+
+    def __init__(
+        self, owner: OnnxSession, session: ort.InferenceSession, inputs: Sequence[Shape], outputs: Sequence[Shape]
+    ) -> None:
+        self.inputs: Sequence[Array] = [
+            np.zeros(shape, DTYPES[slot.type]) for slot, shape in zip(owner.inputs, inputs, strict=True)
+        ]
+        self.outputs: Sequence[Array] = [
+            np.zeros(shape, DTYPES[slot.type]) for slot, shape in zip(owner.outputs, outputs, strict=True)
+        ]
+        self._owner = owner
+        self._binding = binding = session.io_binding()
+        self._run = session.run_with_iobinding
+        try:
+            for slot, array in zip(owner.inputs, self.inputs, strict=True):
+                binding.bind_input(slot.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            for slot, array in zip(owner.outputs, self.outputs, strict=True):
+                binding.bind_output(slot.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        except _ERRORS as error:
+            raise _run_fault(owner.label, owner.inputs, self.inputs, error) from error
+
+    def run(self) -> None:
+        try:
+            self._run(self._binding)
+        except _ERRORS as error:
+            raise _run_fault(self._owner.label, self._owner.inputs, self.inputs, error) from error
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL  # what goes wrong comes as an exception; nothing writes to our stderr
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    if threads > 1:
+        # A pool that spins between runs burns the cores a gateway needs for everything else.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _provider(target: str, label: str) -> str:
+    provider = _PROVIDERS.get(target, "")
+    present = ort.get_available_providers()
+    if provider not in present:
+        raise ModelFault(
+            "unsupported-operation",
+            f"model '{label}' asks for target {target}; this ONNX Runtime has {', '.join(present)}",
+        )
+    return provider
+
+
+def _slot(label: str, role: str, arg: Any) -> Slot:
+    if arg.type not in _TYPES:
+        raise ModelFault(
+            "unsupported-operation", f"model '{label}': {role} '{arg.name}' is {arg.type}; flowrt carries numbers only"
+        )
+    dims = (
+        dim if isinstance(dim, int) and dim >= 0 else dim if isinstance(dim, str) and dim else f"?{arg.name}.{at}"
+        for at, dim in enumerate(arg.shape)
+    )
+    return Slot(arg.name, _TYPES[arg.type], tuple(dims))
+
+
+def _run_fault(label: str, slots: Sequence[Slot], arrays: Sequence[Array], error: BaseException) -> ModelFault:
+    for slot, array in zip(slots, arrays, strict=True):
+        if not slot.takes(array.shape) or array.dtype != np.dtype(DTYPES[slot.type]):
+            found = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
+            return wrong_shape(f"model '{label}': input {slot} was given {found}")
+    return ModelFault("runtime-error", f"model '{label}': {_words(error)}")
+
+
+def _load_code(error: BaseException) -> Code:
+    if isinstance(error, engine.InvalidProtobuf):
+        return "invalid-encoding"
+    return "too-large" if isinstance(error, MemoryError) else "runtime-error"
+
+
+def _words(error: BaseException) -> str:
+    """What the engine said, on one line: which operator failed and why, without its source positions."""
+    text = str(error)
+    match = _OPERATOR.search(text)
+    prefix = ""
+    if match:
+        prefix, text = f"operator {match[1]} '{match[2]}' failed: ", match[3]
+    text = text.rpartition(" was false. ")[2]
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    return (prefix + " ".join(text.split()))[:_DETAIL_MAX]

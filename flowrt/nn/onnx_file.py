@@ -1,0 +1,206 @@
+"""What an ONNX file says of itself, read without the engine: inputs, outputs, size of the weights, files it points to.
+
+Format: onnx.proto3 (ONNX 1.17, IR version 10); the field numbers below are its own. Reading is lazy: only the graph's
+head is walked, and the nodes only where the file could name external data at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowrt.nn.backend import Slot, byte_size
+from flowrt.nn.faults import ModelFault
+from flowrt.nn.protowire import VARINT, Malformed, fields, messages, signed
+
+_MODEL_IR, _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTION = 1, 7, 20, 25
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_EXTERNAL = 1, 2, 8, 13
+_MAX_DEPTH = 16
+"""Graphs within graphs (loops and conditions); more than any exporter makes, and no recursion limit is met."""
+
+TYPES = {
+    1: "f32", 2: "u8", 3: "i8", 4: "u16", 5: "i16", 6: "i32", 7: "i64", 9: "bool", 10: "f16", 11: "f64", 12: "u32",
+    13: "u64", 16: "bf16",
+}  # fmt: skip
+"""TensorProto.DataType, those that flowrt carries."""
+_OTHER_TYPES = {8: "string", 14: "complex64", 15: "complex128"}
+_NOT_TENSORS = {4: "sequence", 5: "map", 7: "opaque", 8: "sparse tensor", 9: "optional"}
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxFile:
+    """The part of a model that the checks need."""
+
+    inputs: tuple[Slot, ...]
+    """Without those that only name an initializer."""
+    outputs: tuple[Slot, ...]
+    parameter_bytes: int
+    external: tuple[str, ...]
+    """Files it names, as it spells them."""
+
+
+def looks_like(data: bytes) -> bool:
+    """Whether these bytes are a protobuf message with an IR version and a graph, as every ONNX model is."""
+    seen = set()
+    try:
+        for number, wire, _ in fields(memoryview(data)):
+            seen.add((number, wire == VARINT))
+    except Malformed:
+        return False
+    return (_MODEL_IR, True) in seen and (_MODEL_GRAPH, False) in seen
+
+
+def read(data: bytes, label: str) -> OnnxFile:
+    """Raises `ModelFault`: `invalid-encoding` for what is no ONNX model, `unsupported-operation` for one whose inputs
+    or outputs are not tensors of numbers."""
+    view = memoryview(data)
+    try:
+        parts = [part for graph in messages(view, _MODEL_GRAPH) for part in _messages_in(graph)]
+        weights = [value for number, value in parts if number == _GRAPH_INITIALIZER]
+        filled = {_text(weight, _TENSOR_NAME) for weight in weights}
+        inputs = [
+            _slot(value, label, "input") for n, value in parts if n == _GRAPH_INPUT and _text(value, 1) not in filled
+        ]
+        outputs = [_slot(value, label, "output") for n, value in parts if n == _GRAPH_OUTPUT]
+        size = sum(map(_tensor_bytes, weights))
+        external = tuple(dict.fromkeys(_external(view))) if names_files(data) else ()
+    except Malformed as bad:
+        raise ModelFault("invalid-encoding", f"'{label}' is not an ONNX model: {bad}") from None
+    if not outputs:
+        raise ModelFault("invalid-encoding", f"'{label}' is not an ONNX model: it has no graph with an output")
+    return OnnxFile(tuple(inputs), tuple(outputs), size, external)
+
+
+def names_files(data: bytes) -> bool:
+    """Whether some tensor may keep its data in a file beside the model; never wrong when it says no."""
+    return b"location" in data
+
+
+def check_external(label: str, locations: tuple[str, ...], folder: Path | None) -> int:
+    """Refuse files outside the model's folder, links followed; the size of those inside, in bytes."""
+    total = 0
+    for location in locations:
+        if folder is None:
+            raise ModelFault("security", f"model '{label}' keeps weights in '{location}'; given as bytes it may not")
+        root = folder.resolve()
+        try:
+            target = (root / location).resolve()
+            if not target.is_relative_to(root):
+                raise ModelFault("security", f"model '{label}' points to '{location}', outside its folder {root}")
+            if not target.is_file():
+                raise ModelFault("model-not-found", f"model '{label}' needs '{location}', which is not in {root}")
+            total += target.stat().st_size
+        except (OSError, ValueError) as bad:
+            raise ModelFault("security", f"model '{label}' points to '{location}': {bad}") from None
+    return total
+
+
+def _messages_in(data: memoryview) -> list[tuple[int, memoryview]]:
+    return [(number, value) for number, _, value in fields(data) if isinstance(value, memoryview)]
+
+
+def _slot(info: memoryview, label: str, role: str) -> Slot:
+    """A ValueInfoProto."""
+    name = _text(info, 1)
+    for kind in messages(info, 2):
+        for number, _, value in fields(kind):
+            if number in _NOT_TENSORS:
+                raise ModelFault(
+                    "unsupported-operation",
+                    f"model '{label}': {role} '{name}' is a {_NOT_TENSORS[number]}; flowrt carries tensors only"
+                    " (scikit-learn: convert with options={'zipmap': False})",
+                )
+            if number == 1 and isinstance(value, memoryview):
+                return _tensor_slot(name, value, label, role)
+    raise Malformed(f"{role} '{name}' has no type")
+
+
+def _tensor_slot(name: str, kind: memoryview, label: str, role: str) -> Slot:
+    element, dims = 0, []
+    for number, _, value in fields(kind):
+        if number == 1 and isinstance(value, int):
+            element = value
+        elif number == 2 and isinstance(value, memoryview):
+            dims = [_dim(dim, f"?{name}.{at}") for at, dim in enumerate(messages(value, 1))]
+    if element not in TYPES:
+        found = _OTHER_TYPES.get(element, f"type {element}")
+        raise ModelFault(
+            "unsupported-operation", f"model '{label}': {role} '{name}' is {found}; flowrt carries numbers only"
+        )
+    return Slot(name, TYPES[element], tuple(dims))
+
+
+def _dim(dim: memoryview, nameless: str) -> int | str:
+    for number, _, value in fields(dim):
+        if number == 1 and isinstance(value, int) and signed(value) > 0:
+            return value
+        if number == 2 and isinstance(value, memoryview) and len(value):
+            return bytes(value).decode(errors="replace")
+    return nameless
+
+
+def _tensor_bytes(tensor: memoryview) -> int:
+    """The bytes a TensorProto holds, by its declared shape where its data lie elsewhere."""
+    dims: list[int] = []
+    element, external = 0, False
+    for number, wire, value in fields(tensor):
+        if number == _TENSOR_DIMS:
+            dims.extend([value] if isinstance(value, int) else _packed(value))
+        elif number == _TENSOR_TYPE and wire == VARINT and isinstance(value, int):
+            element = value
+        external = external or number == _TENSOR_EXTERNAL
+    return byte_size(TYPES[element], dims) if external and element in TYPES else len(tensor)
+
+
+def _packed(value: memoryview) -> list[int]:
+    """Packed varints are read as the fields of a message would be: each byte below 0x80 ends one."""
+    numbers, current, shift = [], 0, 0
+    for byte in value:
+        current |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(current)
+            current = shift = 0
+        elif shift >= 70:
+            raise Malformed("a number without an end")
+    return numbers
+
+
+def _text(message: memoryview, wanted: int) -> str:
+    for value in messages(message, wanted):
+        return bytes(value).decode(errors="replace")
+    return ""
+
+
+_TENSOR, _SPARSE, _ATTRIBUTE, _NODE, _GRAPH, _FUNCTION, _TRAINING, _MODEL = range(8)
+_CHILDREN = {
+    _MODEL: {_MODEL_GRAPH: _GRAPH, _MODEL_FUNCTION: _FUNCTION, _MODEL_TRAINING: _TRAINING},
+    _TRAINING: {1: _GRAPH, 2: _GRAPH},
+    _FUNCTION: {7: _NODE, 11: _ATTRIBUTE},
+    _GRAPH: {_GRAPH_NODE: _NODE, _GRAPH_INITIALIZER: _TENSOR, _GRAPH_SPARSE: _SPARSE},
+    _NODE: {5: _ATTRIBUTE},
+    _ATTRIBUTE: {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
+    _SPARSE: {1: _TENSOR, 2: _TENSOR},
+}
+"""Which field of which message may lead to a tensor."""
+
+
+def _external(model: memoryview) -> Iterator[str]:
+    """Every file that any tensor of the model names, wherever the tensor hides."""
+    stack = [(_MODEL, model, 0)]
+    while stack:
+        kind, data, depth = stack.pop()
+        if kind == _TENSOR:
+            for entry in messages(data, _TENSOR_EXTERNAL):
+                if _text(entry, 1) == "location":
+                    yield _text(entry, 2)
+            continue
+        if depth > 4 * _MAX_DEPTH:
+            raise Malformed("graphs nested too deeply")
+        children = _CHILDREN[kind]
+        for number, _, value in fields(data):
+            child = children.get(number)
+            if child is not None and isinstance(value, memoryview):
+                stack.append((child, value, depth + 1))

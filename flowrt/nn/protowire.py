@@ -1,0 +1,67 @@
+"""Reading protocol buffers without their library: only the wire format, and nothing that trusts its input.
+
+Format: protobuf's encoding guide (varints, and records of tag and value). Groups, which no current schema uses, are
+refused. Lengths are checked against what is there, so that a truncated or hostile file raises `Malformed` and nothing
+else, and costs no more than its own size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_FIXED = {FIXED64: 8, FIXED32: 4}
+
+Field: TypeAlias = "tuple[int, int, int | memoryview]"
+"""Number, wire type, value; a varint is unsigned, everything else a view of its bytes."""
+
+
+class Malformed(ValueError):
+    """These bytes are no message."""
+
+
+def fields(data: memoryview) -> Iterator[Field]:
+    """The fields of one message, in order, without going into any of them."""
+    at, end = 0, len(data)
+    while at < end:
+        tag, at = _varint(data, at, end)
+        number, wire = tag >> 3, tag & 7
+        if wire == VARINT:
+            value, at = _varint(data, at, end)
+            yield number, wire, value
+            continue
+        if wire == BYTES:
+            size, at = _varint(data, at, end)
+        elif wire in _FIXED:
+            size = _FIXED[wire]
+        else:
+            raise Malformed(f"wire type {wire}")
+        if number == 0 or size > end - at:
+            raise Malformed("a field reaches beyond its message")
+        yield number, wire, data[at : at + size]
+        at += size
+
+
+def messages(data: memoryview, wanted: int) -> Iterator[memoryview]:
+    """The occurrences of one length-delimited field."""
+    for number, _, value in fields(data):
+        if number == wanted and isinstance(value, memoryview):
+            yield value
+
+
+def signed(value: int) -> int:
+    """A varint read as int64."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < end and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFF_FFFF_FFFF_FFFF, at
+        shift += 7
+    raise Malformed("a number without an end")
