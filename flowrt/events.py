@@ -72,6 +72,14 @@ class GraphStopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Reloaded(Event):
+    """The files were read again, at the user's request; not done: what ran before runs on, for `reason`."""
+
+    done: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFaulted(Event):
     """A node failed on messages; `outcome` says what became of them."""
 

@@ -1,0 +1,156 @@
+"""The life of `flowrt run` after its files were found sound: build, serve, reload, drain."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+
+from flowrt.cli import loading
+from flowrt.errors import NodeFault, StartError
+from flowrt.events import Reloaded
+from flowrt.graph.plan import Plan
+from flowrt.logs import Log
+from flowrt.runtime.places import state_folder
+from flowrt.runtime.runtime import Runtime
+from flowrt.runtime.surroundings import Surroundings
+from flowrt.service import Service
+from flowrt.web.address import parse_address
+from flowrt.web.server import WebServer
+
+POLL_SECONDS = 0.01
+"""Between looks for readiness while starting: a start is measured in tenths of a second."""
+IDLE_SECONDS = 0.5
+"""Between looks once ready: for the watchdog, and for sources that end."""
+
+
+def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
+    """Run until a signal or the end of every source. Raises `StartError`."""
+    log = Log(level=options.log_level, format=options.log_format)
+    service = Service()
+    signals = _Signals()
+    with _broker(options, log) as broker:
+        server = _Server(options, log.emit, broker)
+        try:
+            server.begin(plans)
+            service.ready()
+            while not _until_something(server.runtime, signals, service):
+                service.reloading()
+                server.reload()
+                service.ready()
+            service.stopping()
+        finally:
+            server.end()
+            signals.restore()
+    return 0
+
+
+class _Server:
+    """The runtime, and the web server that shows whichever runtime is present."""
+
+    def __init__(
+        self, options: argparse.Namespace, emit: Callable[[object], None], broker: tuple[str, int] | None
+    ) -> None:
+        self.runtime: Runtime | None = None
+        self._options = options
+        self._emit = emit
+        self._broker = broker
+        self._web: WebServer | None = None
+
+    def begin(self, plans: Sequence[Plan]) -> None:
+        self.runtime = self._built(plans)
+        if self._options.metrics and self._web is None:
+            self._web = WebServer(parse_address(self._options.metrics), self)
+            self._web.start()
+            print(f"metrics at {self._web.url}/metrics", file=sys.stderr, flush=True)
+        self.runtime.start()
+
+    def reload(self) -> None:
+        """Read the files again. With problems, what runs goes on; else drain it and start the new graphs: sessions
+        persist at the broker meanwhile."""
+        plans, problems = loading.load_all(self._options)
+        if loading.report(problems):
+            self._emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))
+            return
+        self._stop()
+        self.begin(plans)
+        self._emit(Reloaded(done=True, reason=""))
+
+    def end(self) -> None:
+        self._stop()
+        if self._web is not None:
+            self._web.stop()
+
+    def _built(self, plans: Sequence[Plan]) -> Runtime:
+        around = Surroundings(
+            self._emit, state_folder(self._options.state), interpreter=self._options.interpreter, broker=self._broker
+        )
+        try:
+            return Runtime(plans, around)
+        except NodeFault as fault:
+            raise StartError(str(fault)) from fault
+
+    def _stop(self) -> None:
+        if self.runtime is not None:
+            self.runtime.stop(self._options.drain)
+            self.runtime = None
+
+
+class _Signals:
+    """SIGTERM and SIGINT end, SIGHUP reloads."""
+
+    def __init__(self) -> None:
+        self.happened = threading.Event()
+        self.end = False
+        self._before = {
+            number: signal.signal(number, handler)
+            for number, handler in (
+                (signal.SIGTERM, self._on_end),
+                (signal.SIGINT, self._on_end),
+                (signal.SIGHUP, self._on_reload),
+            )
+        }
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_end(self, *_: object) -> None:
+        self.end = True
+        self.happened.set()
+
+    def _on_reload(self, *_: object) -> None:
+        self.happened.set()
+
+
+def _until_something(runtime: Runtime, signals: _Signals, service: Service) -> bool:
+    """Wait for a signal or the end of every source, saying `ready` once; True to end, False to reload."""
+    announced = False
+    while not runtime.finished():
+        if signals.happened.wait(IDLE_SECONDS if announced else POLL_SECONDS):
+            signals.happened.clear()
+            return signals.end
+        if not announced and runtime.ready():
+            announced = True
+            print("ready", file=sys.stderr, flush=True)
+            service.status("every subscription is acknowledged")
+        service.alive(monotonic())
+    return True
+
+
+@contextlib.contextmanager
+def _broker(options: argparse.Namespace, log: Log) -> Iterator[tuple[str, int] | None]:
+    """The embedded broker's address, where one was asked for."""
+    if options.embedded_broker is None:
+        yield None
+        return
+    from flowrt.demo.broker import EmbeddedBroker
+
+    address = parse_address(options.embedded_broker)
+    with EmbeddedBroker(address) as broker:
+        print(f"embedded broker at {broker.host}:{broker.port}", file=sys.stderr, flush=True)
+        yield broker.host, broker.port
