@@ -150,7 +150,6 @@ def _broker(options: argparse.Namespace, log: Log) -> Iterator[tuple[str, int] |
         return
     from flowrt.demo.broker import EmbeddedBroker
 
-    address = parse_address(options.embedded_broker)
-    with EmbeddedBroker(address) as broker:
-        print(f"embedded broker at {broker.host}:{broker.port}", file=sys.stderr, flush=True)
+    with EmbeddedBroker(options.embedded_broker) as broker:
+        print(f"embedded broker at {broker.address}", file=sys.stderr, flush=True)
         yield broker.host, broker.port

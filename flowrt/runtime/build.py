@@ -121,7 +121,7 @@ def _operator(
     if isinstance(operation, ConcatenateOperation):
         return ConcatenateOperator()
     if isinstance(operation, InferenceOperation):
-        return InferenceOperator(around.models.open(node.models[0]), operation.batch.max)
+        return InferenceOperator(around.models.rows(node.models[0]), operation.batch.max)
     if isinstance(operation, GuestOperation) and type(operation) in GUESTS:
         return GUESTS[type(operation)](_guest_factory(plan, node, operation, around))
     kind = type(operation).__name__.removesuffix("Operation").lower()

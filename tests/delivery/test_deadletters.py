@@ -1,0 +1,63 @@
+"""Dead letters are on disk when `add` returns, complete, and bounded."""
+
+import pytest
+
+from flowrt.delivery.deadletters import DeadLetter, DeadLetters
+from flowrt.errors import StartError
+from flowrt.message import Head, Message
+
+
+def letter(payload, **head):
+    return DeadLetter("g", "n", "trap", "unreachable", "at f", "sha256:0", Message(Head("a/b", **head), payload, 7))
+
+
+@pytest.fixture
+def open_store(tmp_path):
+    opened = []
+
+    def make(**bounds):
+        opened.append(DeadLetters(tmp_path / "deep" / "dead.sqlite", **bounds))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        store.close()
+
+
+def test_a_letter_comes_back_whole_after_a_restart(open_store):
+    whole = letter(
+        b"\x00\xff", content_type="x/y", properties=(("k", "1"), ("k", "2")), response_topic="r", correlation=b"\x01"
+    )
+    store = open_store()
+    store.add([whole])
+    store.close()
+
+    (found,) = open_store().list()
+
+    assert (found.graph, found.node, found.kind, found.detail, found.backtrace, found.module) == (
+        "g", "n", "trap", "unreachable", "at f", "sha256:0",
+    )  # fmt: skip
+    head = found.message.head
+    assert (head.topic, head.content_type, head.properties, head.response_topic, head.correlation) == (
+        "a/b", "x/y", (("k", "1"), ("k", "2")), "r", b"\x01",
+    )  # fmt: skip
+    assert (found.message.payload, found.message.time) == (b"\x00\xff", 7)
+    assert found.at > 0
+
+
+@pytest.mark.parametrize("bounds", [{"letters_max": 2}, {"bytes_max": 4}])
+def test_the_oldest_give_way_and_are_counted(open_store, bounds):
+    store = open_store(**bounds)
+    store.add([letter(b"aa"), letter(b"bb")])
+    store.add([letter(b"cc")])
+
+    assert [found.message.payload for found in store.list()] == [b"cc", b"bb"]
+    assert store.evicted == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    store = DeadLetters(tmp_path / "file" / "dead.sqlite")
+
+    with pytest.raises(StartError, match="cannot open the dead-letter store"):
+        store.add([letter(b"a")])
