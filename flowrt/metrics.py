@@ -1,0 +1,354 @@
+"""Metrics, declared in one table: what is measured, how to read it, and where the figure stands.
+
+Nothing here runs while messages pass. When Prometheus asks, a collector of our own reads the counters that the runtime
+keeps anyway. `docs/metrics.md` is made from the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Literal
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from flowrt import __version__
+from flowrt.counters import Histogram
+from flowrt.endpoints.base import EndpointCounters
+from flowrt.events import DROPS, FAULTS
+from flowrt.runtime.view import GraphView, ModelView, NodeView
+
+Graphs = Sequence[GraphView]
+Labels = tuple[str, ...]
+Sample = tuple[Labels, Any]
+"""Label values, and a number or a `Histogram`."""
+Read = Callable[[Graphs], Iterable[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family. A counter's samples carry `_total` behind the name, which prometheus_client adds."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: Labels
+    help: str
+    """What it is, in one sentence."""
+    reading: str
+    """How to read it: a query or what a value means."""
+    read: Read
+
+    @property
+    def sample_name(self) -> str:
+        """The name as it stands in a query; a histogram's has `_bucket`, `_sum` or `_count` behind it."""
+        return self.name + ("_total" if self.kind == "counter" else "")
+
+
+def _nodes(value: Callable[[NodeView], float | Histogram | None], kinds: Sequence[str] = ()) -> Read:
+    """One sample a node; None where it does not apply, `kinds` where it applies to some operation types only."""
+
+    def read(graphs: Graphs) -> Iterator[Sample]:
+        for graph in graphs:
+            for node in graph.nodes:
+                found = value(node) if not kinds or node.kind in kinds else None
+                if found is not None:
+                    yield (graph.name, node.name), found
+
+    return read
+
+
+def _reasons(counts: Callable[[NodeView], Mapping[str, int]], known: Iterable[str]) -> Read:
+    """One sample a node and member of a closed list, zero included: an increase from nothing must be seen as one."""
+    members = tuple(known)
+
+    def read(graphs: Graphs) -> Iterator[Sample]:
+        for graph in graphs:
+            for node in graph.nodes:
+                found = counts(node)
+                for member in members:
+                    yield (graph.name, node.name, member), found.get(member, 0)
+
+    return read
+
+
+def _endpoints(value: Callable[[EndpointCounters], int], total: Callable[[Iterable[int]], int] = sum) -> Read:
+    """One sample an endpoint, of all its connections together."""
+
+    def read(graphs: Graphs) -> Iterator[Sample]:
+        for graph in graphs:
+            for name, connections in _connections(graph).items():
+                yield (graph.name, name), total(map(value, connections))
+
+    return read
+
+
+def _endpoint_drops(graphs: Graphs) -> Iterator[Sample]:
+    for graph in graphs:
+        for name, connections in _connections(graph).items():
+            for reason in DROPS:
+                yield (graph.name, name, reason), sum(counters.dropped.get(reason, 0) for counters in connections)
+
+
+def _connections(graph: GraphView) -> dict[str, list[EndpointCounters]]:
+    """The counters of each endpoint, each once however many operations share them."""
+    found: dict[str, list[EndpointCounters]] = {}
+    for endpoint in graph.endpoints:
+        counters = found.setdefault(endpoint.name, [])
+        if not any(endpoint.counters is known for known in counters):
+            counters.append(endpoint.counters)
+    return found
+
+
+def _models(value: Callable[[ModelView], Histogram]) -> Read:
+    def read(graphs: Graphs) -> Iterator[Sample]:
+        for graph in graphs:
+            for model in graph.models:
+                yield (graph.name, model.node, model.model), value(model)
+
+    return read
+
+
+def _dropped(node: NodeView) -> Mapping[str, int]:
+    return {**node.counters.dropped, "filtered": node.counters.filtered}
+
+
+NODE = ("graph", "node")
+ENDPOINT = ("graph", "endpoint")
+MODEL = ("graph", "node", "model")
+
+FAMILIES = (
+    Family(
+        "flowrt_build_info", "gauge", ("version",),
+        "The running version of flowrt; always 1.",
+        "`count by (version) (flowrt_build_info)` over a fleet says who runs what.",
+        lambda _: [((__version__,), 1)],
+    ),
+    Family(
+        "flowrt_graph_info", "gauge", ("graph", "version"),
+        "A graph of this process and its version; always 1.",
+        "Join it to other metrics with `* on (graph) group_left (version)`.",
+        lambda graphs: [((graph.name, graph.version), 1) for graph in graphs],
+    ),
+    Family(
+        "flowrt_graph_ready", "gauge", ("graph",),
+        "Whether every subscription is acknowledged and every sink connected (1) or not (0).",
+        "Alert when it is 0 for longer than a broker's restart takes.",
+        lambda graphs: [((graph.name,), int(graph.ready())) for graph in graphs],
+    ),
+    Family(
+        "flowrt_node_received_messages", "counter", NODE,
+        "Messages that reached the node.",
+        "`rate(…[1m])` is its load; a source's is what comes from the endpoint.",
+        _nodes(lambda node: node.counters.received),
+    ),
+    Family(
+        "flowrt_node_emitted_messages", "counter", NODE,
+        "Messages the node handed on, once however many nodes follow; a sink's: given to its endpoint.",
+        "Less than received: see dropped and faulted. More: a guest makes several of one.",
+        _nodes(lambda node: node.counters.emitted + node.counters.sent),
+    ),
+    Family(
+        "flowrt_node_dropped_messages", "counter", (*NODE, "reason"),
+        "Messages that ended at the node without a dead letter, by reason.",
+        '`filtered` is intended; alert on the rest: `increase(…{reason!="filtered"}[10m]) > 0`.',
+        _reasons(_dropped, DROPS),
+    ),
+    Family(
+        "flowrt_node_faulted_messages", "counter", (*NODE, "kind"),
+        "Messages the node failed on, by kind of fault.",
+        "An increase means a bad message, a bad module or too small a quota; the log has the details.",
+        _reasons(lambda node: node.counters.faults, FAULTS),
+    ),
+    Family(
+        "flowrt_node_dead_lettered_messages", "counter", NODE,
+        "Messages kept in the dead-letter store.",
+        "`flowrt dead list` shows them.",
+        _nodes(lambda node: node.counters.dead_lettered),
+    ),
+    Family(
+        "flowrt_node_retried_messages", "counter", NODE,
+        "Messages tried again under `onError: {policy: retry}`, once for each time.",
+        "Steady growth: what should pass at the second attempt does not.",
+        _nodes(lambda node: node.counters.retries),
+    ),
+    Family(
+        "flowrt_node_restarts", "counter", NODE,
+        "Fresh instances put in the place of guests that trapped.",
+        "More than a few an hour: the module has a fault that its input brings out.",
+        _nodes(lambda node: node.counters.restarts),
+    ),
+    Family(
+        "flowrt_node_processing_seconds", "histogram", NODE,
+        "Time a batch took in the node, restarts and retries included, the nodes behind it not.",
+        "`rate(…_sum[1m])` near 1: the node is the bottleneck. `rate(received) / rate(…_count)` is the batch size.",
+        _nodes(lambda node: node.counters.processing if node.kind != "source" else None),
+    ),
+    Family(
+        "flowrt_node_cpu_seconds", "counter", NODE,
+        "Processor time of the node's own thread while in the node.",
+        "`rate(…[1m])` is its share of a core, to compare with its `cpu` quota.",
+        _nodes(lambda node: node.counters.cpu_seconds if node.kind != "source" else None),
+    ),
+    Family(
+        "flowrt_node_cpu_limit_cores", "gauge", NODE,
+        "The node's `cpu` quota; absent where none is declared.",
+        "`250m` is 0.25.",
+        _nodes(lambda node: node.cpu_limit),
+    ),
+    Family(
+        "flowrt_node_throttled_seconds", "counter", NODE,
+        "Time the node waited because it was over its `cpu` quota.",
+        "Growing together with waiting messages: the quota is too small for the load.",
+        _nodes(lambda node: node.counters.throttled_seconds if node.cpu_limit is not None else None),
+    ),
+    Family(
+        "flowrt_node_memory_bytes", "gauge", NODE,
+        "Memory the node holds at present: a guest's linear memory, a model's weights.",
+        "Compare with the limit; one that only grows will meet it.",
+        _nodes(lambda node: node.memory()),
+    ),
+    Family(
+        "flowrt_node_memory_limit_bytes", "gauge", NODE,
+        "The node's `memory` quota, or its default.",
+        "A guest that asks for more is refused and counted as a fault of kind `memory`.",
+        _nodes(lambda node: node.memory_limit if node.kind not in ("source", "sink") else None),
+    ),
+    Family(
+        "flowrt_node_waiting_messages", "gauge", NODE,
+        "Messages in the inbox before the node; absent for nodes that share the stage of the one before them.",
+        "At `resources.inbox` for long: this node, or what follows it, is slower than the source.",
+        _nodes(lambda node: node.inbox.messages if node.inbox else None),
+    ),
+    Family(
+        "flowrt_node_waiting_bytes", "gauge", NODE,
+        "Payload bytes in the inbox before the node.",
+        "Bounded by `resources.inboxMemory`.",
+        _nodes(lambda node: node.inbox.bytes if node.inbox else None),
+    ),
+    Family(
+        "flowrt_sink_latency_seconds", "histogram", NODE,
+        "Time from a message's arrival at its source to its handing over to the sink's endpoint.",
+        "`histogram_quantile(0.99, rate(…_bucket[5m]))` is the end-to-end latency that 99 % stay under.",
+        _nodes(lambda node: node.counters.latency, kinds=("sink",)),
+    ),
+    Family(
+        "flowrt_endpoint_connected", "gauge", ENDPOINT,
+        "Whether all connections of the endpoint stand (1) or not (0).",
+        "Alert when it is 0 for longer than a broker's restart takes.",
+        _endpoints(lambda counters: counters.connected, min),
+    ),
+    Family(
+        "flowrt_endpoint_connects", "counter", ENDPOINT,
+        "Connections made, the first included.",
+        "Growth is an unstable network, or two clients that share a client id and throw each other out.",
+        _endpoints(lambda counters: counters.connects),
+    ),
+    Family(
+        "flowrt_endpoint_received_messages", "counter", ENDPOINT,
+        "Messages read from the endpoint.",
+        "`rate(…[1m])`.",
+        _endpoints(lambda counters: counters.messages_in),
+    ),
+    Family(
+        "flowrt_endpoint_sent_messages", "counter", ENDPOINT,
+        "Messages written to the endpoint.",
+        "`rate(…[1m])`; messages sent again after a reconnect count again.",
+        _endpoints(lambda counters: counters.messages_out),
+    ),
+    Family(
+        "flowrt_endpoint_received_bytes", "counter", ENDPOINT,
+        "Bytes read from the endpoint.",
+        "`rate(…[1m])`.",
+        _endpoints(lambda counters: counters.bytes_in),
+    ),
+    Family(
+        "flowrt_endpoint_sent_bytes", "counter", ENDPOINT,
+        "Bytes written to the endpoint.",
+        "`rate(…[1m])`.",
+        _endpoints(lambda counters: counters.bytes_out),
+    ),
+    Family(
+        "flowrt_endpoint_refused_messages", "counter", ENDPOINT,
+        "Messages the other side refused for good.",
+        "Usually a missing permission for the topic; the log names the broker's reason.",
+        _endpoints(lambda counters: counters.refused),
+    ),
+    Family(
+        "flowrt_endpoint_dropped_messages", "counter", (*ENDPOINT, "reason"),
+        "Messages that ended at the endpoint, by reason.",
+        "Alert on any increase.",
+        _endpoint_drops,
+    ),
+    Family(
+        "flowrt_model_inference_seconds", "histogram", MODEL,
+        "Time of each run of a model, whatever its batch.",
+        "`rate(…_sum[1m])` is the share of time the model runs.",
+        _models(lambda model: model.counters.inference),
+    ),
+    Family(
+        "flowrt_model_batch_messages", "histogram", MODEL,
+        "Messages in each run of a model.",
+        "Always 1 under load: the model's first dimension is fixed, or `batch.max` is 1.",
+        _models(lambda model: model.counters.rows),
+    ),
+)  # fmt: skip
+"""Every family of flowrt, in the order they are exposed."""
+
+PROCESS = {
+    "process_cpu_seconds_total": "Processor time of the whole process.",
+    "process_resident_memory_bytes": "Resident memory.",
+    "process_virtual_memory_bytes": "Address space; large, as each guest reserves some without using it.",
+    "process_start_time_seconds": "When the process started, since the epoch.",
+    "process_open_fds": "Open file descriptors.",
+    "process_max_fds": "The most there may be.",
+}
+"""What prometheus_client tells of the process itself."""
+
+
+class Metrics(Collector):
+    """Reads the counters of running graphs when asked; safe from any thread."""
+
+    def __init__(self, graphs: Callable[[], Graphs]) -> None:
+        """`graphs` is asked at each scrape, so that graphs may come and go."""
+        self._graphs = graphs
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        graphs = self._graphs()
+        for family in FAMILIES:
+            yield _metric(family, family.read(graphs))
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """The text and its content type, in the format an `Accept` header asks for."""
+        try:
+            encode, content_type = choose_encoder(accept)
+        except ValueError:  # a version that is no version
+            encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
+        return encode(self._registry), content_type
+
+
+def _metric(family: Family, samples: Iterable[Sample]) -> Metric:
+    if family.kind == "histogram":
+        histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+        for labels, value in samples:
+            histogram.add_metric(labels, *_buckets(value))
+        return histogram
+    make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric = make(family.name, family.help, labels=family.labels)
+    for labels, value in samples:
+        metric.add_metric(labels, value)
+    return metric
+
+
+def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    """Cumulative counts by upper bound, and the sum. The counts are copied first: they change meanwhile."""
+    bounds = (*map(floatToGoString, histogram.bounds), "+Inf")
+    return list(zip(bounds, accumulate(histogram.counts.copy()), strict=True)), histogram.sum

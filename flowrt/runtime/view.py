@@ -1,0 +1,105 @@
+"""What there is to see of a running graph: names, limits and the counters themselves.
+
+Metrics and the live page read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flowrt.counters import ModelCounters, NodeCounters
+from flowrt.endpoints.base import EndpointCounters, Sink, Source
+from flowrt.runtime.inbox import Inbox
+
+if TYPE_CHECKING:
+    from flowrt.graph.plan import NodePlan
+    from flowrt.runtime.graph import RunningGraph
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node. `inbox` is None for a source and for a node that shares the stage of the one before it."""
+
+    name: str
+    kind: str
+    """Its `operationType`."""
+    counters: NodeCounters
+    memory: Callable[[], int]
+    """Bytes held at present; safe from any thread."""
+    memory_limit: int
+    """Bytes."""
+    cpu_limit: float | None
+    """Cores."""
+    inbox: Inbox | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """One connection to the outside. Several operations may share its counters."""
+
+    name: str
+    counters: EndpointCounters
+    ready: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """What one node runs of one model."""
+
+    node: str
+    model: str
+    counters: ModelCounters
+
+
+@dataclass(frozen=True, slots=True)
+class GraphView:
+    """One graph, made once when it is built."""
+
+    name: str
+    version: str
+    ready: Callable[[], bool]
+    nodes: Sequence[NodeView]
+    endpoints: Sequence[EndpointView]
+    models: Sequence[ModelView] = ()
+
+
+def view(graph: RunningGraph) -> GraphView:
+    """The view of a graph that has been built."""
+    plan = graph.plan
+    inboxes = {stage.nodes[0]: running.inbox for stage, running in zip(plan.stages, graph.stages, strict=True)}
+    ends: dict[str, Source | Sink] = {**graph.sources, **graph.sinks}
+    return GraphView(
+        graph.name,
+        plan.version,
+        graph.ready,
+        [_node(graph, node, inboxes.get(node.name)) for node in plan.nodes.values()],
+        [EndpointView(_endpoint(plan.nodes[name]), end.counters, end.ready) for name, end in ends.items()],
+    )
+
+
+def _node(graph: RunningGraph, node: NodePlan, inbox: Inbox | None) -> NodeView:
+    running = graph.nodes.get(node.name)
+    return NodeView(
+        node.name,
+        _kind(node),
+        running.counters if running else graph.entrances[node.name].counters,
+        running.operator.memory_bytes if running else _nothing,
+        node.operation.resources.memory,
+        node.operation.resources.cpu,
+        inbox,
+    )
+
+
+def _kind(node: NodePlan) -> str:
+    return str(getattr(node.operation, "operation_type", "operation"))
+
+
+def _endpoint(node: NodePlan) -> str:
+    """The endpoint's name, or the operation's where it was bound from outside."""
+    return getattr(node.operation, "endpoint", None) or node.name
+
+
+def _nothing() -> int:
+    return 0
