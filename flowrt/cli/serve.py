@@ -8,13 +8,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from time import monotonic
 
 from flowrt.cli import loading
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Reloaded
 from flowrt.graph.plan import Plan
-from flowrt.logs import Log
+from flowrt.logs import Logs
 from flowrt.runtime.places import state_folder
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
@@ -30,11 +29,12 @@ IDLE_SECONDS = 0.5
 
 def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
     """Run until a signal or the end of every source. Raises `StartError`."""
-    log = Log(level=options.log_level, format=options.log_format)
+    logs = Logs(level=options.log_level, form=options.log_format)
+    logs.take_over()
     service = Service()
     signals = _Signals()
-    with _broker(options, log) as broker:
-        server = _Server(options, log.emit, broker)
+    with _broker(options) as broker:
+        server = _Server(options, logs.emit, broker)
         try:
             server.begin(plans)
             service.ready()
@@ -46,6 +46,7 @@ def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
         finally:
             server.end()
             signals.restore()
+            logs.close()
     return 0
 
 
@@ -138,12 +139,12 @@ def _until_something(runtime: Runtime, signals: _Signals, service: Service) -> b
             announced = True
             print("ready", file=sys.stderr, flush=True)
             service.status("every subscription is acknowledged")
-        service.alive(monotonic())
+        service.alive()
     return True
 
 
 @contextlib.contextmanager
-def _broker(options: argparse.Namespace, log: Log) -> Iterator[tuple[str, int] | None]:
+def _broker(options: argparse.Namespace) -> Iterator[tuple[str, int] | None]:
     """The embedded broker's address, where one was asked for."""
     if options.embedded_broker is None:
         yield None

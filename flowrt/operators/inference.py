@@ -7,10 +7,12 @@ The message that comes out holds the model's outputs in the same form.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Literal
 
 from pydantic import Field
 
+from flowrt.counters import ModelCounters
 from flowrt.errors import NodeFault
 from flowrt.message import Batch, Head, Tensor
 from flowrt.operators.base import Emission, Fault, Model, Operation
@@ -57,6 +59,7 @@ class InferenceOperator:
     """Runs a model on batches."""
 
     def __init__(self, model: Model, batch_max: int) -> None:
+        self.counters = ModelCounters()
         self._model = model
         self._batch_max = batch_max
         self._outputs = model.row_outputs
@@ -77,8 +80,14 @@ class InferenceOperator:
         """An engine's session keeps no state between runs: nothing to put in place."""
 
     def _run(self, batch: Batch) -> list[bytes]:
-        payloads, size = batch.payloads, self._batch_max
-        return [out for i in range(0, len(batch), size) for out in self._model.run_rows(payloads[i : i + size])]
+        outputs: list[bytes] = []
+        for start in range(0, len(batch), self._batch_max):
+            rows = batch.payloads[start : start + self._batch_max]
+            began = monotonic()
+            outputs += self._model.run_rows(rows)
+            self.counters.inference.observe(monotonic() - began)
+            self.counters.rows.observe(len(rows))
+        return outputs
 
     def _one_by_one(self, batch: Batch) -> Emission:
         """A payload of the wrong size must not take its neighbours with it."""

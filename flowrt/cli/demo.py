@@ -1,0 +1,15 @@
+"""`flowrt demo`: the pump example, to watch, and its comparison with an offline computation."""
+
+from __future__ import annotations
+
+import argparse
+
+from flowrt.demo import main as demo
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    demo.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    return demo.run(options)
