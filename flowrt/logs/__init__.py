@@ -1,0 +1,5 @@
+"""Events become log lines here, and only here."""
+
+from flowrt.logs.log import Format, Logs
+
+__all__ = ["Format", "Logs"]

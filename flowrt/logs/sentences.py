@@ -1,0 +1,82 @@
+"""What each event says: its level, whom it concerns, one sentence, and its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from flowrt.events import (
+    EndpointConnected,
+    EndpointLost,
+    EndpointRefused,
+    Event,
+    GraphReady,
+    GraphStarted,
+    GraphStopped,
+    GuestLogged,
+    MessagesDropped,
+    NodeFaulted,
+    NodeRestarted,
+    StoreFailed,
+)
+
+SENTENCES: dict[type[Event], str] = {
+    GraphStarted: "started with {nodes} nodes in {stages} stages",
+    GraphReady: "ready after {seconds:.3f} s",
+    GraphStopped: "stopped, drained: {drained}",
+    NodeFaulted: "{count} messages {outcome} after a fault of kind {kind}: {detail}",
+    NodeRestarted: "fresh instance, restart {restarts}",
+    GuestLogged: "{text}",
+    EndpointConnected: "connected to {address} {detail}",
+    EndpointLost: "not connected to {address}: {reason}; next attempt in {retry_seconds:.1f} s",
+    EndpointRefused: "refused by {address}: {reason}",
+    StoreFailed: "cannot be written: {reason}; next attempt in {retry_seconds:.1f} s",
+    MessagesDropped: "{count} messages dropped: {reason}",
+}
+"""Every event's sentence."""
+
+TEXT_MAX = 2000
+"""Characters kept of one field: a guest's words must not fill the disk."""
+
+_WHERE = ("graph", "node", "endpoint", "store", "where")
+_GUEST_LEVELS = {"trace": "debug", "debug": "debug", "warn": "warning", "warning": "warning", "error": "error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One log line before it is written."""
+
+    level: str
+    event: str
+    """In JSON, so that lines can be selected without parsing sentences: `nodeFaulted`."""
+    where: str
+    """`graph/node`, or the endpoint or store."""
+    text: str
+    fields: Mapping[str, Any]
+    more: int = 0
+    """How many alike ones were left out; then the others hold for the last of them."""
+
+
+def line_of(event: Event) -> Line:
+    """The line of an event. Text from outside stands in it as it came: whoever writes it escapes it."""
+    values = {field.name: _bounded(getattr(event, field.name)) for field in fields(event)}
+    name = type(event).__name__
+    return Line(
+        _level(event),
+        name[0].lower() + name[1:],
+        "/".join(str(values[key]) for key in _WHERE if key in values),
+        SENTENCES[type(event)].format_map(values).strip(),
+        values,
+    )
+
+
+def _level(event: Event) -> str:
+    """A guest chooses its own level."""
+    return _GUEST_LEVELS.get(event.severity, "info") if isinstance(event, GuestLogged) else event.level
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > TEXT_MAX:
+        return f"{value[:TEXT_MAX]}… ({len(value)} characters)"
+    return value
