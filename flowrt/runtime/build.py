@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Sink, Source
-from flowrt.endpoints.registry import open_sink, open_source
+from flowrt.endpoints.registry import Endpoints
 from flowrt.errors import StartError
 from flowrt.graph.plan import NodePlan, Plan
 from flowrt.message import Batch
@@ -41,6 +41,7 @@ GUESTS: dict[type[GuestOperation], Callable[[GuestFactory], Operator]] = {
 class _Parts:
     """A graph while it is built."""
 
+    endpoints: Endpoints
     nodes: dict[str, Node] = field(default_factory=dict)
     entrances: dict[str, Entrance] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
@@ -54,10 +55,10 @@ def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:
 
     Raises `StartError` for what the surroundings lack, `NodeFault` when a guest's init refuses or a model fails.
     """
-    parts = _Parts()
+    parts = _Parts(Endpoints(plan.name, plan.endpoints, emit=surroundings.emit, broker=surroundings.broker))
     for node in plan.nodes.values():
         if isinstance(node.operation, SourceOperation):
-            _add_source(parts, plan, node, surroundings)
+            _add_source(parts, node)
         else:
             _add_node(parts, plan, node, surroundings)
     stages = _stages(parts, plan)
@@ -74,12 +75,12 @@ def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:
     )
 
 
-def _add_source(parts: _Parts, plan: Plan, node: NodePlan, around: Surroundings) -> None:
+def _add_source(parts: _Parts, node: NodePlan) -> None:
     operation = node.operation
     assert isinstance(operation, SourceOperation)
     counters = NodeCounters()
     parts.entrances[node.name] = Entrance(counters, operation.overflow)
-    parts.sources[node.name] = open_source(plan.endpoints, operation, emit=around.emit, broker=around.broker)
+    parts.sources[node.name] = parts.endpoints.source(operation)
 
 
 def _add_node(parts: _Parts, plan: Plan, node: NodePlan, around: Surroundings) -> None:
@@ -115,7 +116,7 @@ def _operator(
 ) -> Operator:
     operation = node.operation
     if isinstance(operation, SinkOperation):
-        sink = open_sink(plan.endpoints, operation, on_refused=faults.refuse, emit=around.emit, broker=around.broker)
+        sink = parts.endpoints.sink(operation, faults.refuse)
         parts.sinks[node.name] = sink
         return SinkOperator(sink, counters)
     if isinstance(operation, ConcatenateOperation):
@@ -156,7 +157,7 @@ def _publisher(parts: _Parts, plan: Plan, node: NodePlan, around: Surroundings) 
         endpoint=on_error.endpoint or next(iter(plan.endpoints)),
         topic=on_error.topic,
     )
-    sink = open_sink(plan.endpoints, operation, on_refused=None, emit=around.emit, broker=around.broker)
+    sink = parts.endpoints.sink(operation)
     parts.extra_sinks.append(sink)
     return sink.send
 

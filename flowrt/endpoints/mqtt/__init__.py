@@ -1,0 +1,1 @@
+"""MQTT endpoints. paho-mqtt holds the session; messages pass it by, in bulk (`transport.py`)."""

@@ -1,0 +1,26 @@
+"""What users write of a file endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from flowrt.options import Options
+from flowrt.quota.quantity import Bytes
+
+
+class FileOptions(Options):
+    """A file of one message a line: sources read it, sinks append to it."""
+
+    path: Path
+    """The file; `-` is standard input or output. Relative paths start at the working directory."""
+    format: Literal["jsonl", "lines"] = "jsonl"
+    """`jsonl` is one JSON value a line; `lines` is any text a line. A source skips empty lines of both."""
+    follow: bool = False
+    """A source waits at the end for lines to come, instead of ending there."""
+    rate: float | None = Field(None, gt=0, le=1_000_000)
+    """Messages a second a source reads at most. Unset: as fast as the graph takes them."""
+    max_line: Bytes = Field(16 * 2**20, ge=1, le=256 * 2**20)
+    """Longest line a source takes; longer ones are skipped and counted as malformed."""

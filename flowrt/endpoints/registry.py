@@ -1,0 +1,77 @@
+"""The kinds of endpoints, and how a graph's are opened. Importing this imports no MQTT library."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from flowrt.endpoints.base import Sink, Source
+from flowrt.endpoints.file_config import FileOptions
+from flowrt.endpoints.mqtt.config import MqttOptions
+from flowrt.errors import FlowrtBug, NodeFault
+from flowrt.events import Emit
+from flowrt.message import Batch
+from flowrt.operators.sink import SinkOperation
+from flowrt.operators.source import SourceOperation
+from flowrt.options import Options
+
+if TYPE_CHECKING:
+    from flowrt.endpoints.mqtt.endpoint import MqttEndpoint
+
+ENDPOINTS: dict[str, type[Options]] = {"mqtt": MqttOptions, "file": FileOptions}
+"""What stands beside an endpoint's name in YAML, and its options."""
+
+Refused = Callable[[Batch, NodeFault], None]
+"""Takes rows that the other side refused for good; from then on they are the taker's to settle."""
+
+
+class Endpoints:
+    """The endpoints of one running graph. Sources and sinks of an MQTT endpoint share its two connections."""
+
+    def __init__(
+        self, graph: str, options: Mapping[str, Options], *, emit: Emit, broker: tuple[str, int] | None = None
+    ) -> None:
+        self._graph = graph
+        self._options = options
+        self._emit = emit
+        self._broker = broker
+        self._mqtt: dict[str, MqttEndpoint] = {}
+
+    def source(self, operation: SourceOperation) -> Source:
+        """A source that is not started. Raises `StartError` for a file that cannot be read."""
+        name = operation.endpoint or ""
+        match self._options.get(name):
+            case FileOptions() as options:
+                from flowrt.endpoints.file import FileSource
+
+                return FileSource(name, options, operation, self._emit)
+            case MqttOptions() as options:
+                return self._endpoint(name, options).source(operation)
+        raise FlowrtBug(f"source '{operation.name}' has no endpoint of a known kind: '{name}'")
+
+    def sink(self, operation: SinkOperation, on_refused: Refused | None = None) -> Sink:
+        """A sink that is not started. Without `on_refused`, what the other side refuses is counted and forgotten."""
+        name = operation.endpoint or ""
+        match self._options.get(name):
+            case FileOptions() as options:
+                from flowrt.endpoints.file import FileSink
+
+                return FileSink(name, options, on_refused, self._emit)
+            case MqttOptions() as options:
+                return self._endpoint(name, options).sink(operation, on_refused)
+        raise FlowrtBug(f"sink '{operation.name}' has no endpoint of a known kind: '{name}'")
+
+    def _endpoint(self, name: str, options: MqttOptions) -> MqttEndpoint:
+        if name not in self._mqtt:
+            from flowrt.endpoints.mqtt.endpoint import MqttEndpoint
+
+            changes: dict[str, object] = {}
+            if self._broker is not None:
+                host, port = self._broker
+                changes |= {"host": host, "port": port, "tls": None, "credentials": None, "transport": "tcp"}
+                changes |= {"proxy": None}
+            if options.client_id is None:
+                changes["client_id"] = f"flowrt-{socket.gethostname()}-{self._graph}-{name}"
+            self._mqtt[name] = MqttEndpoint(name, options.model_copy(update=changes), self._emit)
+        return self._mqtt[name]
