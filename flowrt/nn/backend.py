@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from flowrt.message import TENSOR_BYTES, Tensor
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[Any]
+Array: TypeAlias = "NDArray[Any]"
 
 DTYPES = {
     "f16": "<f2", "f32": "<f4", "f64": "<f8", "bf16": "<u2", "u8": "u1", "i8": "i1", "u16": "<u2", "i16": "<i2",

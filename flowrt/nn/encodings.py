@@ -60,6 +60,14 @@ def detect(data: bytes, declared: str | None, suffix: str = "") -> str | None:
     return sniff(data) or _SUFFIXES.get(suffix.lower())
 
 
+def of_bytes(data: bytes, declared: str | None) -> str:
+    """As `detect`, for bytes without a name. Raises `ModelFault` when nothing tells."""
+    found = detect(data, declared)
+    if found is None:
+        raise ModelFault("invalid-encoding", "the bytes show no format flowrt knows; name the encoding")
+    return found
+
+
 def backend_for(encoding: str) -> Backend:
     """The engine for an encoding. Raises `ModelFault` with the remedy where there is none."""
     make = BACKENDS.get(encoding)

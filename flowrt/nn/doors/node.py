@@ -1,0 +1,62 @@
+"""wasi-nn for one node, whatever becomes of its instances: what `runtime` makes for a node that may use models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from flowrt.nn.doors.core import CoreDoor
+
+if TYPE_CHECKING:
+    from flowrt.graph.plan import ModelUse
+    from flowrt.nn.registry import Handle, Models
+    from flowrt.wasm.imports import HostFunction
+
+
+class NodeDoor:
+    """Called, it gives the host functions for the node's next instance (`extra` of `flowrt.wasm.factory`). A node has one
+    instance at a time, so what the one before left open is freed then."""
+
+    def __init__(
+        self,
+        models: Models,
+        uses: Sequence[ModelUse],
+        *,
+        memory: int,
+        report: Callable[[str], None],
+    ) -> None:
+        """`uses` are the models the node's guest may load by name; `memory` bounds in bytes what the host holds for it
+        beside those; `report` takes the reasons of refusals, made rare enough for a log."""
+        self.refusals: dict[str, int] = {}
+        """Calls that got an errno, by its code, over all instances."""
+        self._models = models
+        self._uses = uses
+        self._memory = memory
+        self._report = report
+        self._held: list[Handle] = []
+        self._door: CoreDoor | None = None
+
+    def warm_up(self) -> None:
+        """Load and warm the node's models and keep them until `close`, so that no call of a guest waits for that.
+        Raises `ModelFault`."""
+        for use in self._uses:
+            handle = self._models.open(use)
+            self._held.append(handle)
+            handle.layout()
+
+    def __call__(self) -> Sequence[HostFunction]:
+        if self._door is not None:
+            self._door.close()
+        self._door = CoreDoor(self._models, self._uses, self._memory, self._report, self.refusals)
+        return self._door.functions()
+
+    def memory_bytes(self) -> int:
+        """What the host holds for the guest, its share of named models left out."""
+        return self._door.memory_bytes() if self._door is not None else 0
+
+    def close(self) -> None:
+        """Free what the instance left open, and give the node's models back. Safe to call twice."""
+        if self._door is not None:
+            self._door.close()
+        while self._held:
+            self._held.pop().close()

@@ -1,0 +1,100 @@
+"""The core ABI of wasi-nn as bytes and numbers: pure, and without trust in either.
+
+Format: `wasi_ephemeral_nn` of WebAssembly/wasi-nn's witx, with the numberings that guests were compiled against over
+the years (docs/wasi-nn.md). All integers are little-endian u32; pointers and lengths are checked by the memory.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from flowrt.nn.backend import element_count
+from flowrt.nn.faults import Code, ModelFault
+from flowrt.wasm.imports import GuestMemory
+
+MODULE = "wasi_ephemeral_nn"
+
+SUCCESS, INVALID_ARGUMENT, TOO_LARGE = 0, 1, 7
+ERRNO: dict[Code, int] = {
+    "invalid-argument": INVALID_ARGUMENT,
+    "invalid-encoding": 2,
+    "runtime-error": 5,
+    "unsupported-operation": 6,
+    "too-large": TOO_LARGE,
+    "not-found": 8,
+    "model-not-found": 103,
+    "security": 5,
+}
+"""nn_errno by code. The witx has none for `security`; 103 is WasmEdge's."""
+
+TARGETS = {0: "cpu", 1: "gpu", 2: "tpu"}
+_ENCODINGS = {0: "openvino", 1: "onnx", 2: "tensorflow", 3: "pytorch", 4: "tensorflowlite"}
+_EITHER = {5: "autodetect", 6: "ggml"}
+"""witx and WasmEdge say 5 autodetect and 6 ggml, WIT and WAMR the reverse: both mean what the bytes show."""
+_TYPES = {0: "f16", 1: "f32", 2: "f64", 3: "u8", 4: "i32", 5: "i64"}
+
+MAX_BUILDERS = 16
+"""Parts of one model; the most any format has is two."""
+MAX_RANK = 32
+"""Dimensions of one tensor; engines stop well below."""
+
+_PAIR = struct.Struct("<II")
+_TENSOR = struct.Struct("<IIB3xII")
+_U32 = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class GuestTensor:
+    """A tensor as a guest describes it: its data are still where the guest has them."""
+
+    type: str
+    dims: tuple[int, ...]
+    address: int
+    length: int
+
+
+def read_tensor(memory: GuestMemory, address: int) -> GuestTensor:
+    """The 20 bytes of a tensor and its dimensions. Raises BadAddress, or `ModelFault` for what no tensor can be."""
+    dims_at, rank, tag, data, length = _TENSOR.unpack(memory.read(address, _TENSOR.size))
+    if rank > MAX_RANK:
+        raise ModelFault("invalid-argument", f"a tensor of {rank} dimensions; at most {MAX_RANK}")
+    dims = struct.unpack(f"<{rank}I", memory.read(dims_at, 4 * rank))
+    return GuestTensor(tensor_type(tag, element_count(dims), length), dims, data, length)
+
+
+def tensor_type(tag: int, elements: int, length: int) -> str:
+    """What a type byte means. Guests from before August 2023 number u8 as 2 and i32 as 3: the length tells."""
+    if tag == 2 and elements and length == elements:
+        return "u8"
+    if tag == 3 and elements and length == 4 * elements:
+        return "i32"
+    if tag not in _TYPES:
+        raise ModelFault("invalid-argument", f"tensor type {tag} does not exist")
+    return _TYPES[tag]
+
+
+def read_builders(memory: GuestMemory, address: int, count: int) -> list[tuple[int, int]]:
+    """Address and length of each part of a model."""
+    if not 0 < count <= MAX_BUILDERS:
+        raise ModelFault("invalid-argument", f"a model of {count} parts; 1 to {MAX_BUILDERS} are possible")
+    return list(_PAIR.iter_unpack(memory.read(address, count * _PAIR.size)))
+
+
+def encoding(number: int) -> str:
+    """The declared encoding; `autodetect` where the generations disagree."""
+    if number in _EITHER:
+        return "autodetect"
+    if number not in _ENCODINGS:
+        raise ModelFault("invalid-encoding", f"encoding {number} does not exist")
+    return _ENCODINGS[number]
+
+
+def target(number: int) -> str:
+    if number not in TARGETS:
+        raise ModelFault("invalid-argument", f"execution target {number} does not exist")
+    return TARGETS[number]
+
+
+def pack_u32(value: int) -> bytes:
+    return _U32.pack(value)
