@@ -6,6 +6,7 @@ crossing turns those that a module really imports into engine callbacks; the oth
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -46,3 +47,31 @@ class HostFunction:
     taken modulo 2^32 or 2^64). It runs on the guest's thread, one call at a time, and counts against the call's
     deadline. A `NodeFault` raised here ends the guest's call as a `GuestTrap` of the same kind; anything else that
     escapes becomes a trap of kind `internal` with the exception as its cause."""
+
+
+LOG_LEVELS = ("trace", "debug", "info", "warning", "error")
+"""By the number a guest gives to `flowrt.log`."""
+TEXT_MAX = 8192
+"""Bytes of one text of a guest that are kept: a log line, the words of a failure."""
+
+
+def read_text(memory: GuestMemory, address: int, size: int) -> str:
+    """A guest's text, cut to `TEXT_MAX`. Raises `BadAddress` for bytes outside its memory or that are not UTF-8."""
+    data = bytes(memory.view(address, size)[:TEXT_MAX])
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(data, final=size <= TEXT_MAX)
+    except UnicodeDecodeError as error:
+        raise BadAddress("a text that is not UTF-8") from error
+
+
+def flowrt_functions(log: Callable[[str, str], None], fail: Callable[[int, str], None]) -> list[HostFunction]:
+    """`flowrt.log` and `flowrt.fail` of docs/abi.md. `log(severity, text)`; `fail(row, words)`."""
+
+    def on_log(memory: GuestMemory, level: int, text: int, size: int) -> None:
+        log(LOG_LEVELS[min(level, len(LOG_LEVELS) - 1)], read_text(memory, text, size))
+
+    def on_fail(memory: GuestMemory, row: int, text: int, size: int) -> None:
+        fail(row, read_text(memory, text, size))
+
+    i32x3: tuple[ValueType, ...] = ("i32", "i32", "i32")
+    return [HostFunction("flowrt", "log", i32x3, (), on_log), HostFunction("flowrt", "fail", i32x3, (), on_fail)]

@@ -1,0 +1,139 @@
+"""Compiled code on disk, so that the second start of a graph compiles nothing.
+
+A file is what the engine serialised, then the SHA-256 of that. Loading compiled code is executing it, so the folder
+must be ours alone, and a damaged file is a miss. Files are written beside their name and renamed, so two processes may
+start at once, and whoever loses power leaves a whole file or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import wasmtime
+
+from flowrt.wasm.engine import Engine
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+class CodeCache:
+    """`directory` None: `$CACHE_DIRECTORY` (of a systemd service), `$XDG_CACHE_HOME/flowrt` or `~/.cache/flowrt`. Where
+    no folder can be had, every look-up is a miss and nothing is kept."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.hits = 0
+        self.misses = 0
+        self._directory = directory or _default_directory()
+
+    def load(self, engine: Engine, digest: str, *, fuel: bool = False) -> wasmtime.Module | None:
+        """The module of that digest, when its code was compiled for this engine, this machine and these settings."""
+        module = None
+        path = self._path(engine, digest, fuel=fuel)
+        if path is not None:
+            with contextlib.suppress(OSError, wasmtime.WasmtimeError):
+                module = _read(path, engine.native(fuel=fuel))
+        if module is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return module
+
+    def store(self, engine: Engine, digest: str, module: wasmtime.Module, *, fuel: bool = False) -> None:
+        """Keep a module's code. A folder that is full or cannot be written only means that nothing is kept."""
+        path = self._path(engine, digest, fuel=fuel)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                _write(path, bytes(module.serialize()))
+
+    def _path(self, engine: Engine, digest: str, *, fuel: bool) -> Path | None:
+        folder = self._folder()
+        if folder is None:
+            return None
+        key = "\n".join((digest, version("wasmtime"), engine.settings(fuel=fuel), *_machine()))
+        return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.code"
+
+    def _folder(self) -> Path | None:
+        """The folder, made when it is not there; None when others could write into it."""
+        if self._directory is None:
+            return None
+        folder = self._directory / "code"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = folder.lstat()
+        except OSError:
+            return None
+        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+        return folder if ours else None
+
+
+def compile_module(
+    engine: Engine, code: bytes, cache: CodeCache | None = None, *, fuel: bool = False
+) -> wasmtime.Module:
+    """A module from its bytes, compiled or from the cache. Raises ValueError in the engine's words for what is none."""
+    digest = hashlib.sha256(code).hexdigest()
+    if cache is not None and (known := cache.load(engine, digest, fuel=fuel)) is not None:
+        return known
+    if not code.startswith(b"\0asm"):
+        raise ValueError("it is not a WebAssembly binary")
+    try:
+        module = wasmtime.Module(engine.native(fuel=fuel), code)
+    except wasmtime.WasmtimeError as error:
+        raise ValueError(str(error)) from error
+    if cache is not None:
+        cache.store(engine, digest, module, fuel=fuel)
+    return module
+
+
+def _read(path: Path, native: wasmtime.Engine) -> wasmtime.Module | None:
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            return None
+        data = file.read()
+    code, digest = data[:-_DIGEST], data[-_DIGEST:]
+    if hashlib.sha256(code).digest() != digest:
+        return None
+    return wasmtime.Module.deserialize(native, code)
+
+
+def _write(path: Path, code: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(code)
+            file.write(hashlib.sha256(code).digest())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).rename(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _default_directory() -> Path | None:
+    if systemd := os.environ.get("CACHE_DIRECTORY"):
+        return Path(systemd.split(":")[0])
+    if (xdg := os.environ.get("XDG_CACHE_HOME")) and Path(xdg).is_absolute():
+        return Path(xdg) / "flowrt"
+    try:
+        return Path.home() / ".cache" / "flowrt"
+    except RuntimeError:  # no home folder
+        return None
+
+
+def _machine() -> tuple[str, str]:
+    """The processor's architecture, and what it can do, as Linux lists it."""
+    features = ""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() in {"flags", "Features"}:
+                features = value.strip()
+                break
+    return os.uname().machine, features

@@ -1,0 +1,311 @@
+"""The border between Python and one instance of a module: calls in, callbacks out, and what a failure was.
+
+Calls go through `wasmtime_func_call_unchecked` with buffers made once (docs/decisions/003-unchecked-crossing.md). What
+makes that safe is checked when a function is bound: its signature. Everything here is used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap, NodeFault
+from flowrt.wasm import capi
+from flowrt.wasm.capi import VALUE_WORDS, Failure
+from flowrt.wasm.engine import Engine
+from flowrt.wasm.imports import BadAddress, HostFunction
+from flowrt.wasm.memory import LinearMemory
+
+Call = Callable[..., int]
+"""An exported function of up to two i32 parameters: takes them unsigned, gives its i32 result unsigned (0 for none)."""
+
+_TYPES = {
+    "i32": wasmtime.ValType.i32,
+    "i64": wasmtime.ValType.i64,
+    "f32": wasmtime.ValType.f32,
+    "f64": wasmtime.ValType.f64,
+}
+_WORDS = {"i32": 1, "i64": 2, "f32": 1, "f64": 2}
+_TABLE_ELEMENTS = 1 << 16
+"""Of 8 bytes each: more functions than any module we know has."""
+_TABLES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds an instance."""
+
+    memory: int
+    """Bytes of linear memory."""
+    deadline: float
+    """Seconds a call may take."""
+    fuel: int | None = None
+    """Instructions a call may execute."""
+
+
+class Crossing:
+    """One store with one instance. Raises `GuestTrap` when it does not come up; call `close` in the end."""
+
+    def __init__(
+        self, engine: Engine, module: wasmtime.Module, imports: Sequence[HostFunction], limits: Limits
+    ) -> None:
+        self._limits = limits
+        self._watch = engine.watch
+        self._pending: BaseException | None = None
+        self._overdue = False
+        self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
+        self._store.set_limits(limits.memory, _TABLE_ELEMENTS, instances=1, tables=_TABLES, memories=1)
+        self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
+        self._trap = ctypes.c_void_p()
+        self._trap_address = ctypes.c_void_p(ctypes.addressof(self._trap))
+        self._instance = ffi.wasmtime_instance()
+        self._kept: list[Any] = []
+        self.memory = LinearMemory(lambda: memoryview(b""))
+        self.broken = False
+        """A call has failed: the instance must not be called again."""
+        engine.watch.expect(limits.deadline)
+        self._arm()
+        self._instantiate(module, imports)
+
+    def bind(self, name: str, parameters: int, results: int) -> Call | None:
+        """The exported function `name` of so many i32 parameters and results, or None when there is none.
+
+        Raises `GuestMisuse` when it has another signature.
+        """
+        found = self._export(name, ffi.WASMTIME_EXTERN_FUNC.value)
+        if found is None:
+            return None
+        signature = wasmtime.Func._from_raw(found.of.func).type(self._store)
+        i32 = wasmtime.ValType.i32()
+        if signature.params != [i32] * parameters or signature.results != [i32] * results:
+            raise GuestMisuse(f"its export '{name}' has another signature than the ABI gives it")
+        return self._caller(found, max(parameters, results))
+
+    def run(self, name: str) -> None:
+        """Call an export that takes and gives nothing, when there is one."""
+        call = self.bind(name, 0, 0)
+        if call is not None:
+            call()
+
+    def misuse(self, detail: str) -> GuestMisuse:
+        """The guest broke the ABI: the instance is not called again."""
+        self.broken = True
+        return GuestMisuse(detail)
+
+    def close(self) -> None:
+        """Give the instance and its memory back. Safe to call twice."""
+        self.broken = True
+        self.memory.close()
+        self._store.close()
+        self._kept.clear()
+
+    def _caller(self, function: Any, slots: int) -> Call:
+        values = (ctypes.c_uint32 * (VALUE_WORDS * 2))()
+        self._kept += [values, function]
+        raw = memoryview(values).cast("B").cast("I")
+        context, trap, trap_address = self._context, self._trap, self._trap_address
+        target = ctypes.c_void_p(ctypes.addressof(function.of.func))
+        buffer, count = ctypes.c_void_p(ctypes.addressof(values)), ctypes.c_size_t(slots)
+        watch, running, clock = self._watch, self._watch.running, self._watch.clock
+        cross, deadline, fuel = capi.call_unchecked, self._limits.deadline, self._limits.fuel
+
+        def call(first: int = 0, second: int = 0) -> int:
+            if self.broken:
+                raise FlowrtBug("a guest was called after it had failed")
+            if fuel is not None:
+                capi.set_fuel(context, fuel)
+            raw[0] = first
+            raw[4] = second
+            running[self] = clock() + deadline
+            try:
+                if watch.asleep:
+                    watch.wake()
+                error = cross(context, target, buffer, count, trap_address)
+            finally:
+                del running[self]
+            if error or trap.value:
+                raise self._failed(error)
+            return raw[0]
+
+        return call
+
+    def _arm(self) -> None:
+        """Let the engine ask us when its epoch moves on, which it only does when some call is overdue."""
+        callback = capi.EPOCH_CALLBACK(self._on_epoch)
+        self._kept.append(callback)
+        capi.set_epoch_callback(ctypes.cast(self._store.ptr(), ctypes.c_void_p), callback, None, None)
+        capi.set_epoch_deadline(self._context, 1)
+
+    def _on_epoch(self, _context: int, _data: int, delta: Any, kind: Any) -> int | None:
+        due = self._watch.running.get(self)
+        if due is None or due > self._watch.clock():
+            delta[0], kind[0] = 1, 0
+            return None
+        self._overdue = True
+        return capi.new_error(b"deadline")  # type: ignore[no-any-return]
+
+    def _instantiate(self, module: wasmtime.Module, imports: Sequence[HostFunction]) -> None:
+        linker = wasmtime.Linker(self._store.engine)
+        wanted = {(found.module, found.name) for found in module.imports}
+        for function in imports:
+            if (function.module, function.name) in wanted:
+                self._define(linker, function)
+        if self._limits.fuel is not None:
+            capi.set_fuel(self._context, self._limits.fuel)
+        self._watch.running[self] = self._watch.clock() + self._limits.deadline
+        try:
+            if self._watch.asleep:
+                self._watch.wake()
+            error = capi.instantiate(
+                ctypes.cast(linker.ptr(), ctypes.c_void_p),
+                self._context,
+                ctypes.cast(module.ptr(), ctypes.c_void_p),
+                ctypes.addressof(self._instance),
+                self._trap_address,
+            )
+        finally:
+            del self._watch.running[self]
+            linker.close()
+        if error or self._trap.value:
+            failure = self._failed(error)
+            self.close()
+            raise failure
+        self._find_memory()
+
+    def _find_memory(self) -> None:
+        found = self._export("memory", ffi.WASMTIME_EXTERN_MEMORY.value)
+        if found is None:
+            raise self.misuse("it exports no memory named 'memory'")
+        context, memory = self._context, ctypes.addressof(found.of.memory)
+        self._kept.append(found)
+
+        def look() -> memoryview:
+            size = capi.memory_data_size(context, memory)
+            if not size:
+                return memoryview(b"")
+            return capi.view_memory(capi.memory_data(context, memory), size, capi.WRITABLE).cast("B")  # type: ignore[no-any-return]
+
+        self.memory._look = look
+        self.memory.room(0)
+
+    def _export(self, name: str, kind: int) -> Any:
+        encoded, found = name.encode(), ffi.wasmtime_extern_t()
+        present = capi.export_get(
+            self._context, ctypes.addressof(self._instance), encoded, len(encoded), ctypes.addressof(found)
+        )
+        return found if present and int(found.kind) == kind else None
+
+    def _define(self, linker: wasmtime.Linker, function: HostFunction) -> None:
+        signature = wasmtime.FuncType(
+            [_TYPES[kind]() for kind in function.params], [_TYPES[kind]() for kind in function.results]
+        )
+        callback = capi.CALLBACK(self._callback(function))
+        self._kept.append(callback)
+        module, name = function.module.encode(), function.name.encode()
+        error = capi.define_unchecked(
+            ctypes.cast(linker.ptr(), ctypes.c_void_p),
+            module, len(module), name, len(name),
+            ctypes.cast(signature.ptr(), ctypes.c_void_p),
+            callback, None, None,
+        )  # fmt: skip
+        if error:
+            raise FlowrtBug(f"{function.module}.{function.name} cannot be offered: {capi.take_error(error).message}")
+
+    def _callback(self, function: HostFunction) -> Callable[[int, int, Any, int], int | None]:
+        call, memory = function.call, self.memory
+        take = _taker(function.params)
+        put = _putter(function.results)
+
+        def callback(_environment: int, _caller: int, values: Any, _count: int) -> int | None:
+            try:
+                put(values, call(memory, *take(values)))
+            except BaseException as error:  # noqa: BLE001 - nothing may pass through the engine's frames; it is raised behind them
+                self._pending = error
+                return capi.new_trap(b"host", 4)  # type: ignore[no-any-return]
+            return None
+
+        return callback
+
+    def _failed(self, error: int | None) -> BaseException:
+        """What the call that just failed is to raise. Frees what the engine gave."""
+        self.broken = True
+        if error:
+            failure = capi.take_error(error)
+        else:
+            failure = capi.take_trap(self._trap.value or 0)
+            self._trap.value = None
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            return _from_host(pending, failure.backtrace)
+        return GuestTrap(self._kind(failure), self._words(failure), failure.backtrace)
+
+    def _kind(self, failure: Failure) -> str:
+        if self._overdue:
+            return "deadline"
+        return {capi.TRAP_OUT_OF_FUEL: "fuel", capi.TRAP_INTERRUPT: "deadline"}.get(failure.code or -1, "trap")
+
+    def _words(self, failure: Failure) -> str:
+        if self._overdue:
+            return f"a call took longer than {self._limits.deadline:g} s"
+        return failure.message or "the engine gave no reason"
+
+
+def _from_host(error: BaseException, backtrace: str) -> BaseException:
+    """What a host function raised, as the fault of the guest's call."""
+    if isinstance(error, BadAddress):
+        fault: GuestTrap = GuestMisuse(str(error))
+        fault.backtrace = backtrace
+    elif isinstance(error, NodeFault):
+        fault = GuestTrap(error.kind, error.detail, backtrace)
+    elif isinstance(error, Exception):
+        fault = GuestTrap("internal", f"{type(error).__name__}: {error}", backtrace)
+    else:
+        return error
+    fault.__cause__ = error
+    return fault
+
+
+def _taker(kinds: Sequence[str]) -> Callable[[Any], Sequence[int | float]]:
+    """Reads the arguments of a signature out of its raw values."""
+    count = len(kinds)
+    if all(kind == "i32" for kind in kinds):
+        return lambda values: values[0 : VALUE_WORDS * count : VALUE_WORDS] if count else ()
+
+    def take(values: Any) -> list[int | float]:
+        return [_value(kind, values, VALUE_WORDS * index) for index, kind in enumerate(kinds)]
+
+    return take
+
+
+def _value(kind: str, values: Any, at: int) -> int | float:
+    if kind == "i32":
+        return values[at]  # type: ignore[no-any-return]
+    if kind == "f32":
+        return struct.unpack("<f", struct.pack("<I", values[at]))[0]  # type: ignore[no-any-return]
+    bits: int = values[at] | values[at + 1] << 32
+    if kind == "i64":
+        return bits
+    return struct.unpack("<d", struct.pack("<Q", bits))[0]  # type: ignore[no-any-return]
+
+
+def _putter(kinds: Sequence[str]) -> Callable[[Any, Any], None]:
+    """Writes the result of a signature into its raw values."""
+    if not kinds:
+        return lambda _values, _result: None
+    kind = kinds[0]
+
+    def put(values: Any, result: Any) -> None:
+        if kind == "f32":
+            result = struct.unpack("<I", struct.pack("<f", result))[0]
+        elif kind == "f64":
+            result = struct.unpack("<Q", struct.pack("<d", result))[0]
+        for word in range(_WORDS[kind]):
+            values[word] = result >> (32 * word) & 0xFFFFFFFF
+
+    return put

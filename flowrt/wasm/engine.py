@@ -1,0 +1,98 @@
+"""The WebAssembly engine of a process: how code is compiled, which proposals a guest may use, who watches deadlines."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+
+import wasmtime
+
+from flowrt.wasm import capi
+from flowrt.wasm.watch import Watch
+
+MEMORY_RESERVATION = 2**32
+"""Address space reserved a memory: all a wasm32 guest can have, so that its base never moves."""
+_STACK_BYTES = 1 << 20
+"""A guest's stack. 1 MiB: half the engine's default, far from the 8 MiB of a thread, which host functions share."""
+
+_FEATURES = {
+    "wasm_bulk_memory": True,
+    "wasm_multi_value": True,
+    "wasm_reference_types": True,
+    "wasm_simd": True,
+    "wasm_tail_call": True,
+    "wasm_component_model": True,
+    "wasm_relaxed_simd": False,  # results differ from machine to machine
+    "wasm_threads": False,
+    "shared_memory": False,
+    "wasm_multi_memory": False,
+    "wasm_memory64": False,
+    "wasm_exceptions": False,
+    "wasm_function_references": False,
+    "wasm_gc": False,
+    "wasm_stack_switching": False,
+    "wasm_wide_arithmetic": False,
+    "wasm_custom_page_sizes": False,
+}
+"""Proposals by their names in `wasmtime.Config`: what LLVM, Rust, Zig and componentize-py emit, and nothing else."""
+
+
+class Engine:
+    """One a process. `interpreter=True` compiles to Pulley bytecode, which needs no executable memory (the locked-down
+    mode).
+
+    Guests with fuel run on a second engine of the same settings, made when the first asks for it, because counting
+    costs every other guest a fifth of its speed.
+    """
+
+    def __init__(self, *, interpreter: bool = False) -> None:
+        self.interpreter = interpreter
+        self.target = "pulley64" if interpreter else "host"
+        self.watch = Watch(self._interrupt)
+        self._lock = threading.Lock()
+        self._engines: dict[bool, wasmtime.Engine] = {}
+        self._addresses: tuple[int, ...] = ()
+
+    def native(self, *, fuel: bool = False) -> wasmtime.Engine:
+        """The engine itself, counting fuel or not."""
+        with self._lock:
+            engine = self._engines.get(fuel)
+            if engine is None:
+                engine = self._engines[fuel] = wasmtime.Engine(self._config(fuel))
+                address = ctypes.cast(engine.ptr(), ctypes.c_void_p).value or 0
+                self._addresses = (*self._addresses, address)
+            return engine
+
+    def settings(self, *, fuel: bool = False) -> str:
+        """All that decides what code is compiled to, as text: part of a cache key."""
+        features = ",".join(name for name, on in sorted(_FEATURES.items()) if on)
+        return f"{self.target};fuel={fuel:d};epoch=1;stack={_STACK_BYTES};memory={MEMORY_RESERVATION};{features}"
+
+    def refusal(self, code: bytes) -> str | None:
+        """Why the engine does not take a module's code, or None when it does. Compiles nothing."""
+        try:
+            wasmtime.Module.validate(self.native(), code)
+        except wasmtime.WasmtimeError as error:
+            return str(error)
+        return None
+
+    def close(self) -> None:
+        """Stop watching deadlines. Guests must be closed first. Safe to call twice."""
+        self.watch.close()
+
+    def _interrupt(self) -> None:
+        for address in self._addresses:
+            capi.increment_epoch(address)
+
+    def _config(self, fuel: bool) -> wasmtime.Config:  # noqa: FBT001 - the key of `_engines`
+        config = wasmtime.Config()
+        for name, on in _FEATURES.items():
+            setattr(config, name, on)
+        config.epoch_interruption = True
+        config.consume_fuel = fuel
+        config.max_wasm_stack = _STACK_BYTES
+        if self.interpreter:
+            config.target = self.target
+        config.memory_may_move = False
+        config.memory_reservation = MEMORY_RESERVATION
+        return config

@@ -1,0 +1,66 @@
+"""What the guests of one node write: log lines, so many a second, and streams cut into lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from flowrt.events import Emit, GuestLogged
+from flowrt.wasm.imports import TEXT_MAX
+
+
+class GuestLog:
+    """Turns a node's texts into events, at most `lines` in any second that begins with a line."""
+
+    def __init__(
+        self, emit: Emit, graph: str, node: str, lines: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.left_out = 0
+        """Lines over the quota, since the start."""
+        self._emit, self._graph, self._node, self._lines, self._clock = emit, graph, node, lines, clock
+        self._second = float("-inf")
+        self._written = 0
+        self._reported = 0
+
+    def write(self, severity: str, text: str) -> None:
+        now = self._clock()
+        if now - self._second >= 1.0:
+            self._second, self._written = now, 0
+            self._report()
+        if self._written >= self._lines:
+            self.left_out += 1
+            return
+        self._written += 1
+        self._emit(GuestLogged(self._graph, self._node, severity, text))
+
+    def _report(self) -> None:
+        """Says how many lines an earlier second left out: not itself one of the quota."""
+        missing, self._reported = self.left_out - self._reported, self.left_out
+        if missing and self._lines:
+            self._emit(GuestLogged(self._graph, self._node, "warning", f"{missing} log lines were left out"))
+
+
+class LineBuffer:
+    """Cuts what a guest writes to a stream into lines; a line longer than `TEXT_MAX` is cut there."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        *lines, rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+        while len(rest) > TEXT_MAX:
+            self._line(rest[:TEXT_MAX])
+            rest = rest[TEXT_MAX:]
+        self._rest = rest
+
+    def flush(self) -> None:
+        """What stands there without a line's end: before the stream's owner goes."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._line(rest)
+
+    def _line(self, line: bytes) -> None:
+        self._write(line[:TEXT_MAX].decode("utf-8", "replace").rstrip("\r"))
