@@ -1,0 +1,1 @@
+"""Building guests from source: what `flowrt modules build` does."""
