@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,8 @@ class Autoencoder:
 
     def scores(self, features: NDArray[np.float32]) -> Rows:
         """Score of each of f32[n, features]: f64[n]."""
-        return np.mean(self.squares(features), axis=1) / self.unit
+        scores: Rows = np.mean(self.squares(features), axis=1) / self.unit
+        return scores
 
     def squares(self, features: NDArray[np.float32]) -> Rows:
         """Squared error of each feature, standardised: f64[n, features]."""
@@ -87,7 +89,7 @@ def _start(random: np.random.RandomState, width: int) -> list[tuple[Rows, Rows]]
     sizes = (width, *HIDDEN, width)
     return [
         (random.uniform(-1, 1, (fan_in, fan_out)) * np.sqrt(6 / (fan_in + fan_out)), np.zeros(fan_out))
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)
+        for fan_in, fan_out in pairwise(sizes)
     ]
 
 

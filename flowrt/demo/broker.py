@@ -125,7 +125,9 @@ async def _serve_client(broker: Any, reader: asyncio.StreamReader, writer: async
             writer.write(_REFUSE_V5)
             await writer.drain()
             return
-        await broker.external_connected(_Replay(head, StreamReaderAdapter(reader)), StreamWriterAdapter(writer), "default")
+        await broker.external_connected(
+            _Replay(head, StreamReaderAdapter(reader)), StreamWriterAdapter(writer), "default"
+        )
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
         return  # a peer that went away, or one that says nothing
     finally:

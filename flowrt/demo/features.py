@@ -1,9 +1,8 @@
 """The features of the pump example in numpy: what the guest `pump-features` computes, written a second time.
 
 For each reading, over the window of the last `WINDOW` readings of its topic, itself included: the mean of each of the
-eight sensors, then their (population) standard deviations, then how far the last reading is from the mean. Sums run
-from the oldest reading to the newest in float64 and the result is rounded to float32 once, so that every computation
-of it gives the same bits.
+eight sensors, then their (population) standard deviations, then how far the last reading is from the mean. Sums are
+in float64 and the result is rounded to float32 once, so that it does not matter in which order a computation adds.
 """
 
 from __future__ import annotations

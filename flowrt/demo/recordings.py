@@ -1,7 +1,7 @@
 """Recordings of a pump as CSV files: eight columns by name, perhaps with a label for each row.
 
-Takes commas or semicolons between columns, our sensors' names, and those of the Skoltech Anomaly Benchmark (SKAB), whose
-files carry `Accelerometer1RMS … Volume Flow RateRMS` and, where labelled, a column `anomaly` of 0 and 1.
+Takes commas or semicolons between columns, our sensors' names, and those of the Skoltech Anomaly Benchmark (SKAB),
+whose files carry `Accelerometer1RMS … Volume Flow RateRMS` and, where labelled, a column `anomaly` of 0 and 1.
 """
 
 from __future__ import annotations

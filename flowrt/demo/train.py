@@ -54,8 +54,11 @@ def make(data: Path | None = None, seed: int = SEED, epochs: int = EPOCHS, out: 
     return fit(rows, origin, seed, epochs, out)
 
 
-def fit(rows: NDArray[np.float32], origin: str, seed: int = SEED, epochs: int = EPOCHS, out: TextIO | None = None) -> Trained:
+def fit(
+    rows: NDArray[np.float32], origin: str, seed: int = SEED, epochs: int = EPOCHS, out: TextIO | None = None
+) -> Trained:
     """Train on f32[n, 24] features; `origin` goes into the file's description."""
+
     def show(epoch: autoencoder.Epoch) -> None:
         if out is not None and (epoch.number % 5 == 0 or epoch.number == epoch.of):
             out.write(f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, validation {epoch.validation:.4f}\n")
