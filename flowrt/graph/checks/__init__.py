@@ -1,0 +1,28 @@
+"""What can be wrong with a graph whose fields are sound, one concern a file.
+
+Each check is a function of the graph, the facts and the values of `--set`, and yields problems. None of them opens or
+runs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flowrt.graph.checks import configuration, connections, endpoints, metadata, models, modules, names, quotas
+from flowrt.graph.facts import Facts
+from flowrt.graph.graph import Graph
+from flowrt.problem import Problem
+
+
+def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
+    """Every problem of a graph, in no particular order."""
+    return [
+        *metadata.check(graph),
+        *names.check(graph),
+        *connections.check(graph),
+        *endpoints.check(graph),
+        *modules.check(graph, facts),
+        *models.check(graph, facts),
+        *configuration.check(graph, sets),
+        *quotas.check(graph, facts),
+    ]

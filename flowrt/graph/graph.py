@@ -1,0 +1,51 @@
+"""A graph file that was read: its values, and where each of them stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from flowrt.graph.locate import owner
+from flowrt.graph.model import GraphFile
+from flowrt.graph.tree import Mapping, Mark, at
+from flowrt.graph.wiring import Wiring
+from flowrt.problem import Problem, Severity
+
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the checks look at. Never changed."""
+
+    path: str
+    file: GraphFile
+    root: Mapping = field(repr=False)
+    whole: bool = True
+    """Whether every operation and connection of the file is here. If not, what is unconnected may only seem so."""
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        return Wiring(self.file)
+
+    @property
+    def name(self) -> str:
+        """The graph's name, or its file's."""
+        if self.file.metadata is not None:
+            return self.file.metadata.name
+        return self.path.replace("\\", "/").rpartition("/")[2].partition(".")[0] or "graph"
+
+    def mark(self, loc: Loc) -> Mark:
+        """Where a value stands, or what is nearest around it."""
+        return at(self.root, loc)
+
+    def problem(self, loc: Loc, code: str, message: str, severity: Severity = Severity.ERROR) -> Problem:
+        """A problem at a value. `message` is preceded by what the value belongs to: `operation 'x'`."""
+        mark = self.mark(loc)
+        words, node = owner(self.root, loc)
+        text = message if words == "the graph" else f"{words}: {message}"
+        return Problem(self.path, mark.line, mark.column, code, text, node, severity)
+
+    def warning(self, loc: Loc, code: str, message: str) -> Problem:
+        """The same, as a warning."""
+        return self.problem(loc, code, message, Severity.WARNING)

@@ -1,0 +1,63 @@
+"""From a file to a plan, with every problem on the way: what the command line calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from flowrt.graph.bindings import bind
+from flowrt.graph.checks import check
+from flowrt.graph.checks.configuration import unused_sets
+from flowrt.graph.checks.endpoints import unbound
+from flowrt.graph.facts import Machine
+from flowrt.graph.graph import Graph
+from flowrt.graph.plan import Plan
+from flowrt.graph.planner import plan
+from flowrt.graph.reading import read
+from flowrt.graph.resolve import InspectModel, InspectModule, gather, module_folders
+from flowrt.problem import Problem, has_errors, in_order
+
+
+def load(
+    path: Path,
+    *,
+    sets: Mapping[str, str],
+    environ: Mapping[str, str],
+    bindings: Mapping[str, str],
+    modules_dirs: Iterable[Path],
+    inspect_module: InspectModule,
+    inspect_model: InspectModel,
+    machine: Machine | None,
+    abstract_ends: bool = True,
+) -> tuple[Plan | None, list[Problem]]:
+    """The plan of the graph at `path`, or None when a problem is an error; and all problems, in order.
+
+    `sets` are `--set`'s values, `bindings` `--bind`'s URLs by operation. `abstract_ends`: whether a source or sink may be left
+    without an endpoint, as in AIO's definitions; a graph that is to run may not.
+    """
+    graph, problems = read_graph(path, sets=sets, environ=environ)
+    if graph is None:
+        return None, in_order(problems)
+    graph, found = bind(graph, bindings)
+    problems += found
+    facts = gather(graph, module_folders(path, modules_dirs, environ), inspect_module, inspect_model, machine)
+    problems += check(graph, facts, sets)
+    if not abstract_ends:
+        problems += unbound(graph)
+    return None if has_errors(problems) else plan(graph, facts, sets), in_order(problems)
+
+
+def read_graph(
+    path: Path, *, sets: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[Graph | None, list[Problem]]:
+    """The graph at `path` by its text alone: no module or model is looked for."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        message = f"the file cannot be read: {error.strerror or error}; check its path and permissions"
+        return None, [Problem(str(path), 0, 0, "unreadable-file", message)]
+    reading = read(data, str(path), sets, environ)
+    problems = list(reading.problems)
+    if reading.graph is not None:
+        problems += unused_sets(reading.graph, sets, reading.variables)
+    return reading.graph, problems

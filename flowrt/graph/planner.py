@@ -1,0 +1,155 @@
+"""A sound graph as a plan: the order of its nodes, and which of them share a thread.
+
+Sources run on their endpoint's thread and have stage -1. Cheap neighbours are fused into one stage, because a hop inside
+a stage is a function call and a hop between two is an inbox and a thread switch. A heavy node has a stage of its own, so that
+it, or its being throttled, stalls no neighbour and uses another core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flowrt.graph.facts import Facts, ModelFacts, ModuleFacts
+from flowrt.graph.graph import Graph
+from flowrt.graph.parameters import properties_of
+from flowrt.graph.plan import ModelUse, NodePlan, Plan, StagePlan
+from flowrt.operators.base import Operation
+from flowrt.operators.guest_config import GuestOperation
+from flowrt.operators.inference import InferenceOperation, ModelOptions
+from flowrt.operators.sink import SinkOperation
+from flowrt.operators.source import SourceOperation
+
+SOURCE_STAGE = -1
+LIGHT_MODEL_BYTES = 256 * 2**10
+"""Weights above which a model's run takes longer than a hop between stages costs."""
+BATCH = 256
+"""Messages a stage takes at once, unless a model at its head says otherwise: enough to spread the cost of a hop thinly, few
+enough that a batch of slow guest calls still passes within a deadline."""
+NN_MODULE = "wasi_ephemeral_nn"
+
+
+def plan(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> Plan:
+    """The plan of a graph that no check found an error in. `sets` are the values of `--set`."""
+    stages = stages_of(graph, facts)
+    number = {name: index for index, names in enumerate(stages) for name in names}
+    wiring = graph.wiring
+    nodes = {
+        name: _node(graph, facts, wiring.operations[name], number.get(name, SOURCE_STAGE), sets)
+        for name in wiring.order()
+    }
+    metadata = graph.file.metadata
+    return Plan(
+        name=graph.name,
+        version=metadata.version if metadata else "0.0.0",
+        path=graph.path,
+        nodes=nodes,
+        stages=tuple(_stage(names, wiring.operations[names[0]]) for names in stages),
+        endpoints={endpoint.name: endpoint.options for endpoint in graph.file.endpoints},
+    )
+
+
+def stages_of(graph: Graph, facts: Facts) -> list[list[str]]:
+    """Names by stage, each in the order in which batches reach them. Only a stage's first node is fed from outside."""
+    wiring = graph.wiring
+    stages: list[_Stage] = []
+    stage_of: dict[str, _Stage | None] = {}
+    for name in wiring.order():
+        operation = wiring.operations[name]
+        if isinstance(operation, SourceOperation):
+            stage_of[name] = None
+            continue
+        heavy = is_heavy(operation, graph, facts)
+        stage = _shared([stage_of[edge.source] for edge in wiring.incoming[name]])
+        if stage is None or heavy or stage.heavy:
+            stage = _Stage([], heavy)
+            stages.append(stage)
+        stage.names.append(name)
+        stage_of[name] = stage
+    return [stage.names for stage in stages]
+
+
+def is_heavy(operation: Operation, graph: Graph, facts: Facts) -> bool:
+    """Whether a node needs a thread of its own: it may be throttled, waits for a batch to fill, or runs long."""
+    if operation.resources.cpu is not None:
+        return True
+    if not isinstance(operation, InferenceOperation):
+        return False
+    model = facts.models.get(model_of(operation, graph).path)
+    return operation.batch.wait > 0 or not isinstance(model, ModelFacts) or model.parameter_bytes > LIGHT_MODEL_BYTES
+
+
+def model_of(operation: InferenceOperation, graph: Graph) -> ModelOptions:
+    """The model an operation names or describes. Raises LookupError when no such model is listed."""
+    if isinstance(operation.model, ModelOptions):
+        return operation.model
+    found = next((model for model in graph.file.models if model.name == operation.model), None)
+    if found is None:
+        raise LookupError(operation.model)
+    return found
+
+
+@dataclass(slots=True, eq=False)
+class _Stage:
+    names: list[str]
+    heavy: bool
+
+
+def _shared(upstream: list[_Stage | None]) -> _Stage | None:
+    """The stage that all inputs come from, if there is one: a node that merges two stages is fed from an inbox."""
+    first = upstream[0] if upstream else None
+    return first if all(stage is first for stage in upstream) else None
+
+
+def _stage(names: list[str], first: Operation) -> StagePlan:
+    batching = first.batch if isinstance(first, InferenceOperation) else None
+    return StagePlan(
+        nodes=tuple(names),
+        inbox=first.resources.inbox,
+        inbox_bytes=first.resources.inbox_memory,
+        batch=batching.max if batching else BATCH,
+        wait=batching.wait if batching else 0.0,
+    )
+
+
+def _node(graph: Graph, facts: Facts, operation: Operation, stage: int, sets: Mapping[str, str]) -> NodePlan:
+    name = operation.name
+    module = facts.modules.get(operation.module) if isinstance(operation, GuestOperation) else None
+    module = module if isinstance(module, ModuleFacts) else None
+    nn = module is not None and uses_nn(module)
+    return NodePlan(
+        name=name,
+        operation=operation,
+        targets=_targets(graph, name),
+        stage=stage,
+        module=module,
+        models=_models(graph, facts, operation, nn=nn),
+        properties=properties_of(graph.file, name, sets),
+        nn=nn,
+    )
+
+
+def uses_nn(module: ModuleFacts) -> bool:
+    """Whether a module imports wasi-nn, by whichever door."""
+    return any(source == NN_MODULE or source.startswith("wasi:nn/") for source, _, _ in module.imports)
+
+
+def _targets(graph: Graph, name: str) -> tuple[tuple[str, ...], ...]:
+    edges = graph.wiring.outgoing[name]
+    kind = graph.wiring.kind(name)
+    if kind == "branch":
+        return tuple(tuple(edge.target for edge in edges if edge.arm == arm) for arm in ("False", "True"))
+    if isinstance(graph.wiring.operations[name], SinkOperation):
+        return ()
+    return (tuple(edge.target for edge in edges),)
+
+
+def _models(graph: Graph, facts: Facts, operation: Operation, *, nn: bool) -> tuple[ModelUse, ...]:
+    """An inference node has its model under its own name; a guest may load every model of the graph by name."""
+    uses: list[tuple[str, ModelOptions]] = []
+    if isinstance(operation, InferenceOperation):
+        uses = [(operation.name, model_of(operation, graph))]
+    elif nn:
+        uses = [(model.name, model) for model in graph.file.models]
+    found = [(name, facts.models.get(model.path), model.target) for name, model in uses]
+    return tuple(ModelUse(name, model, target) for name, model, target in found if isinstance(model, ModelFacts))

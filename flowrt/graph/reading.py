@@ -1,0 +1,91 @@
+"""From a file's bytes to a `Graph`: YAML, variables, the short form, the fields' types and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Lookup
+from dataclasses import dataclass
+from functools import reduce
+
+from pydantic import ValidationError
+
+from flowrt.graph.document import parse
+from flowrt.graph.graph import Graph
+from flowrt.graph.locate import nulls_of, problems_of
+from flowrt.graph.model import GraphFile
+from flowrt.graph.recovery import repair, without
+from flowrt.graph.shortform import expand
+from flowrt.graph.tree import Mapping, Scalar, Sequence, plain
+from flowrt.graph.variables import Variables
+from flowrt.problem import Problem
+
+_REPAIRS = 12
+"""Rounds of leaving out what is wrong; three are enough for any file seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of a file. `graph` is None when nothing in it can be checked further."""
+
+    graph: Graph | None
+    problems: list[Problem]
+    variables: frozenset[str] = frozenset()
+    """Variables that the file mentions."""
+
+
+def read(data: bytes, path: str, sets: Lookup[str, str], environ: Lookup[str, str]) -> Reading:
+    """Read a graph file. `path` is what problems name; nothing is opened."""
+    root, problems = parse(data, path)
+    if root is None:
+        return Reading(None, problems)
+    variables = Variables(path, sets, environ)
+    root = _without_empty_modules(variables.fill_mapping(root))
+    problems += variables.problems
+    graph, found = _validate(root, path)
+    if graph is not None and graph.file.modules:
+        found += _two_forms(root, path)
+        graph, more = _validate(expand(graph.root), path)
+        found += more
+    return Reading(graph, problems + found, frozenset(variables.used))
+
+
+def _validate(root: Mapping, path: str) -> tuple[Graph | None, list[Problem]]:
+    """The file's values and what is wrong with them. Fields that AIO sets to null to mean "not set" are left out first;
+    then what is wrong is, so that the checks see the rest."""
+    problems: list[Problem] | None = None
+    whole = True
+    for _ in range(_REPAIRS):
+        try:
+            return Graph(path, _parse(root), root, whole), problems or []
+        except ValidationError as error:
+            nulls = nulls_of(error, root) if problems is None else []
+            if nulls:
+                root = reduce(without, nulls, root)
+                continue
+            if problems is None:
+                problems = problems_of(error, root, path)
+            root, kept = repair(error, root)
+            whole = whole and kept
+    return None, problems or []
+
+
+def _parse(root: Mapping) -> GraphFile:
+    return GraphFile.model_validate(plain(root), by_alias=True, by_name=False)
+
+
+def _two_forms(root: Mapping, path: str) -> list[Problem]:
+    entry = root.entries.get("operations") or root.entries.get("connections")
+    if entry is None:
+        return []
+    message = "`modules` is the short form of a whole graph; write either `modules` or `operations` with `connections`"
+    return [Problem(path, entry.mark.line, entry.mark.column, "two-forms", message)]
+
+
+def _without_empty_modules(root: Mapping) -> Mapping:
+    """AIO writes an empty `module:` where an operation has none."""
+    operations = root.get("operations")
+    for index in range(len(operations.items) if isinstance(operations, Sequence) else 0):
+        operation = operations.items[index]  # type: ignore[union-attr]
+        module = operation.get("module") if isinstance(operation, Mapping) else None
+        if isinstance(module, Scalar) and module.value is None:
+            root = without(root, ("operations", index, "module"))
+    return root

@@ -1,0 +1,106 @@
+"""Where a graph's modules and models lie. The one file of `graph/` that looks at a file system.
+
+A module is named `[path/]name[:tag]`. Its file is `name-tag.wasm`, `name.wasm` or `name/name.wasm`, below `path` or not, in
+a folder given by `--modules` or `FLOWRT_MODULES`, or in the nearest `modules/` at or above the graph's folder. A name that
+ends in `.wasm` is a file relative to the graph's folder. A model's path is relative to the graph's folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from flowrt.graph.facts import Facts, Machine, ModelFacts, ModuleFacts, Unreadable
+from flowrt.graph.graph import Graph
+from flowrt.operators.guest_config import GuestOperation
+from flowrt.operators.inference import InferenceOperation, ModelOptions
+
+InspectModule = Callable[[Path], ModuleFacts | Unreadable]
+InspectModel = Callable[[Path, str | None], ModelFacts | Unreadable]
+
+
+def gather(
+    graph: Graph,
+    folders: Iterable[Path],
+    inspect_module: InspectModule,
+    inspect_model: InspectModel,
+    machine: Machine | None,
+) -> Facts:
+    """Look at every module and model that the graph names, each once."""
+    home, folders = Path(graph.path).parent, list(folders)
+    modules: dict[str, ModuleFacts | Unreadable] = {}
+    for operation in graph.file.operations:
+        if isinstance(operation, GuestOperation) and operation.module not in modules:
+            found = find_module(operation.module, home, folders)
+            modules[operation.module] = found if isinstance(found, Unreadable) else inspect_module(found)
+    models: dict[str, ModelFacts | Unreadable] = {}
+    for model in models_of(graph):
+        if model.path not in models:
+            models[model.path] = _model(model, home, inspect_model)
+    return Facts(modules, models, machine)
+
+
+def models_of(graph: Graph) -> list[ModelOptions]:
+    """Every model the graph names, as it names it."""
+    inline = [op.model for op in graph.file.operations if isinstance(op, InferenceOperation)]
+    return [*graph.file.models, *(model for model in inline if isinstance(model, ModelOptions))]
+
+
+def module_folders(graph_path: Path, given: Iterable[Path], environ: Mapping[str, str]) -> list[Path]:
+    """Where to look for modules, in order."""
+    folders = [*given, *(Path(part) for part in environ.get("FLOWRT_MODULES", "").split(os.pathsep) if part)]
+    home = graph_path.absolute().parent
+    near = next((folder / "modules" for folder in (home, *home.parents) if (folder / "modules").is_dir()), None)
+    return folders if near is None else [*folders, near]
+
+
+def bad_module_name(name: str) -> str | None:
+    """What is wrong with a module's name, or None."""
+    if name.startswith("/") or "\\" in name or "\0" in name:
+        return "is not a relative name with / between its parts"
+    if ".." in name.split("/"):
+        return "leaves its folder with '..'"
+    stem = name.rpartition("/")[2].partition(":")[0]
+    return None if stem and stem != "." else "has no name before its tag"
+
+
+def find_module(name: str, home: Path, folders: Iterable[Path]) -> Path | Unreadable:
+    """The module's file, or where it was looked for."""
+    if (wrong := bad_module_name(name)) is not None:
+        return Unreadable(f"'{name}' {wrong}", missing=True)
+    if name.endswith(".wasm"):
+        candidates, places = [home / name], [home]
+    else:
+        places = list(folders)
+        candidates = [folder / relative for folder in places for relative in _files(name)]
+    for candidate in candidates:
+        if _is_file(candidate):
+            return candidate
+    if not places:
+        return Unreadable("no folder to look in: there is no modules/ at or above the graph's folder", missing=True)
+    looked = ", ".join(dict.fromkeys(map(str, places)))
+    files = ", ".join(_files(name)) if not name.endswith(".wasm") else name
+    return Unreadable(f"looked in {looked} for {files}", missing=True)
+
+
+def _files(name: str) -> list[str]:
+    """The files a name may mean, the most exact first."""
+    path, _, last = name.rpartition("/")
+    stem, _, tag = last.partition(":")
+    own = [*([f"{stem}-{tag}.wasm"] if tag else []), f"{stem}.wasm", f"{stem}/{stem}.wasm"]
+    return [*(f"{path}/{file}" for file in own if path), *own]
+
+
+def _model(model: ModelOptions, home: Path, inspect_model: InspectModel) -> ModelFacts | Unreadable:
+    path = home / model.path
+    if not _is_file(path):
+        return Unreadable(f"there is no file {path}", missing=True)
+    return inspect_model(path, model.encoding)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name no file can have: too long, with a NUL
+        return False
