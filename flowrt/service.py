@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
-from time import CLOCK_MONOTONIC, clock_gettime_ns
+from collections.abc import Callable, Mapping
+from math import inf
+from time import monotonic, monotonic_ns
 
 
 class Service:
-    """The way to the service manager, if there is one. Safe from any thread."""
+    """The way to the service manager, if there is one. Call it from one thread."""
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = monotonic) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
-        self._watchdog = _watchdog(environ)
-
-    @property
-    def watchdog_seconds(self) -> float | None:
-        """How often `alive` should be called: half of what the unit file allows; None without a watchdog."""
-        return self._watchdog
+        self._interval = _watchdog_seconds(environ)
+        self._clock = clock
+        self._alive_at = -inf
 
     def ready(self, status: str = "") -> None:
         """Started, or done reloading."""
         self._send("READY=1", f"STATUS={_line(status)}")
 
     def reloading(self) -> None:
-        self._send("RELOADING=1", f"MONOTONIC_USEC={clock_gettime_ns(CLOCK_MONOTONIC) // 1000}")
+        self._send("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
 
     def stopping(self, status: str = "draining") -> None:
         self._send("STOPPING=1", f"STATUS={_line(status)}")
@@ -38,12 +36,11 @@ class Service:
         self._send(f"STATUS={_line(text)}")
 
     def alive(self) -> None:
-        """Put the watchdog off."""
-        self._send("WATCHDOG=1")
-
-    def extend(self, seconds: float) -> None:
-        """Ask for this much more time while starting, reloading or stopping."""
-        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
+        """Put the watchdog off. Call it often: it is told twice in its interval, and not at all where there is none."""
+        now = self._clock()
+        if self._interval is not None and now - self._alive_at >= self._interval / 2:
+            self._alive_at = now
+            self._send("WATCHDOG=1")
 
     def _send(self, *lines: str) -> None:
         """A manager that is away or busy must never hold a graph up: what cannot be sent at once is not sent."""
@@ -63,12 +60,12 @@ def _address(name: str) -> str | None:
     return name if name.startswith("/") else None
 
 
-def _watchdog(environ: Mapping[str, str]) -> float | None:
-    """Half of `WATCHDOG_USEC`, when it is meant for this process."""
+def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
+    """`WATCHDOG_USEC`, when it is meant for this process."""
     if environ.get("WATCHDOG_PID") not in (None, str(os.getpid())):
         return None
     interval = environ.get("WATCHDOG_USEC", "")
-    return int(interval) / 2_000_000 if interval.isdecimal() and int(interval) else None
+    return int(interval) / 1_000_000 if interval.isdecimal() and int(interval) else None
 
 
 def _line(text: str) -> str:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from flowrt.cli import loading
+from flowrt.web.address import Address, parse_address
 
 DRAIN_SECONDS = 10.0
 """How long a stop may take to finish what is under way: half of what the unit file grants."""
@@ -18,7 +19,10 @@ DRAIN_SECONDS = 10.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     loading.add_arguments(parser)
     parser.add_argument(
-        "--metrics", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz here; port 0 picks a free one"
+        "--metrics",
+        metavar="HOST:PORT",
+        type=_address,
+        help="serve /metrics, /healthz and /readyz here; port 0 picks a free one",
     )
     parser.add_argument("--state", type=Path, metavar="DIR", help="folder for what must survive a restart")
     parser.add_argument(
@@ -48,3 +52,10 @@ def run(options: argparse.Namespace) -> int:
     from flowrt.cli.serve import serve
 
     return serve(plans, options)
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from flowrt.cli import loading
 from flowrt.errors import NodeFault, StartError
@@ -17,9 +18,11 @@ from flowrt.logs import Logs
 from flowrt.runtime.places import state_folder
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
+from flowrt.runtime.view import GraphView
 from flowrt.service import Service
-from flowrt.web.address import parse_address
-from flowrt.web.server import WebServer
+
+if TYPE_CHECKING:
+    from flowrt.web.server import WebServer
 
 POLL_SECONDS = 0.01
 """Between looks for readiness while starting: a start is measured in tenths of a second."""
@@ -38,7 +41,7 @@ def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
         try:
             server.begin(plans)
             service.ready()
-            while not _until_something(server.runtime, signals, service):
+            while not _until_something(server.runtime, signals, service, logs):
                 service.reloading()
                 server.reload()
                 service.ready()
@@ -65,7 +68,10 @@ class _Server:
     def begin(self, plans: Sequence[Plan]) -> None:
         self.runtime = self._built(plans)
         if self._options.metrics and self._web is None:
-            self._web = WebServer(parse_address(self._options.metrics), self)
+            from flowrt.web.pages import pages
+            from flowrt.web.server import WebServer
+
+            self._web = WebServer(self._options.metrics, pages(self.views))
             self._web.start()
             print(f"metrics at {self._web.url}/metrics", file=sys.stderr, flush=True)
         self.runtime.start()
@@ -80,6 +86,11 @@ class _Server:
         self._stop()
         self.begin(plans)
         self._emit(Reloaded(done=True, reason=""))
+
+    def views(self) -> list[GraphView]:
+        """Of what runs at present; for the web server's threads."""
+        runtime = self.runtime
+        return [] if runtime is None else runtime.views
 
     def end(self) -> None:
         self._stop()
@@ -128,7 +139,7 @@ class _Signals:
         self.happened.set()
 
 
-def _until_something(runtime: Runtime, signals: _Signals, service: Service) -> bool:
+def _until_something(runtime: Runtime, signals: _Signals, service: Service, logs: Logs) -> bool:
     """Wait for a signal or the end of every source, saying `ready` once; True to end, False to reload."""
     announced = False
     while not runtime.finished():
@@ -139,7 +150,9 @@ def _until_something(runtime: Runtime, signals: _Signals, service: Service) -> b
             announced = True
             print("ready", file=sys.stderr, flush=True)
             service.status("every subscription is acknowledged")
-        service.alive()
+        logs.tick()
+        if not runtime.broken():  # else the watchdog restarts the process
+            service.alive()
     return True
 
 

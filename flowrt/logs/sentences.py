@@ -18,6 +18,7 @@ from flowrt.events import (
     MessagesDropped,
     NodeFaulted,
     NodeRestarted,
+    Reloaded,
     StoreFailed,
 )
 
@@ -25,6 +26,7 @@ SENTENCES: dict[type[Event], str] = {
     GraphStarted: "started with {nodes} nodes in {stages} stages",
     GraphReady: "ready after {seconds:.3f} s",
     GraphStopped: "stopped, drained: {drained}",
+    Reloaded: "reloaded: {done} {reason}",
     NodeFaulted: "{count} messages {outcome} after a fault of kind {kind}: {detail}",
     NodeRestarted: "fresh instance, restart {restarts}",
     GuestLogged: "{text}",

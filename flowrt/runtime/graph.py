@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from flowrt.endpoints.base import Sink, Source
@@ -30,6 +30,7 @@ class RunningGraph:
         sources: Mapping[str, Source],
         sinks: Mapping[str, Sink],
         extra_sinks: Sequence[Sink],
+        closers: Sequence[Callable[[], None]],
         stopping: threading.Event,
         emit: Emit,
     ) -> None:
@@ -41,6 +42,7 @@ class RunningGraph:
         self.sources = sources
         self.sinks = sinks
         self._all_sinks = [*sinks.values(), *extra_sinks]
+        self._closers = closers
         self._stopping = stopping
         self._emit = emit
         self._started = 0.0
@@ -71,6 +73,19 @@ class RunningGraph:
             self._emit(GraphReady(self.name, monotonic() - self._started))
         return True
 
+    def broken(self) -> list[str]:
+        """Stages whose thread has ended although nobody asked it to: a fault of ours, which only a restart mends."""
+        return [stage.name for stage in self.stages if stage.broken()]
+
+    def unready(self) -> list[str]:
+        """The ends that are not connected or subscribed yet, by the names of their operations."""
+        ends = [*self.sources.items(), *self.sinks.items()]
+        return [f"{self.name}: '{name}' is not connected" for name, end in ends if not end.ready()]
+
+    def unhealthy(self) -> list[str]:
+        """Stages whose thread has died, which only a bug of ours can do."""
+        return [f"{self.name}: stage '{stage.name}' has died" for stage in self.stages if stage.died()]
+
     def stop(self, timeout: float) -> None:
         """Read nothing more, handle what is under way, send it, acknowledge it, and end. What cannot be finished in
         `timeout` seconds stays unacknowledged at its source."""
@@ -86,8 +101,8 @@ class RunningGraph:
             self._abandon()
         for end in (*self.sources.values(), *self._all_sinks):
             end.close()
-        for node in self.nodes.values():
-            node.operator.close()
+        for close in reversed(self._closers):
+            close()
         self._emit(GraphStopped(self.name, drained))
 
     def _abandon(self) -> None:

@@ -10,6 +10,7 @@ from flowrt.graph.plan import Plan
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.surroundings import Surroundings
+from flowrt.runtime.view import view
 
 
 class Runtime:
@@ -25,6 +26,7 @@ class Runtime:
         except BaseException:
             self.stop(0.0)
             raise
+        self.views = [view(graph) for graph in self.graphs]
 
     def start(self) -> None:
         for graph in self.graphs:
@@ -33,6 +35,10 @@ class Runtime:
     def ready(self) -> bool:
         """Whether every graph is; asked by `/readyz` and until the line `ready` is written."""
         return all([graph.ready() for graph in self.graphs])
+
+    def broken(self) -> bool:
+        """Whether a thread has ended although nobody asked it to: a fault of ours, which only a restart mends."""
+        return any(graph.broken() for graph in self.graphs)
 
     def finished(self) -> bool:
         """Whether every source of every graph has come to its end."""

@@ -13,7 +13,10 @@ class Stage:
     """Feeds what waits in its inbox to its first node, whose results reach the others by plain calls."""
 
     def __init__(self, name: str, inbox: Inbox, first: Node, batch_max: int, wait: float) -> None:
+        self.name = name
+        self.name = name
         self.inbox = inbox
+        self._asked_to_end = False
         self._first = first
         self._batch_max = batch_max
         self._wait = wait
@@ -22,13 +25,22 @@ class Stage:
     def start(self) -> None:
         self._thread.start()
 
+    def died(self) -> bool:
+        """Whether its thread ended though nobody ended it."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self.inbox.closed
+
     def finish(self, timeout: float) -> bool:
         """Handle what waits and end; False when `timeout` seconds were not enough: then what waits is left alone."""
+        self._asked_to_end = True
         self.inbox.close()
         if not self._thread.is_alive():
             return True
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def broken(self) -> bool:
+        """Whether its thread has ended although nobody asked it to."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._asked_to_end
 
     def abandon(self) -> None:
         """Forget what waits, so that the thread ends after the batch it is at."""

@@ -61,6 +61,8 @@ class GraphView:
     name: str
     version: str
     ready: Callable[[], bool]
+    broken: Callable[[], Sequence[str]]
+    """Stages whose thread has ended although nobody asked it to."""
     nodes: Sequence[NodeView]
     endpoints: Sequence[EndpointView]
     models: Sequence[ModelView] = ()
@@ -75,6 +77,7 @@ def view(graph: RunningGraph) -> GraphView:
         graph.name,
         plan.version,
         graph.ready,
+        graph.broken,
         [_node(graph, node, inboxes.get(node.name)) for node in plan.nodes.values()],
         [EndpointView(_endpoint(plan.nodes[name]), end.counters, end.ready) for name, end in ends.items()],
         [

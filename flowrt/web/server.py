@@ -48,8 +48,8 @@ Route = Callable[[Mapping[str, str]], Response]
 """Takes the request's headers, names in lower case. Called by any thread."""
 
 
-class Server:
-    """Listens from the moment it is made; answers from `start` to `close`."""
+class WebServer:
+    """Listens from the moment it is made; answers from `start` to `stop`."""
 
     def __init__(self, address: Address, routes: Mapping[str, Route]) -> None:
         """Raises `StartError` when the address cannot be had."""
@@ -59,10 +59,14 @@ class Server:
         self.address = Address(str(host), int(port))
         """Where it really listens: with the port that the system picked."""
 
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
     def start(self) -> None:
         self._thread.start()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Safe to call twice, and before `start`."""
         if self._thread.is_alive():
             self._server.shutdown()
