@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Sink, Source
 from flowrt.endpoints.registry import Endpoints
 from flowrt.errors import StartError
+from flowrt.events import GuestLogged
+from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.plan import NodePlan, Plan
 from flowrt.message import Batch
 from flowrt.operators.base import GuestFactory, Operator
@@ -29,6 +31,9 @@ from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.surroundings import Surroundings
 
+if TYPE_CHECKING:
+    from flowrt.nn.doors.node import NodeDoor
+
 GUESTS: dict[type[GuestOperation], Callable[[GuestFactory], Operator]] = {
     MapOperation: MapOperator,
     FilterOperation: FilterOperator,
@@ -37,17 +42,152 @@ GUESTS: dict[type[GuestOperation], Callable[[GuestFactory], Operator]] = {
 """Operations with a module, and what runs them."""
 
 
-@dataclass
-class _Parts:
+class Builder:
     """A graph while it is built."""
 
-    endpoints: Endpoints
-    nodes: dict[str, Node] = field(default_factory=dict)
-    entrances: dict[str, Entrance] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
-    sinks: dict[str, Sink] = field(default_factory=dict)
-    extra_sinks: list[Sink] = field(default_factory=list)
-    stopping: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, plan: Plan, around: Surroundings) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.entrances: dict[str, Entrance] = {}
+        self.sources: dict[str, Source] = {}
+        self.sinks: dict[str, Sink] = {}
+        self.extra_sinks: list[Sink] = []
+        self.closers: list[Callable[[], None]] = []
+        """What to give back when the graph ends, last first."""
+        self._plan = plan
+        self._around = around
+        self._stopping = threading.Event()
+        self._endpoints = Endpoints(plan.name, plan.endpoints, emit=around.emit, broker=around.broker)
+
+    def build(self) -> RunningGraph:
+        for node in self._plan.nodes.values():
+            if isinstance(node.operation, SourceOperation):
+                self.entrances[node.name] = Entrance(NodeCounters(), node.operation.overflow)
+                self.sources[node.name] = self._endpoints.source(node.operation)
+            else:
+                self.nodes[node.name] = self._node(node)
+        return RunningGraph(
+            self._plan,
+            nodes=self.nodes,
+            entrances=self.entrances,
+            stages=self._stages(),
+            sources=self.sources,
+            sinks=self.sinks,
+            extra_sinks=self.extra_sinks,
+            closers=self.closers,
+            stopping=self._stopping,
+            emit=self._around.emit,
+        )
+
+    def close(self) -> None:
+        """Give back what was opened so far."""
+        while self.closers:
+            self.closers.pop()()
+
+    def _node(self, node: NodePlan) -> Node:
+        operation, counters = node.operation, NodeCounters()
+        faults = FaultHandler(
+            self._plan.name,
+            node.name,
+            operation.on_error,
+            counters,
+            self._around.letters,
+            self._stopping,
+            self._around.emit,
+            digest=node.module.digest if node.module else "",
+            publish=self._publisher(node),
+        )
+        operator = self._operator(node, counters, faults)
+        self.closers.append(operator.close)
+        return Node(
+            self._plan.name,
+            node.name,
+            operator,
+            faults,
+            counters,
+            on_error=operation.on_error,
+            message_max=operation.resources.message,
+            cpu=operation.resources.cpu,
+            stopping=self._stopping,
+            emit=self._around.emit,
+        )
+
+    def _operator(self, node: NodePlan, counters: NodeCounters, faults: FaultHandler) -> Operator:
+        match node.operation:
+            case SinkOperation() as operation:
+                sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse)
+                return SinkOperator(sink, counters)
+            case ConcatenateOperation():
+                return ConcatenateOperator()
+            case InferenceOperation() as operation:
+                return InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
+            case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
+                return GUESTS[type(operation)](self._guest_factory(node, node.module, operation))
+        kind = type(node.operation).__name__.removesuffix("Operation").lower()
+        raise StartError(f"node '{node.name}' of '{self._plan.name}': this version does not run '{kind}' operations")
+
+    def _guest_factory(self, node: NodePlan, module: ModuleFacts, operation: GuestOperation) -> GuestFactory:
+        from flowrt.wasm.factory import guest_factory  # a graph without guests never loads the engine
+
+        around = self._around
+        return guest_factory(
+            around.engine,
+            module,
+            operation.resources,
+            node.properties,
+            emit=around.emit,
+            graph=self._plan.name,
+            node=node.name,
+            extra=self._nn_door(node) if node.nn else tuple,
+            grants=frozenset(operation.grants),
+            cache=around.cache,
+        )
+
+    def _nn_door(self, node: NodePlan) -> NodeDoor:
+        from flowrt.nn.doors.node import NodeDoor
+
+        graph, name, emit = self._plan.name, node.name, self._around.emit
+        door = NodeDoor(
+            self._around.models,
+            node.models,
+            memory=node.operation.resources.memory,
+            report=lambda text: emit(GuestLogged(graph, name, "warn", text)),
+        )
+        self.closers.append(door.close)
+        door.warm_up()
+        return door
+
+    def _publisher(self, node: NodePlan) -> Callable[[Batch], None] | None:
+        """Where `onError.topic` publishes: a sink of its own beside the graph's."""
+        on_error = node.operation.on_error
+        if on_error.topic is None:
+            return None
+        operation = SinkOperation(
+            operation_type="sink",
+            name=f"{node.name} onError",
+            endpoint=on_error.endpoint or next(iter(self._plan.endpoints)),
+            topic=on_error.topic,
+        )
+        sink = self._endpoints.sink(operation)
+        self.extra_sinks.append(sink)
+        return sink.send
+
+    def _stages(self) -> Sequence[Stage]:
+        plan = self._plan
+        inboxes = [Inbox(stage.inbox, stage.inbox_bytes) for stage in plan.stages]
+        for name, entrance in self.entrances.items():
+            entrance.inboxes = [inboxes[plan.nodes[to].stage] for to in plan.nodes[name].targets[0]]
+        for name, node in self.nodes.items():
+            node.targets = [
+                [self._target(plan.nodes[name], plan.nodes[to], inboxes) for to in port]
+                for port in plan.nodes[name].targets
+            ]
+        return [
+            Stage(f"{plan.name}/{stage.nodes[0]}", inbox, self.nodes[stage.nodes[0]], stage.batch, stage.wait)
+            for stage, inbox in zip(plan.stages, inboxes, strict=True)
+        ]
+
+    def _target(self, node: NodePlan, to: NodePlan, inboxes: Sequence[Inbox]) -> Target:
+        return self.nodes[to.name].accept if to.stage == node.stage else inboxes[to.stage].put
 
 
 def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:
@@ -55,127 +195,9 @@ def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:
 
     Raises `StartError` for what the surroundings lack, `NodeFault` when a guest's init refuses or a model fails.
     """
-    parts = _Parts(Endpoints(plan.name, plan.endpoints, emit=surroundings.emit, broker=surroundings.broker))
-    for node in plan.nodes.values():
-        if isinstance(node.operation, SourceOperation):
-            _add_source(parts, node)
-        else:
-            _add_node(parts, plan, node, surroundings)
-    stages = _stages(parts, plan)
-    return RunningGraph(
-        plan,
-        nodes=parts.nodes,
-        entrances=parts.entrances,
-        stages=stages,
-        sources=parts.sources,
-        sinks=parts.sinks,
-        extra_sinks=parts.extra_sinks,
-        stopping=parts.stopping,
-        emit=surroundings.emit,
-    )
-
-
-def _add_source(parts: _Parts, node: NodePlan) -> None:
-    operation = node.operation
-    assert isinstance(operation, SourceOperation)
-    counters = NodeCounters()
-    parts.entrances[node.name] = Entrance(counters, operation.overflow)
-    parts.sources[node.name] = parts.endpoints.source(operation)
-
-
-def _add_node(parts: _Parts, plan: Plan, node: NodePlan, around: Surroundings) -> None:
-    counters = NodeCounters()
-    operation = node.operation
-    faults = FaultHandler(
-        plan.name,
-        node.name,
-        operation.on_error,
-        counters,
-        around.letters,
-        parts.stopping,
-        around.emit,
-        digest=node.module.digest if node.module else "",
-        publish=_publisher(parts, plan, node, around),
-    )
-    parts.nodes[node.name] = Node(
-        plan.name,
-        node.name,
-        _operator(parts, plan, node, counters, faults, around),
-        faults,
-        counters,
-        on_error=operation.on_error,
-        message_max=operation.resources.message,
-        cpu=operation.resources.cpu,
-        stopping=parts.stopping,
-        emit=around.emit,
-    )
-
-
-def _operator(
-    parts: _Parts, plan: Plan, node: NodePlan, counters: NodeCounters, faults: FaultHandler, around: Surroundings
-) -> Operator:
-    operation = node.operation
-    if isinstance(operation, SinkOperation):
-        sink = parts.endpoints.sink(operation, faults.refuse)
-        parts.sinks[node.name] = sink
-        return SinkOperator(sink, counters)
-    if isinstance(operation, ConcatenateOperation):
-        return ConcatenateOperator()
-    if isinstance(operation, InferenceOperation):
-        return InferenceOperator(around.models.rows(node.models[0]), operation.batch.max)
-    if isinstance(operation, GuestOperation) and type(operation) in GUESTS:
-        return GUESTS[type(operation)](_guest_factory(plan, node, operation, around))
-    kind = type(operation).__name__.removesuffix("Operation").lower()
-    raise StartError(f"node '{node.name}' of graph '{plan.name}': this version does not run '{kind}' operations")
-
-
-def _guest_factory(plan: Plan, node: NodePlan, operation: GuestOperation, around: Surroundings) -> GuestFactory:
-    from flowrt.wasm.factory import guest_factory
-
-    assert node.module is not None
-    return guest_factory(
-        around.engine,
-        node.module,
-        operation.resources,
-        node.properties,
-        emit=around.emit,
-        graph=plan.name,
-        node=node.name,
-        grants=frozenset(operation.grants),
-        cache=around.cache,
-    )
-
-
-def _publisher(parts: _Parts, plan: Plan, node: NodePlan, around: Surroundings) -> Callable[[Batch], None] | None:
-    """Where `onError.topic` publishes: a sink of its own beside the graph's."""
-    on_error = node.operation.on_error
-    if on_error.topic is None:
-        return None
-    operation = SinkOperation(
-        operation_type="sink",
-        name=f"{node.name} onError",
-        endpoint=on_error.endpoint or next(iter(plan.endpoints)),
-        topic=on_error.topic,
-    )
-    sink = parts.endpoints.sink(operation)
-    parts.extra_sinks.append(sink)
-    return sink.send
-
-
-def _stages(parts: _Parts, plan: Plan) -> Sequence[Stage]:
-    inboxes = [Inbox(stage.inbox, stage.inbox_bytes) for stage in plan.stages]
-    for node in plan.nodes.values():
-        if node.name in parts.entrances:
-            parts.entrances[node.name].inboxes = [inboxes[plan.nodes[to].stage] for to in node.targets[0]]
-        else:
-            parts.nodes[node.name].targets = [
-                [_target(parts, plan, inboxes, node, plan.nodes[to]) for to in port] for port in node.targets
-            ]
-    return [
-        Stage(f"{plan.name}/{stage.nodes[0]}", inbox, parts.nodes[stage.nodes[0]], stage.batch, stage.wait)
-        for stage, inbox in zip(plan.stages, inboxes, strict=True)
-    ]
-
-
-def _target(parts: _Parts, plan: Plan, inboxes: Sequence[Inbox], node: NodePlan, to: NodePlan) -> Target:
-    return parts.nodes[to.name].accept if to.stage == node.stage else inboxes[to.stage].put
+    builder = Builder(plan, surroundings)
+    try:
+        return builder.build()
+    except BaseException:
+        builder.close()
+        raise

@@ -65,7 +65,7 @@ class RunningGraph:
 
     def ready(self) -> bool:
         """Whether every subscription is acknowledged and every sink connected."""
-        ends = (*self.sources.values(), *self._all_sinks)
+        ends: tuple[Source | Sink, ...] = (*self.sources.values(), *self._all_sinks)
         if not all(end.ready() for end in ends):
             return False
         if not self._announced:
@@ -76,15 +76,6 @@ class RunningGraph:
     def broken(self) -> list[str]:
         """Stages whose thread has ended although nobody asked it to: a fault of ours, which only a restart mends."""
         return [stage.name for stage in self.stages if stage.broken()]
-
-    def unready(self) -> list[str]:
-        """The ends that are not connected or subscribed yet, by the names of their operations."""
-        ends = [*self.sources.items(), *self.sinks.items()]
-        return [f"{self.name}: '{name}' is not connected" for name, end in ends if not end.ready()]
-
-    def unhealthy(self) -> list[str]:
-        """Stages whose thread has died, which only a bug of ours can do."""
-        return [f"{self.name}: stage '{stage.name}' has died" for stage in self.stages if stage.died()]
 
     def stop(self, timeout: float) -> None:
         """Read nothing more, handle what is under way, send it, acknowledge it, and end. What cannot be finished in

@@ -14,7 +14,6 @@ class Stage:
 
     def __init__(self, name: str, inbox: Inbox, first: Node, batch_max: int, wait: float) -> None:
         self.name = name
-        self.name = name
         self.inbox = inbox
         self._asked_to_end = False
         self._first = first
@@ -24,10 +23,6 @@ class Stage:
 
     def start(self) -> None:
         self._thread.start()
-
-    def died(self) -> bool:
-        """Whether its thread ended though nobody ended it."""
-        return self._thread.ident is not None and not self._thread.is_alive() and not self.inbox.closed
 
     def finish(self, timeout: float) -> bool:
         """Handle what waits and end; False when `timeout` seconds were not enough: then what waits is left alone."""
