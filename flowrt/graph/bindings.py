@@ -1,8 +1,8 @@
 """`--bind NAME=URL`: an endpoint for a source or sink that the file leaves abstract, as AIO's definitions do.
 
-`mqtt://HOST[:PORT]/TOPIC?qos=1&clientId=…` and `mqtts://…`, where TOPIC is a source's topic filter or a sink's topic, percent-encoded
-where it must be (`#` need not be); every further key is an option of the MQTT endpoint. `file:PATH`. Credentials do not belong
-on a command line, where every process sees them: give `credentials` in the file.
+`mqtt://HOST[:PORT]/TOPIC?qos=1&clientId=…` and `mqtts://…`, where TOPIC is a source's topic filter or a sink's topic,
+percent-encoded where it must be (`#` need not be); every further key is an option of the MQTT endpoint. `file:PATH`.
+Credentials do not belong on a command line, where every process sees them: give `credentials` in the file.
 """
 
 from __future__ import annotations

@@ -12,29 +12,47 @@ CODES: dict[str, str] = {
     "yaml-documents": "A file holds one graph. Put each `---` document into a file of its own.",
     "yaml-tag": "Tags such as `!!python/object` or `!mine` mean nothing in a graph. Leave them out.",
     "yaml-key": "A key must be one word of text. Quote it, or look for a stray `?`, `[` or `{`.",
-    "yaml-merge": "Merge keys (`<<`) are not taken. Write the fields out; a whole value may be shared with `&name` and `*name`.",
-    "yaml-alias": "An alias (`*name`) needs an anchor (`&name`) that ends before it. Move the anchor up or write the value out.",
+    "yaml-merge": (
+        "Merge keys (`<<`) are not taken. Write the fields out; a whole value may be shared with `&name` and `*name`."
+    ),
+    "yaml-alias": (
+        "An alias (`*name`) needs an anchor (`&name`) that ends before it. Move the anchor up or write the value out."
+    ),
     "yaml-too-deep": "Values are nested more than 64 levels deep. A graph needs fewer than ten.",
     "yaml-too-many": "Aliases or sheer length make more than 100,000 values. Write a smaller file.",
-    "yaml-ambiguous": "YAML readers disagree about this plain word (`on`, `012`, `1:30`): some read a truth value or another number. "
-    "Quote it if it is text, write true, false or a decimal number if it is not.",
+    "yaml-ambiguous": (
+        "YAML readers disagree about this plain word (`on`, `012`, `1:30`): some read a truth value or another "
+        "number. Quote it if it is text, write true, false or a decimal number if it is not."
+    ),
     "duplicate-key": "A key stands twice in one mapping; other readers silently keep the last. Remove one.",
     "empty-file": "The file holds no graph. Begin with `metadata`, `operations` and `connections`.",
     # variables
-    "unset-variable": "`${NAME}` has no value. Give `--set NAME=VALUE`, set the environment variable, or write `${NAME:-default}`.",
-    "unused-set": "A `--set` names neither a `${VARIABLE}` nor a configuration parameter of the graph. Check its spelling.",
+    "unset-variable": (
+        "`${NAME}` has no value. Give `--set NAME=VALUE`, set the environment variable, or write `${NAME:-default}`."
+    ),
+    "unused-set": (
+        "A `--set` names neither a `${VARIABLE}` nor a configuration parameter of the graph. Check its spelling.A "
+        "`--set` names neither a `${VARIABLE}` nor a configuration parameter of the graph. Check its spelling."
+    ),
     # fields
     "unknown-field": "This field does not exist here. Use the nearest name or remove it.",
     "missing-field": "A required field is missing. Add it.",
-    "wrong-type": "The value has another type than the field takes. Numbers and truth values that are meant as text need quotes.",
+    "wrong-type": (
+        "The value has another type than the field takes. Numbers and truth values that are meant as text need "
+        "quotes."
+    ),
     "wrong-value": "The field does not take this value. Use one of those named.",
     "out-of-range": "The value is outside the bounds of its field. Use one within.",
     "unknown-operation-type": "There is no such operationType. Use one of those named.",
-    "arm-not-text": 'A connection\'s arm is text. Quote it: "True" or "False".',
+    "arm-not-text": 'A connection's arm is text. Quote it: "True" or "False".',
     "missing-metadata": "A graph without metadata runs under its file's name. Add `metadata: {name: …, version: …}`.",
     "unknown-feature": "This version does not know the feature. The known one is wasi-nn.",
     "unknown-version": "Operators are written for versions 1.x of the interface. Other versions may not load.",
-    "two-forms": "`modules` is the short form of a whole graph. Write either `modules` or `operations` with `connections`.",
+    "two-forms": (
+        "`modules` is the short form of a whole graph. Write either `modules` or `operations` with "
+        "`connections`.`modules` is the short form of a whole graph. Write either `modules` or `operations` with "
+        "`connections`."
+    ),
     # names and connections
     "duplicate-name": "Two things of one kind have the same name. Rename one.",
     "no-operations": "A graph needs operations. Add at least a source and a sink.",
@@ -47,28 +65,47 @@ CODES: dict[str, str] = {
     "no-input": "The operation has no input, so it never runs. Connect something to it or remove it.",
     "no-output": "The operation's output goes nowhere, so its messages are dropped. Connect it to another operation.",
     "unreachable": "No source leads to the operation, so it never runs. Connect it or remove it.",
-    "missing-arm": 'A branch has two arms. Connect both "True" and "False", and name the arm in each connection from it.',
+    "missing-arm": (
+        'A branch has two arms. Connect both "True" and "False", and name the arm in each connection from it.A branch '
+        'has two arms. Connect both "True" and "False", and name the arm in each connection from it.'
+    ),
     "arm-without-branch": "Only a branch has arms. Remove `arm` or connect from a branch.",
     "unknown-schema": "A connection's schemaName names no entry of `schemas`. Correct the name or add the schema.",
     # endpoints
     "endpoint-kind": "An endpoint has exactly one kind beside its name. Keep one.",
     "unknown-endpoint": "The operation names an endpoint that does not exist. Correct the name or add the endpoint.",
     "unbound": "A source or sink has no endpoint. Give it one, or bind it with `--bind NAME=URL`.",
-    "bad-binding": "A `--bind` is not `NAME=URL` for a source or sink of the graph, or its URL cannot be used. See the message.",
+    "bad-binding": (
+        "A `--bind` is not `NAME=URL` for a source or sink of the graph, or its URL cannot be used. See the message."
+    ),
     "missing-topic": "An MQTT source needs topics, and an MQTT sink a topic. Add them.",
     "bad-topic": "The text is not a valid MQTT topic or topic filter. `#` must be the last level, `+` a whole level.",
-    "bad-template": "A sink's topic template takes {topic}, {topic[N]}, {property.KEY} and {json.PATH}. Correct the placeholder.",
-    "topic-loop": "A sink publishes what a source of the same graph reads at the same broker, so messages go round for ever. "
-    "Use different topics.",
+    "bad-template": (
+        "A sink's topic template takes {topic}, {topic[N]}, {property.KEY} and {json.PATH}. Correct the placeholder."
+    ),
+    "topic-loop": (
+        "A sink publishes what a source of the same graph reads at the same broker, so messages go round for ever. A "
+        "sink publishes what a source of the same graph reads at the same broker, so messages go round for ever. Use "
+        "different topics."
+    ),
     # modules
     "missing-module": "The module's file was not found. Add `--modules DIR`, build it, or correct the name.",
     "bad-module-name": "A module is named `[path/]name[:tag]` and may not leave its folder. Correct the name.",
     "unreadable-module": "The module's file is not a WebAssembly module. Rebuild it.",
-    "unsupported-module": "This version runs core modules with the flowrt ABI only. Build the module with the C or Rust SDK.",
+    "unsupported-module": (
+        "This version runs core modules with the flowrt ABI only. Build the module with the C or Rust SDK.This "
+        "version runs core modules with the flowrt ABI only. Build the module with the C or Rust SDK."
+    ),
     "unsupported-operation": "This version does not run this operation type. The graph can be checked and drawn.",
-    "digest-mismatch": "The file is not the one whose sha256 the graph names. Fetch the right file or correct the digest.",
+    "digest-mismatch": (
+        "The file is not the one whose sha256 the graph names. Fetch the right file or correct the digest.The file is "
+        "not the one whose sha256 the graph names. Fetch the right file or correct the digest."
+    ),
     "missing-export": "The module does not export what its operation type needs. Use another module or operationType.",
-    "wrong-signature": "A function of the module has another signature than docs/abi.md says. Rebuild it with a current SDK.",
+    "wrong-signature": (
+        "A function of the module has another signature than docs/abi.md says. Rebuild it with a current SDK.A "
+        "function of the module has another signature than docs/abi.md says. Rebuild it with a current SDK."
+    ),
     "unknown-import": "The module imports what no host offers, so it cannot be started. Rebuild it without the import.",
     "memory-above-quota": "The module asks for more memory at its start than its quota. Raise resources.memory.",
     "feature-missing": "The module uses wasi-nn but the graph does not declare it. Add `features: [{name: wasi-nn}]`.",
@@ -77,8 +114,14 @@ CODES: dict[str, str] = {
     "unknown-model": "The operation names a model that `models` does not list. Correct the name or add it.",
     "missing-model": "The model's file was not found. Paths are relative to the graph's folder.",
     "unreadable-model": "The model's file could not be read as its encoding. Export it again or correct the encoding.",
-    "tensor-mismatch": "One operation's output tensors cannot be the next one's input. Use a module or model that fits.",
-    "batch-too-large": "The model has no free first dimension, so batch.max has no effect. Export it with a free one, or remove batch.max.",
+    "tensor-mismatch": (
+        "One operation's output tensors cannot be the next one's input. Use a module or model that fits.One "
+        "operation's output tensors cannot be the next one's input. Use a module or model that fits."
+    ),
+    "batch-too-large": (
+        "The model has no free first dimension, so batch.max has no effect. Export it with a free one, or remove "
+        "batch.max."
+    ),
     # quotas and configuration
     "cpu-over-machine": "The declared cpu quotas add up to more than the machine has. Lower some of them.",
     "memory-over-machine": "The declared memory quotas add up to more than the machine has. Lower some of them.",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -140,7 +140,7 @@ class _Reader:
             done = self._stack.pop()
             self._add(self._anchored(done.anchor, done.close()), done.mark)
         elif isinstance(event, yaml.AliasEvent):
-            self._add(self._aliased(event.anchor, mark), mark)
+            self._add(self._aliased(event.anchor or "", mark), mark)
         elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
             self.report(mark, "yaml-documents", "a second document begins here; put it into a file of its own")
             raise _Stop
@@ -155,7 +155,8 @@ class _Reader:
             self.report(
                 mark,
                 "yaml-ambiguous",
-                f'some YAML readers take {text} for {meaning}, others do not; quote it as "{text}" if it is text, or {remedy}',
+                f'some YAML readers take {text} for {meaning}, others do not; quote it as "{text}" if it is '
+                f"text, or {remedy}",
             )
         return Scalar(mark, resolve(text) if bare else text, text, plain=bare)
 
@@ -187,7 +188,8 @@ class _Reader:
         return node
 
     def _add(self, node: Node, mark: Mark) -> None:
-        """Put a finished node where it belongs: `mark` is where it stands here, which for an alias is not the node's."""
+        """Put a finished node where it belongs: `mark` is where it stands here, which for an alias is not the
+        node's."""
         if not self._stack:
             self._root = node
             return
@@ -235,8 +237,8 @@ def _events(text: str) -> Iterator[yaml.Event]:
         parser.dispose()
 
 
-def _mark(mark: yaml.Mark) -> Mark:
-    return Mark(mark.line + 1, mark.column + 1)
+def _mark(mark: Any) -> Mark:
+    return START if mark is None else Mark(mark.line + 1, mark.column + 1)
 
 
 def _mark_after(text: str) -> Mark:

@@ -32,8 +32,8 @@ def load(
 ) -> tuple[Plan | None, list[Problem]]:
     """The plan of the graph at `path`, or None when a problem is an error; and all problems, in order.
 
-    `sets` are `--set`'s values, `bindings` `--bind`'s URLs by operation. `abstract_ends`: whether a source or sink may be left
-    without an endpoint, as in AIO's definitions; a graph that is to run may not.
+    `sets` are `--set`'s values, `bindings` `--bind`'s URLs by operation. `abstract_ends`: whether a source or sink may
+    be left without an endpoint, as in AIO's definitions; a graph that is to run may not.
     """
     graph, problems = read_graph(path, sets=sets, environ=environ)
     if graph is None:

@@ -1,4 +1,5 @@
-"""A pydantic error as a problem: where it stands in the file, in words that name the node, what was found, the remedy."""
+"""A pydantic error as a problem: where it stands in the file, in words that name the node, what was found, the
+remedy."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ class GraphFile(Options):
     """What the graph is called."""
     module_requirements: ModuleRequirements = ModuleRequirements()
     """What the graph's modules need of a host."""
-    endpoints: tuple[Endpoint, ...] = ()  # type: ignore[valid-type]
+    endpoints: tuple[Endpoint, ...] = ()
     """Where messages come from and go to."""
     models: tuple[NamedModel, ...] = ()
     """Models by name."""

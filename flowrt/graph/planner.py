@@ -1,8 +1,8 @@
 """A sound graph as a plan: the order of its nodes, and which of them share a thread.
 
-Sources run on their endpoint's thread and have stage -1. Cheap neighbours are fused into one stage, because a hop inside
-a stage is a function call and a hop between two is an inbox and a thread switch. A heavy node has a stage of its own, so that
-it, or its being throttled, stalls no neighbour and uses another core.
+Sources run on their endpoint's thread and have stage -1. Cheap neighbours are fused into one stage, because a hop
+inside a stage is a function call and a hop between two is an inbox and a thread switch. A heavy node has a stage of
+its own, so that it, or its being throttled, stalls no neighbour and uses another core.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SOURCE_STAGE = -1
 LIGHT_MODEL_BYTES = 256 * 2**10
 """Weights above which a model's run takes longer than a hop between stages costs."""
 BATCH = 256
-"""Messages a stage takes at once, unless a model at its head says otherwise: enough to spread the cost of a hop thinly, few
-enough that a batch of slow guest calls still passes within a deadline."""
+"""Messages a stage takes at once, unless a model at its head says otherwise: enough to spread the cost of a hop
+thinly, few enough that a batch of slow guest calls still passes within a deadline."""
 NN_MODULE = "wasi_ephemeral_nn"
 
 

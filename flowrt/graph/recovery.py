@@ -1,7 +1,7 @@
 """What is left of a file whose fields are not all sound, so that its other mistakes are found in the same run.
 
-A field that is wrong is left out; one that is missing gets `PLACEHOLDER`; an operation of unknown type passes for one that
-merges its inputs. Nothing made here is ever run: a file with errors has no plan.
+A field that is wrong is left out; one that is missing gets `PLACEHOLDER`; an operation of unknown type passes for one
+that merges its inputs. Nothing made here is ever run: a file with errors has no plan.
 """
 
 from __future__ import annotations

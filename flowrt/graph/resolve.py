@@ -1,8 +1,8 @@
 """Where a graph's modules and models lie. The one file of `graph/` that looks at a file system.
 
-A module is named `[path/]name[:tag]`. Its file is `name-tag.wasm`, `name.wasm` or `name/name.wasm`, below `path` or not, in
-a folder given by `--modules` or `FLOWRT_MODULES`, or in the nearest `modules/` at or above the graph's folder. A name that
-ends in `.wasm` is a file relative to the graph's folder. A model's path is relative to the graph's folder.
+A module is named `[path/]name[:tag]`. Its file is `name-tag.wasm`, `name.wasm` or `name/name.wasm`, below `path` or
+not, in a folder given by `--modules` or `FLOWRT_MODULES`, or in the nearest `modules/` at or above the graph's folder.
+A name that ends in `.wasm` is a file relative to the graph's folder. A model's path is relative to the graph's folder.
 """
 
 from __future__ import annotations

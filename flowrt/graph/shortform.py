@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 from flowrt.graph.tree import Entry, Mapping, Mark, Node, Scalar, Sequence, plain
 
@@ -22,7 +23,7 @@ def expand(root: Mapping) -> Mapping:
     names = [_text(ends[0], "name"), *(_text(module, "name") for module in modules), _text(ends[1], "name")]
     sections: dict[str, list[Node]] = {
         "operations": [ends[0], *map(_operation, modules), ends[1]],
-        "connections": [_connection(start, end) for start, end in zip(names, names[1:], strict=False)],
+        "connections": [_connection(start, end) for start, end in pairwise(names)],
         "moduleConfigurations": [_configuration(module) for module in modules if _config(module)],
         "models": _models(modules),
     }

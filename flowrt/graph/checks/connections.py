@@ -1,7 +1,7 @@
 """How operations are connected.
 
-Every operation but a source may have several inputs: their messages are merged, as a concatenate would. AIO's definitions use a
-concatenate there, and `check --portable` says so.
+Every operation but a source may have several inputs: their messages are merged, as a concatenate would. AIO's
+definitions use a concatenate there, and `check --portable` says so.
 """
 
 from __future__ import annotations

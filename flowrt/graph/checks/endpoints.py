@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flowrt.endpoints.registry import ENDPOINTS
 from flowrt.graph import topics
@@ -15,6 +15,7 @@ from flowrt.operators.source import SourceOperation
 from flowrt.problem import Problem, nearest
 
 MQTT = "mqtt"
+Known = Mapping[str, EndpointEntry]
 
 
 def check(graph: Graph) -> Iterator[Problem]:
@@ -22,7 +23,10 @@ def check(graph: Graph) -> Iterator[Problem]:
     for index, endpoint in enumerate(graph.file.endpoints):
         if len(endpoint.kinds) != 1 and graph.root.get("endpoints"):
             found = " and ".join(endpoint.kinds) or "none"
-            message = f"an endpoint has exactly one kind beside its name, and this has {found}; kinds are {', '.join(ENDPOINTS)}"
+            message = (
+                f"an endpoint has exactly one kind beside its name, and this has {found}; kinds are "
+                f"{', '.join(ENDPOINTS)}"
+            )
             yield graph.problem(("endpoints", index), "endpoint-kind", message)
     known = {endpoint.name: endpoint for endpoint in graph.file.endpoints}
     for index, operation in enumerate(graph.file.operations):
@@ -31,10 +35,7 @@ def check(graph: Graph) -> Iterator[Problem]:
         if isinstance(operation, SourceOperation):
             yield from _source(graph, index, operation, known)
         elif isinstance(operation, SinkOperation) and _is_mqtt(operation.endpoint, known, unbound=True):
-            if fault := topics.template_fault(operation.topic):
-                code = "bad-template" if "placeholder" in fault or "brace" in fault else "bad-topic"
-                message = f"topic '{operation.topic}' cannot be published to: {fault}"
-                yield graph.problem(("operations", index, "topic"), code, message)
+            yield from _sink(graph, index, operation)
         yield from _on_error(graph, index, operation, known)
     yield from _loops(graph, known)
 
@@ -47,21 +48,19 @@ def unbound(graph: Graph) -> Iterator[Problem]:
             yield graph.problem(("operations", index), "unbound", message)
 
 
-def _named(
-    graph: Graph, loc: tuple[str | int, ...], name: str | None, known: dict[str, EndpointEntry]
-) -> Iterator[Problem]:
+def _named(graph: Graph, loc: tuple[str | int, ...], name: str | None, known: Known) -> Iterator[Problem]:
     if name is not None and name not in known and name != PLACEHOLDER:
         remedy = nearest(name, known) or (f"; known are {', '.join(known)}" if known else "; add it to `endpoints`")
         yield graph.problem(loc, "unknown-endpoint", f"there is no endpoint '{name}'{remedy}")
 
 
-def _is_mqtt(name: str | None, known: dict[str, EndpointEntry], *, unbound: bool) -> bool:
+def _is_mqtt(name: str | None, known: Known, *, unbound: bool) -> bool:
     if name is None:
         return unbound
     return name in known and known[name].kinds == [MQTT]
 
 
-def _source(graph: Graph, index: int, source: SourceOperation, known: dict[str, EndpointEntry]) -> Iterator[Problem]:
+def _source(graph: Graph, index: int, source: SourceOperation, known: Known) -> Iterator[Problem]:
     if not _is_mqtt(source.endpoint, known, unbound=bool(source.topics)):
         return
     if not source.topics and graph.whole:
@@ -73,7 +72,14 @@ def _source(graph: Graph, index: int, source: SourceOperation, known: dict[str, 
             yield graph.problem(("operations", index, "topics", position), "bad-topic", message)
 
 
-def _on_error(graph: Graph, index: int, operation: Operation, known: dict[str, EndpointEntry]) -> Iterator[Problem]:
+def _sink(graph: Graph, index: int, sink: SinkOperation) -> Iterator[Problem]:
+    if fault := topics.template_fault(sink.topic):
+        code = "bad-template" if "placeholder" in fault or "brace" in fault else "bad-topic"
+        message = f"topic '{sink.topic}' cannot be published to: {fault}"
+        yield graph.problem(("operations", index, "topic"), code, message)
+
+
+def _on_error(graph: Graph, index: int, operation: Operation, known: Known) -> Iterator[Problem]:
     on_error = operation.on_error
     loc = ("operations", index, "onError")
     yield from _named(graph, (*loc, "endpoint"), on_error.endpoint, known)
@@ -91,7 +97,7 @@ def _on_error(graph: Graph, index: int, operation: Operation, known: dict[str, E
         yield graph.problem((*loc, "topic"), "unknown-endpoint", message)
 
 
-def _loops(graph: Graph, known: dict[str, EndpointEntry]) -> Iterator[Problem]:
+def _loops(graph: Graph, known: Known) -> Iterator[Problem]:
     """Sinks whose topic a source that feeds them reads at the same broker."""
     sources = [op for op in graph.file.operations if isinstance(op, SourceOperation)]
     for index, sink in enumerate(graph.file.operations):
@@ -113,13 +119,16 @@ def _meets(topic: str, filters: tuple[str, ...]) -> str | None:
 
 def _loop(graph: Graph, index: int, sink: SinkOperation, source: SourceOperation, found: str) -> Problem:
     loc = ("operations", index, "topic")
-    back = f"source '{source.name}' reads as '{found}' at the same broker, so messages go round for ever; use another topic"
+    back = (
+        f"source '{source.name}' reads as '{found}' at the same broker, so messages go round for ever; use another "
+        "topic"
+    )
     if topics.constant(sink.topic) or sink.topic == "{topic}":
         return graph.problem(loc, "topic-loop", f"it publishes to '{sink.topic}', which {back}")
     return graph.warning(loc, "topic-loop", f"it may publish, with '{sink.topic}', to a topic that {back}")
 
 
-def _broker(name: str | None, known: dict[str, EndpointEntry]) -> tuple[str, int] | None:
+def _broker(name: str | None, known: Known) -> tuple[str, int] | None:
     if name is None or name not in known or known[name].kinds != [MQTT]:
         return None
     options = known[name].options

@@ -12,7 +12,10 @@ from flowrt.problem import Problem, nearest
 def check(graph: Graph) -> Iterator[Problem]:
     """Missing metadata, unknown features and versions: warnings all."""
     if graph.file.metadata is None and not graph.root.get("metadata"):
-        message = f"there is no metadata; the graph is called '{graph.name}' after its file; add metadata: {{name: …, version: …}}"
+        message = (
+            f"there is no metadata; the graph is called '{graph.name}' after its file; add metadata: "
+            f"{{name: …, version: …}}"
+        )
         yield graph.warning((), "missing-metadata", message)
     for index, feature in enumerate(graph.file.module_requirements.features):
         if feature.name not in FEATURES:

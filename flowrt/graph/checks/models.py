@@ -1,7 +1,7 @@
 """Models, and whether the tensors that one operation makes are those the next one takes.
 
-A payload holds tensors as bytes, one after the other, so an output of shape [4, 6] may well be an input of shape [24]: what must
-agree is how many there are, their types and their sizes.
+A payload holds tensors as bytes, one after the other, so an output of shape [4, 6] may well be an input of shape [24]:
+what must agree is how many there are, their types and their sizes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def _inference(graph: Graph, index: int, operation: InferenceOperation, facts: F
     ):
         shapes = ", ".join(map(str, model.inputs))
         message = (
-            f"batch.max is {operation.batch.max}, but the model's input {shapes} has no free first dimension, so it runs message by "
+            f"batch.max is {operation.batch.max}, but the model's input {shapes} has no free first dimension, "
+            "so it runs message by "
             "message; export it with a free one, or remove batch.max"
         )
         yield graph.warning(("operations", index, "batch", "max"), "batch-too-large", message)

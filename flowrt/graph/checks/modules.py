@@ -102,14 +102,20 @@ def _exports(graph: Graph, loc: Loc, operation: GuestOperation, module: ModuleFa
     for name, signature in {**OPTIONAL, **needed}.items():
         found = module.exports.get(name)
         if found is not None and _normal(found) != signature:
-            message = f"module {module.path} exports {name} as {found}, and it must be {signature}; rebuild it with a current SDK"
+            message = (
+                f"module {module.path} exports {name} as {found}, and it must be {signature}; rebuild it with a "
+                "current SDK"
+            )
             yield graph.problem(loc, "wrong-signature", message)
 
 
 def _missing(module: ModuleFacts, name: str, signature: str, kind: str) -> str:
     others = [other for other, entry in ENTRY.items() if entry in module.exports]
     if name == ENTRY[kind] and others:
-        return f"module {module.path} does not export {name}, which a {kind} calls; it can be used as {' or '.join(others)}"
+        return (
+            f"module {module.path} does not export {name}, which a {kind} calls; it can be used as "
+            f"{' or '.join(others)}"
+        )
     near = nearest(name, [export for export in module.exports if export not in REQUIRED and export not in OPTIONAL])
     return f"module {module.path} does not export {name} {signature}{near or '; build it with the C or Rust SDK'}"
 
@@ -130,7 +136,10 @@ def _imports(graph: Graph, loc: Loc, module: ModuleFacts) -> Iterator[Problem]:
             )
             yield graph.problem(loc, "unknown-import", message)
         elif _normal(signature) != wanted:
-            message = f"module {module.path} imports {source}.{name} as {signature}, and it is {wanted}; rebuild it with a current SDK"
+            message = (
+                f"module {module.path} imports {source}.{name} as {signature}, and it is {wanted}; rebuild it with "
+                "a current SDK"
+            )
             yield graph.problem(loc, "wrong-signature", message)
 
 

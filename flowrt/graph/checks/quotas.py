@@ -1,4 +1,5 @@
-"""Declared quotas against the machine. What is not declared has defaults that bound a fault, not a plan, and is not summed."""
+"""Declared quotas against the machine. What is not declared has defaults that bound a fault, not a plan, and is not
+summed."""
 
 from __future__ import annotations
 
@@ -28,5 +29,8 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
 def _over(graph: Graph, what: str, shares: dict[int, float] | dict[int, int], total: str, has: str) -> Problem:
     largest = sorted(shares, key=lambda index: -shares[index])[:3]
     names = ", ".join(f"'{graph.file.operations[index].name}'" for index in largest)
-    message = f"the declared {what} of all operations adds up to {total}, and the machine has {has}; lower some, the largest are {names}"
+    message = (
+        f"the declared {what} of all operations adds up to {total}, and the machine has {has}; lower some, the "
+        f"largest are {names}"
+    )
     return graph.warning(("operations", largest[0], "resources", what), f"{what}-over-machine", message)
