@@ -77,9 +77,10 @@ class RunningGraph:
         """Stages whose thread has ended although nobody asked it to: a fault of ours, which only a restart mends."""
         return [stage.name for stage in self.stages if stage.broken()]
 
-    def stop(self, timeout: float) -> None:
+    def stop(self, timeout: float) -> bool:
         """Read nothing more, handle what is under way, send it, acknowledge it, and end. What cannot be finished in
-        `timeout` seconds stays unacknowledged at its source."""
+        `timeout` seconds stays unacknowledged at its source. False when a thread could not be ended: it is deep in a
+        call of a guest or a model, and what it uses must be left to it."""
         until = monotonic() + timeout
         for source in self.sources.values():
             source.stop()
@@ -92,9 +93,11 @@ class RunningGraph:
             self._abandon()
         for end in (*self.sources.values(), *self._all_sinks):
             end.close()
-        for close in reversed(self._closers):
+        ended = all(stage.ended() for stage in self.stages)
+        for close in reversed(self._closers if ended else ()):
             close()
         self._emit(GraphStopped(self.name, drained))
+        return ended
 
     def _abandon(self) -> None:
         """Free the threads: closing a sink ends a `send` that waits for a broker."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 from flowrt.graph.plan import Plan
@@ -47,12 +47,7 @@ class Runtime:
     def stop(self, timeout: float) -> None:
         """Drain every graph, at the same time, for at most `timeout` seconds; then give everything back."""
         until = monotonic() + timeout
-        stops = [
-            threading.Thread(target=graph.stop, args=(max(0.0, until - monotonic()),), name=f"{graph.name}/stop")
-            for graph in self.graphs
-        ]
-        for stop in stops:
-            stop.start()
-        for stop in stops:
-            stop.join()
-        self.surroundings.close()
+        with ThreadPoolExecutor(max_workers=max(1, len(self.graphs)), thread_name_prefix="stop") as pool:
+            ended = list(pool.map(lambda graph: graph.stop(max(0.0, until - monotonic())), self.graphs))
+        if all(ended):
+            self.surroundings.close()

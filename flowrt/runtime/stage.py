@@ -28,9 +28,11 @@ class Stage:
         """Handle what waits and end; False when `timeout` seconds were not enough: then what waits is left alone."""
         self._asked_to_end = True
         self.inbox.close()
-        if not self._thread.is_alive():
-            return True
-        self._thread.join(timeout)
+        self.join(timeout)
+        return self.ended()
+
+    def ended(self) -> bool:
+        """Whether no thread of it runs."""
         return not self._thread.is_alive()
 
     def broken(self) -> bool:
