@@ -31,27 +31,23 @@ CODES: dict[str, str] = {
         "`${NAME}` has no value. Give `--set NAME=VALUE`, set the environment variable, or write `${NAME:-default}`."
     ),
     "unused-set": (
-        "A `--set` names neither a `${VARIABLE}` nor a configuration parameter of the graph. Check its spelling.A "
-        "`--set` names neither a `${VARIABLE}` nor a configuration parameter of the graph. Check its spelling."
+        "A `--set` names neither a `${VARIABLE}` nor a configuration parameter of the graph. Check its spelling."
     ),
     # fields
     "unknown-field": "This field does not exist here. Use the nearest name or remove it.",
     "missing-field": "A required field is missing. Add it.",
     "wrong-type": (
-        "The value has another type than the field takes. Numbers and truth values that are meant as text need "
-        "quotes."
+        "The value has another type than the field takes. Numbers and truth values that are meant as text need quotes."
     ),
     "wrong-value": "The field does not take this value. Use one of those named.",
     "out-of-range": "The value is outside the bounds of its field. Use one within.",
     "unknown-operation-type": "There is no such operationType. Use one of those named.",
-    "arm-not-text": 'A connection's arm is text. Quote it: "True" or "False".',
+    "arm-not-text": 'A connection\'s arm is text. Quote it: "True" or "False".',
     "missing-metadata": "A graph without metadata runs under its file's name. Add `metadata: {name: …, version: …}`.",
     "unknown-feature": "This version does not know the feature. The known one is wasi-nn.",
     "unknown-version": "Operators are written for versions 1.x of the interface. Other versions may not load.",
     "two-forms": (
-        "`modules` is the short form of a whole graph. Write either `modules` or `operations` with "
-        "`connections`.`modules` is the short form of a whole graph. Write either `modules` or `operations` with "
-        "`connections`."
+        "`modules` is the short form of a whole graph. Write either `modules` or `operations` with `connections`."
     ),
     # names and connections
     "duplicate-name": "Two things of one kind have the same name. Rename one.",
@@ -66,8 +62,7 @@ CODES: dict[str, str] = {
     "no-output": "The operation's output goes nowhere, so its messages are dropped. Connect it to another operation.",
     "unreachable": "No source leads to the operation, so it never runs. Connect it or remove it.",
     "missing-arm": (
-        'A branch has two arms. Connect both "True" and "False", and name the arm in each connection from it.A branch '
-        'has two arms. Connect both "True" and "False", and name the arm in each connection from it.'
+        'A branch has two arms. Connect both "True" and "False", and name the arm in each connection from it.'
     ),
     "arm-without-branch": "Only a branch has arms. Remove `arm` or connect from a branch.",
     "unknown-schema": "A connection's schemaName names no entry of `schemas`. Correct the name or add the schema.",
@@ -84,27 +79,23 @@ CODES: dict[str, str] = {
         "A sink's topic template takes {topic}, {topic[N]}, {property.KEY} and {json.PATH}. Correct the placeholder."
     ),
     "topic-loop": (
-        "A sink publishes what a source of the same graph reads at the same broker, so messages go round for ever. A "
-        "sink publishes what a source of the same graph reads at the same broker, so messages go round for ever. Use "
-        "different topics."
+        "A sink publishes what a source of the same graph reads at the same broker, so messages go round for ever. "
+        "Use different topics."
     ),
     # modules
     "missing-module": "The module's file was not found. Add `--modules DIR`, build it, or correct the name.",
     "bad-module-name": "A module is named `[path/]name[:tag]` and may not leave its folder. Correct the name.",
     "unreadable-module": "The module's file is not a WebAssembly module. Rebuild it.",
     "unsupported-module": (
-        "This version runs core modules with the flowrt ABI only. Build the module with the C or Rust SDK.This "
-        "version runs core modules with the flowrt ABI only. Build the module with the C or Rust SDK."
+        "This version runs core modules with the flowrt ABI only. Build the module with the C or Rust SDK."
     ),
     "unsupported-operation": "This version does not run this operation type. The graph can be checked and drawn.",
     "digest-mismatch": (
-        "The file is not the one whose sha256 the graph names. Fetch the right file or correct the digest.The file is "
-        "not the one whose sha256 the graph names. Fetch the right file or correct the digest."
+        "The file is not the one whose sha256 the graph names. Fetch the right file or correct the digest."
     ),
     "missing-export": "The module does not export what its operation type needs. Use another module or operationType.",
     "wrong-signature": (
-        "A function of the module has another signature than docs/abi.md says. Rebuild it with a current SDK.A "
-        "function of the module has another signature than docs/abi.md says. Rebuild it with a current SDK."
+        "A function of the module has another signature than docs/abi.md says. Rebuild it with a current SDK."
     ),
     "unknown-import": "The module imports what no host offers, so it cannot be started. Rebuild it without the import.",
     "memory-above-quota": "The module asks for more memory at its start than its quota. Raise resources.memory.",
@@ -115,8 +106,7 @@ CODES: dict[str, str] = {
     "missing-model": "The model's file was not found. Paths are relative to the graph's folder.",
     "unreadable-model": "The model's file could not be read as its encoding. Export it again or correct the encoding.",
     "tensor-mismatch": (
-        "One operation's output tensors cannot be the next one's input. Use a module or model that fits.One "
-        "operation's output tensors cannot be the next one's input. Use a module or model that fits."
+        "One operation's output tensors cannot be the next one's input. Use a module or model that fits."
     ),
     "batch-too-large": (
         "The model has no free first dimension, so batch.max has no effect. Export it with a free one, or remove "
