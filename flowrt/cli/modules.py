@@ -23,9 +23,9 @@ def run(options: argparse.Namespace) -> int:
     from flowrt.guests.build import build
 
     failed = 0
-    for step in build(options.folder):
-        failed += not step.ok
-        print(step, file=sys.stdout if step.ok else sys.stderr, flush=True)
+    for built in build(options.folder):
+        failed += built.error is not None
+        print(built, file=sys.stderr if built.error else sys.stdout, flush=True)
     return 1 if failed else 0
 
 

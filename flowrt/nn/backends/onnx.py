@@ -29,6 +29,8 @@ _TYPES = {
 """Without bfloat16: the Python interface neither takes nor gives it."""
 _FATAL = 4
 _OPERATOR = re.compile(r"while running (\S+) node\. Name:'([^']*)' Status Message: (.*)", re.DOTALL)
+_POSITION = re.compile(r"/\S+:\d+ [^(]*\([^)]*\) |\[ONNXRuntimeError\] : \d+ : \w+ : ")
+"""Where in its source the engine stood; nobody here can use that."""
 _DETAIL_MAX = 400
 
 
@@ -120,6 +122,11 @@ class OnnxPrepared:
             raise _run_fault(self._owner.label, self._owner.inputs, self.inputs, error) from error
 
 
+def providers() -> list[str]:
+    """The engine's names of what it can run on here; for `flowrt doctor`."""
+    return list(ort.get_available_providers())
+
+
 def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -176,6 +183,6 @@ def _words(error: BaseException) -> str:
     prefix = ""
     if match:
         prefix, text = f"operator {match[1]} '{match[2]}' failed: ", match[3]
-    text = text.rpartition(" was false. ")[2]
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = _POSITION.sub("", text)
+    text = text.rpartition(" was false. ")[2] or text
     return (prefix + " ".join(text.split()))[:_DETAIL_MAX]

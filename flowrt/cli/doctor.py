@@ -1,0 +1,88 @@
+"""`flowrt doctor`: what this machine offers, what is missing and how to get it. Always ends with 0."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from flowrt import __version__
+from flowrt.cli.loading import this_machine
+from flowrt.errors import FlowrtError
+from flowrt.quota.quantity import format_bytes
+
+EXTRAS = {"amqtt": ("demo", "embedded broker"), "onnx": ("demo", "training the example's model")}
+"""Optional packages: the extra that brings them, and what for."""
+PROGRAMS = {
+    "mosquitto": ("a broker", "apt-get install mosquitto"),
+    "mosquitto_sub": ("looking at topics by hand", "apt-get install mosquitto-clients"),
+}
+"""Programs beside us: what for, and how to get them."""
+
+Line = tuple[str, str]
+
+
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """It takes none."""
+
+
+def run(_: argparse.Namespace) -> int:
+    for what, found in (*_machine(), *_engine(), *_models(), *_service(), *_optional()):
+        print(f"{what:<22}{found}")
+    return 0
+
+
+def _machine() -> Iterator[Line]:
+    here = this_machine()
+    yield "flowrt", __version__
+    yield "python", f"{platform.python_version()} on {platform.machine()}, {platform.platform(terse=True)}"
+    yield "cores, memory", f"{here.cores:g}, {format_bytes(here.memory_bytes)}"
+
+
+def _engine() -> Iterator[Line]:
+    from flowrt.wasm.engine import Engine
+
+    yield "WebAssembly engine", f"wasmtime {version('wasmtime')}"
+    for interpreter in (False, True):
+        name = "interpreter (Pulley)" if interpreter else "compiler (Cranelift)"
+        try:
+            engine = Engine(interpreter=interpreter)
+            yield f"  {name}", "works; " + engine.settings().replace("\n", ", ")
+            engine.close()
+        except FlowrtError as error:
+            yield f"  {name}", f"does not work: {error}"
+
+
+def _models() -> Iterator[Line]:
+    from flowrt.nn.backends.onnx import providers
+
+    yield "ONNX Runtime", f"{version('onnxruntime')}; {', '.join(providers())}"
+
+
+def _service() -> Iterator[Line]:
+    under = "yes" if os.environ.get("INVOCATION_ID") else "no, this command runs by hand"
+    yield "service manager", f"{'systemd' if Path('/run/systemd/system').exists() else 'none'}; under it: {under}"
+    controllers = Path("/sys/fs/cgroup/cgroup.controllers")
+    yield "cgroup v2", controllers.read_text().strip() or "no controllers" if controllers.exists() else "not mounted"
+
+
+def _optional() -> Iterator[Line]:
+    for package, (extra, purpose) in EXTRAS.items():
+        if find_spec(package):
+            yield package, f"{_version(package)}: {purpose}"
+        else:
+            yield package, f"missing ({purpose}): pip install 'flowrt[{extra}]'"
+    for program, (purpose, remedy) in PROGRAMS.items():
+        yield program, shutil.which(program) or f"missing ({purpose}): {remedy}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "installed"
