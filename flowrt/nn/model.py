@@ -8,7 +8,7 @@ import numpy as np
 
 from flowrt.message import Tensor
 from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape
-from flowrt.nn.faults import wrong_shape
+from flowrt.nn.faults import ModelFault, wrong_shape
 from flowrt.nn.layout import Layout
 
 _KEEP_RUNS = 32
@@ -31,6 +31,7 @@ class LoadedModel:
         self._layout = layout
         self._release: Callable[[], None] | None = release
         self._row_bytes = layout.row_bytes
+        self._batches = layout.batches
         self._runs: dict[int, _BoundRun] = {}
         self._bindable = self._row_bytes is not None and all(
             extent >= 0 for tensor in self.row_outputs for extent in tensor.shape
@@ -46,7 +47,7 @@ class LoadedModel:
             return self._run_by_length(payloads)
         if list(map(len, payloads)).count(size) != rows:
             raise self._layout.misfit(next(len(row) for row in payloads if len(row) != size))
-        if rows > 1 and not self._layout.batches:
+        if rows > 1 and not self._batches:
             return [self._run(payloads[row : row + 1], size)[0] for row in range(rows)]
         return self._run(payloads, size) if rows else []
 
@@ -59,9 +60,16 @@ class LoadedModel:
 
     def _run(self, payloads: Sequence[bytes], size: int) -> list[bytes]:
         run = self._runs.get(len(payloads)) or self._bind(len(payloads), size)
-        if run is not None:
+        if run is None:
+            return self._run_shapes(payloads, self._layout.shapes(size))
+        try:
             return run(payloads)
-        return self._run_shapes(payloads, self._layout.shapes(size))
+        except ModelFault:
+            # Some models declare an output shape that is not theirs, which only bound arrays take amiss.
+            outputs = self._run_shapes(payloads, self._layout.shapes(size))
+            self._bindable = False
+            self._runs.clear()
+            return outputs
 
     def _bind(self, rows: int, size: int) -> _BoundRun | None:
         outputs = [(rows, *tensor.shape) if follows else tensor.shape for tensor, follows in self._outputs_with_rows()]
@@ -90,7 +98,7 @@ class LoadedModel:
         shapes = {length: self._layout.shapes(length) for length in groups}
         outputs: list[bytes] = [b""] * len(payloads)
         for length, rows in groups.items():
-            together = [rows] if self._layout.batches else [[row] for row in rows]
+            together = [rows] if self._batches else [[row] for row in rows]
             for some in together:
                 found = self._run_shapes([payloads[row] for row in some], shapes[length])
                 for row, output in zip(some, found, strict=True):

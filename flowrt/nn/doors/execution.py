@@ -10,6 +10,9 @@ from flowrt.nn.faults import ModelFault, wrong_shape
 _STANDS_FOR = {"u8": ("i8", "bool", "u16", "i16"), "i32": ("u32",), "i64": ("u64",)}
 """wasi-nn has no tags for some types models use. Their bytes come under the tag that is nearest, as guests do it."""
 
+_TO_BOOL = bytes([0]) + bytes([1]) * 255
+"""Other bytes than 0 and 1 are undefined inside an engine."""
+
 
 class Budget:
     """Bytes that the host may hold for one node: models it brought, tensors, outputs."""
@@ -39,7 +42,12 @@ class Execution:
         self._inputs: list[Array | None] = [None] * len(session.inputs)
         self._outputs: Sequence[Array] | None = None
         self._output_bytes = 0
-        self._prepared = self._prepare()
+        self._prepared: Prepared | None = None
+        try:
+            self._prepared = self._prepare()
+        except ModelFault:
+            self.close()
+            raise
 
     def index_of(self, name: str) -> int:
         """An input by its name, or by its index in decimal."""
@@ -56,7 +64,7 @@ class Execution:
         slot = self._slot(index, kind, shape, len(data))
         array = self._room(index, slot, shape)
         if slot.type == "bool":
-            array.reshape(-1)[:] = [byte != 0 for byte in data]  # other bytes are undefined inside an engine
+            array.reshape(-1).view("u1").data[:] = bytes(data).translate(_TO_BOOL)
         elif len(data):
             array.reshape(-1).view("u1").data[:] = data
 
@@ -65,12 +73,11 @@ class Execution:
         missing = [str(slot) for slot, array in zip(self._session.inputs, self._inputs, strict=True) if array is None]
         if missing:
             raise ModelFault("invalid-argument", f"model '{self._session.label}': not set: {', '.join(missing)}")
-        if self._prepared is not None:
-            self._prepared.run()
-            self._outputs = self._prepared.outputs
+        if self._prepared is not None and self._run_prepared(self._prepared):
             return
         self._forget_outputs()
         outputs = self._session.run([array for array in self._inputs if array is not None])
+        self._prepared = None
         size = sum(array.nbytes for array in outputs)
         self._charge(size, f"model '{self._session.label}': outputs")
         self._outputs, self._output_bytes = outputs, size
@@ -92,6 +99,15 @@ class Execution:
         self._charged = 0
         self._inputs = [None] * len(self._inputs)
         self._outputs = self._prepared = None
+
+    def _run_prepared(self, prepared: Prepared) -> bool:
+        """False when bound arrays may be to blame: some models declare an output shape that is not theirs."""
+        try:
+            prepared.run()
+        except ModelFault:
+            return False
+        self._outputs = prepared.outputs
+        return True
 
     def _slot(self, index: int, kind: str, shape: Shape, length: int) -> Slot:
         label = self._session.label

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 class NodeDoor:
-    """Called, it gives the host functions for the node's next instance (`extra` of `flowrt.wasm.factory`). A node has one
-    instance at a time, so what the one before left open is freed then."""
+    """Called, it gives the host functions for the node's next instance (`extra` of `flowrt.wasm.factory`).
+
+    A node has one instance at a time, so what the one before left open is freed then."""
 
     def __init__(
         self,
