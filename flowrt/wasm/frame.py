@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from operator import add, le
+from typing import NamedTuple
 
 from flowrt.message import TENSOR_BYTES, Batch, Head, Tensor
 
@@ -20,6 +21,8 @@ TENSOR_TYPES = ("f16", "f32", "f64", "bf16", "u8", "i32", "i64", "i8", "bool", "
 """By their number in a `tensor` struct."""
 MESSAGE, OUTPUT, RESULT, SPAN, PROPERTY = 24, 16, 8, 8, 16
 """Sizes of the structs in bytes."""
+_ONE = struct.Struct("<QIIII")
+_OUTPUT = struct.Struct("<4I")
 _HEAD = struct.Struct("<16I")
 _PAIR = struct.Struct("<II")
 _TENSOR = struct.Struct("<5I")
@@ -37,6 +40,9 @@ _HELD = 256
 
 Room = Callable[[int], memoryview]
 """`LinearMemory.room`: the memory when it has that many bytes, or an exception."""
+
+
+_FIRST = range(1)
 
 
 class BadFrame(Exception):
@@ -97,17 +103,18 @@ def pack_head(head: Head) -> bytes:
     return _HEAD.pack(_HEAD.size + len(data), 0, *fields, *counts, 0, 0) + data
 
 
-def frame_size(count: int, heads: Sequence[bytes], payload_bytes: int) -> int:
-    """Bytes of a buffer for a frame."""
-    return count * MESSAGE + sum(map(len, heads)) + payload_bytes
-
-
 def write_frame(
     memory: memoryview, base: int, batch: Batch, heads: Sequence[bytes], head_of: Sequence[int] | None, sizes: list[int]
 ) -> None:
     """Put a batch at address `base`. `heads` are the distinct packed heads, `head_of` the index of each row's (None:
-    the first for all), `sizes` the length of each payload. The memory must have room (`frame_size`)."""
+    the first for all), `sizes` the length of each payload. The memory must have room."""
     count = len(sizes)
+    if count == 1:
+        head, size = heads[0], sizes[0]
+        at = base + MESSAGE
+        front = _ONE.pack(batch.times[0], at + len(head), size, at, 0)
+        memory[base : at + len(head) + size] = front + head + batch.payloads[0]
+        return
     starts = list(accumulate(map(len, heads), initial=base + count * MESSAGE))
     payload_base = starts.pop()
     addresses = list(accumulate(sizes, initial=payload_base))
@@ -164,8 +171,7 @@ class Bounds:
     memory could otherwise describe a huge result."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """A checked `result`."""
 
     rows: Sequence[int]
@@ -183,6 +189,10 @@ def read_pair(room: Room, address: int) -> tuple[int, int]:
 def read_result(room: Room, address: int, count: int, bounds: Bounds) -> Made:
     """What `flowrt_map` gave for a batch of `count` messages."""
     outputs, made = read_pair(room, address)
+    if made == 1 == count:
+        row, start, size, head = _OUTPUT.unpack_from(room(outputs + OUTPUT), outputs)
+        if not row and size <= bounds.payload:
+            return Made(_FIRST, [room(start + size)[start : start + size].tobytes()], [head] if head else None)
     if made > count * bounds.outputs:
         raise TooMany(f"{made} messages of {count}; at most {bounds.outputs} of one are allowed")
     if not made:

@@ -49,7 +49,7 @@ class CoreGuest:
     ) -> None:
         self.denied = denied
         """Refused WASI calls by name."""
-        self._resources = resources
+        self._message_max = resources.message
         self._heads = heads
         self._bounds = frame.Bounds(resources.message, resources.outputs, resources.memory)
         self._frame_max = resources.memory // _FRAME_PART
@@ -77,8 +77,8 @@ class CoreGuest:
             raise FlowrtBug("the module has no flowrt_map")
         if len(batch) == 0:
             return GuestOutput(range(0), ())
-        sizes = self._sizes(batch)
-        if sum(sizes) > self._frame_max and len(sizes) > 1:
+        sizes, divide = self._sizes(batch)
+        if divide:
             return _joined([(part, start, self.map(part)) for part, start in _halves(batch)])
         heads = batch.heads
         shared = heads[0] if heads.count(heads[0]) == len(heads) else None
@@ -98,8 +98,8 @@ class CoreGuest:
             raise FlowrtBug(f"the module has no flowrt_{entry}")
         if len(batch) == 0:
             return b"", {}
-        sizes = self._sizes(batch)
-        if sum(sizes) > self._frame_max and len(sizes) > 1:
+        sizes, divide = self._sizes(batch)
+        if divide:
             return _together([(start, self.decide(entry, part)) for part, start in _halves(batch)])
         heads = batch.heads
         shared = heads[0] if heads.count(heads[0]) == len(heads) else None
@@ -168,22 +168,27 @@ class CoreGuest:
 
     # A batch on its way in.
 
-    def _sizes(self, batch: Batch) -> list[int]:
+    def _sizes(self, batch: Batch) -> tuple[list[int], bool]:
+        """The length of each payload, and whether the batch is too much for one call."""
         sizes = list(map(len, batch.payloads))
-        if max(sizes) > self._resources.message:
-            raise NodeFault("size", f"a payload of {max(sizes)} bytes; the node takes {self._resources.message}")
-        return sizes
+        total = sum(sizes)
+        if total > self._message_max and max(sizes) > self._message_max:
+            raise NodeFault("size", f"a payload of {max(sizes)} bytes; the node takes {self._message_max}")
+        return sizes, total > self._frame_max and len(sizes) > 1
 
     def _enter(self, call: Call, batch: Batch, sizes: list[int], shared: Head | None) -> int:
         """Put the batch into the guest's memory and call it; gives what it returned."""
+        size = len(sizes) * frame.MESSAGE + sum(sizes)
         head_of = None
         if shared is not None:
             heads = [self._heads.packed(shared)]
+            size += len(heads[0])
         else:
             index = {head: place for place, head in enumerate(dict.fromkeys(batch.heads))}
             heads = list(map(self._heads.packed, index))
             head_of = list(map(index.__getitem__, batch.heads))
-        base = self._room_for(frame.frame_size(len(sizes), heads, sum(sizes)))
+            size += sum(map(len, heads))
+        base = self._buffer_at if size <= self._buffer_size else self._room_for(size)
         frame.write_frame(self._memory.bytes, base, batch, heads, head_of, sizes)
         if self._errors:
             self._errors = {}
@@ -225,6 +230,8 @@ class CoreGuest:
         keep, rows, payloads = self._heads.keep, made.rows, made.payloads
         if made.heads is not None:
             return self._own_heads(made, made.heads, batch)
+        if shared is not None and keep(shared) is shared and not shared.tensors:
+            return None
         self._heads.check_kept(payloads)
         if shared is not None:
             kept = keep(shared)
