@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import Deliver, EndpointCounters
 from flowrt.message import Batch, Head, Message
+from flowrt.operators.sink import SinkOperation
+from flowrt.operators.source import SourceOperation
 
 _HEAD = Head("test/topic")
 
@@ -62,6 +64,29 @@ class ListSource:
 
     def _release(self, count: int) -> None:
         self.acknowledged += count
+
+
+class FakeEndpoints:
+    """Stands in for a graph's endpoints: one source of given batches, and a sink of its own for each sink operation.
+
+    `Surroundings(open_endpoints=FakeEndpoints([[b"…"]]).open)`.
+    """
+
+    def __init__(self, batches: Sequence[Sequence[bytes]], *, topic: str = "test/topic", at_once: bool = True) -> None:
+        self.sources: dict[str, ListSource] = {}
+        self.sinks: dict[str, ListSink] = {}
+        self._batches = batches
+        self._topic = topic
+        self._at_once = at_once
+
+    def open(self, _graph: str, _options: object, **_: object) -> FakeEndpoints:
+        return self
+
+    def source(self, operation: SourceOperation) -> ListSource:
+        return self.sources.setdefault(operation.name, ListSource(self._batches, topic=self._topic))
+
+    def sink(self, operation: SinkOperation, _on_refused: object = None) -> ListSink:
+        return self.sinks.setdefault(operation.name, ListSink(at_once=self._at_once))
 
 
 class ListSink:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Sink, Source
-from flowrt.endpoints.registry import Endpoints
 from flowrt.errors import StartError
 from flowrt.events import GuestLogged
 from flowrt.graph.facts import ModuleFacts
@@ -56,7 +55,7 @@ class Builder:
         self._plan = plan
         self._around = around
         self._stopping = threading.Event()
-        self._endpoints = Endpoints(plan.name, plan.endpoints, emit=around.emit, broker=around.broker)
+        self._endpoints = around.open_endpoints(plan.name, plan.endpoints, emit=around.emit, broker=around.broker)
 
     def build(self) -> RunningGraph:
         for node in self._plan.nodes.values():

@@ -34,7 +34,7 @@ class Runtime:
 
     def ready(self) -> bool:
         """Whether every graph is; asked by `/readyz` and until the line `ready` is written."""
-        return all([graph.ready() for graph in self.graphs])
+        return not [graph for graph in self.graphs if not graph.ready()]
 
     def broken(self) -> bool:
         """Whether a thread has ended although nobody asked it to: a fault of ours, which only a restart mends."""

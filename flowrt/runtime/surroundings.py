@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flowrt.delivery.deadletters import DeadLetters
+from flowrt.endpoints.base import Sink, Source
+from flowrt.endpoints.registry import Endpoints, Refused
 from flowrt.events import Emit
+from flowrt.operators.sink import SinkOperation
+from flowrt.operators.source import SourceOperation
 
 if TYPE_CHECKING:
     from flowrt.nn.registry import Models
     from flowrt.wasm.cache import CodeCache
     from flowrt.wasm.engine import Engine
+
+
+class Ends(Protocol):
+    """Opens the sources and sinks of one graph."""
+
+    def source(self, operation: SourceOperation) -> Source: ...
+
+    def sink(self, operation: SinkOperation, on_refused: Refused | None = None) -> Sink: ...
 
 
 @dataclass
@@ -27,6 +40,8 @@ class Surroundings:
     """Run guests in the engine's interpreter, for services that may not map executable memory."""
     broker: tuple[str, int] | None = None
     """Host and port that take the place of every MQTT endpoint's."""
+    open_endpoints: Callable[..., Ends] = Endpoints
+    """Makes what opens a graph's sources and sinks: `Endpoints`, or a stand-in that tests look into."""
     _open: list[str] = field(default_factory=list, init=False)
 
     @cached_property

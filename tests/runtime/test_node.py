@@ -13,6 +13,8 @@ from flowrt.runtime.node import Node
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.testing import batch_of
 
+DEAD_LETTER = OnError()
+
 
 class Shouting:
     """Turns payloads into capitals; b'trap' kills it, b'refuse' is refused."""
@@ -27,9 +29,7 @@ class Shouting:
             self.dead = True
             raise GuestTrap("trap", "unreachable", "at shout")
         refused = [payload == b"refuse" for payload in batch.payloads]
-        faults = tuple(
-            Fault(batch.slice(i, i + 1), NodeFault("error", "no")) for i, bad in enumerate(refused) if bad
-        )
+        faults = tuple(Fault(batch.slice(i, i + 1), NodeFault("error", "no")) for i, bad in enumerate(refused) if bad)
         good = batch.select([not bad for bad in refused])
         return Emission((good.with_payloads([p.upper() for p in good.payloads]) if len(good) else None,), faults=faults)
 
@@ -47,7 +47,7 @@ class Shouting:
 class Bench:
     """One node with a list behind it."""
 
-    def __init__(self, tmp_path, operator, *, on_error=OnError(), message_max=100, cpu=None):
+    def __init__(self, tmp_path, operator, *, on_error=DEAD_LETTER, message_max=100, cpu=None):
         self.events, self.out, self.released = [], [], 0
         self.counters = NodeCounters()
         self.letters = DeadLetters(tmp_path / "dead.sqlite")
