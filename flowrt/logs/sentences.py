@@ -27,14 +27,14 @@ SENTENCES: dict[type[Event], str] = {
     GraphReady: "ready after {seconds:.3f} s",
     GraphStopped: "stopped, drained: {drained}",
     Reloaded: "reloaded: {done} {reason}",
-    NodeFaulted: "{count} messages {outcome} after a fault of kind {kind}: {detail}",
+    NodeFaulted: "fault of kind {kind}: {detail}; messages {outcome}: {count}",
     NodeRestarted: "fresh instance, restart {restarts}",
     GuestLogged: "{text}",
     EndpointConnected: "connected to {address} {detail}",
     EndpointLost: "not connected to {address}: {reason}; next attempt in {retry_seconds:.1f} s",
     EndpointRefused: "refused by {address}: {reason}",
     StoreFailed: "cannot be written: {reason}; next attempt in {retry_seconds:.1f} s",
-    MessagesDropped: "{count} messages dropped: {reason}",
+    MessagesDropped: "messages dropped ({reason}): {count}",
 }
 """Every event's sentence."""
 

@@ -76,6 +76,7 @@ class WebServer:
 
 class _Listener(ThreadingMixIn, TCPServer):
     allow_reuse_address = True
+    request_queue_size = 4 * CONNECTIONS
     daemon_threads = True
     block_on_close = False
 
