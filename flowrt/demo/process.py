@@ -25,7 +25,8 @@ class Runtime:
         self.command = ("flowrt", "run", *arguments)
         self._arguments = arguments
         self._said: collections.deque[str] = collections.deque(maxlen=_LINES_KEPT)
-        self._ready = threading.Event()
+        self._answered = threading.Event()
+        self._ready = False
 
     def __enter__(self) -> Self:
         """Raises StartError, with the process's own words, when it ends or is not ready in time."""
@@ -35,7 +36,7 @@ class Runtime:
             target=self._read, args=(self._process.stderr,), name="runtime-stderr", daemon=True
         )
         self._reader.start()
-        if not self._ready.wait(_READY_WITHIN_S) or not self.alive:
+        if not self._answered.wait(_READY_WITHIN_S) or not self._ready:
             self._stop()
             raise StartError(f"{' '.join(self.command)}\n{self.said()}\nis not ready")
         return self
@@ -62,8 +63,9 @@ class Runtime:
         for line in lines:
             self._said.append(line.rstrip("\n"))
             if line.strip() == "ready":
-                self._ready.set()
-        self._ready.set()
+                self._ready = True
+                self._answered.set()
+        self._answered.set()
 
     def _stop(self) -> None:
         if self.alive:

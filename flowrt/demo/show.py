@@ -68,10 +68,11 @@ def run(options: argparse.Namespace, out: TextIO = sys.stdout) -> int:
 
 
 def find_graph(given: Path | None, name: str = "pump-anomaly.yaml") -> Path:
-    """The graph asked for, or the example's, in the working folder or in the checkout this runs from."""
+    """The graph asked for, or the example's: in the working folder, in the checkout this runs from, or as installed."""
     if given is not None:
         return given
-    places = [folder / "graphs" / name for folder in (Path.cwd(), Path(__file__).parents[2])]
+    here = Path(__file__).parent
+    places = [folder / "graphs" / name for folder in (Path.cwd(), here.parents[1], here / "example")]
     for place in places:
         if place.is_file():
             return place
