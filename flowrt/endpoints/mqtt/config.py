@@ -7,28 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from flowrt.endpoints.topics import topic_fault
 from flowrt.options import Options
 from flowrt.quota.quantity import Bytes, Seconds
 
-TOPIC_BYTES_MAX = 65535
-"""MQTT writes the length of a text in two bytes (MQTT 5, 1.5.4)."""
 PACKET_BYTES_MAX = 268_435_460
 """The largest packet MQTT can express: a remaining length of four bytes and its header (MQTT 5, 2.1.4)."""
-
-
-def topic_fault(topic: str) -> str | None:
-    """Why `topic` cannot be published to, or None."""
-    if not topic:
-        return "a topic may not be empty"
-    if "+" in topic or "#" in topic:
-        return "a topic to publish to may not contain '+' or '#'"
-    if "\0" in topic:
-        return "a topic may not contain a NUL character"
-    try:
-        size = len(topic.encode())
-    except UnicodeEncodeError:
-        return "a topic must be valid Unicode text"
-    return f"a topic may have {TOPIC_BYTES_MAX} bytes, not {size}" if size > TOPIC_BYTES_MAX else None
 
 
 def _topic(value: str) -> str:

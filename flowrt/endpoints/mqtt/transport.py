@@ -1,0 +1,176 @@
+"""Between paho and the socket: message packets pass paho by.
+
+paho is given this object for its socket. What arrives is scanned in bulk; only packets that are the session's business
+(CONNACK, SUBACK, DISCONNECT …) are left for paho's `recv`. What leaves, paho's and ours, goes through one buffer, so
+that packets are never mixed up.
+
+One thread reads. Any thread may write: bytes go to the socket at once where it takes them, and else wait here until the
+reading thread finds it writable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+from flowrt.endpoints.mqtt.scan import Item, Other, Scanner
+
+READ_BYTES = 65536
+"""What one read takes: several hundred usual messages, and a size that an allocator reuses."""
+READ_LARGE_BYTES = 2**20
+"""The same while a large packet is coming in."""
+JOIN_BYTES = 2**18
+"""Pieces are joined up to this size before they are sent: a copy is cheaper than a system call, up to here."""
+
+
+class Transport:
+    """A connected socket that yields messages. `wake` is called when a write leaves something behind."""
+
+    def __init__(self, sock: Any, scanner: Scanner, wake: Callable[[], None]) -> None:
+        self._sock = sock
+        self._scanner = scanner
+        self._wake = wake
+        self._lock = threading.Lock()
+        # OpenSSL's connections may not be read and written at the same time.
+        self._reading = (
+            contextlib.nullcontext() if isinstance(sock, socket.socket) and not _is_tls(sock) else self._lock
+        )
+        self._for_paho = bytearray()
+        self._out = bytearray()
+        self._closed = False
+        self.last_received = self.last_sent = monotonic()
+        self.taken = 0
+        """Bytes accepted for sending since the connection began."""
+
+    # What paho calls.
+
+    def recv(self, size: int) -> bytes:
+        if not self._for_paho:
+            raise BlockingIOError
+        data = bytes(self._for_paho[:size])
+        del self._for_paho[:size]
+        return data
+
+    def send(self, data: bytes | bytearray) -> int:
+        self.write([bytes(data)])
+        return len(data)
+
+    def pending(self) -> int:
+        """Bytes that wait for paho."""
+        return len(self._for_paho)
+
+    def fileno(self) -> int:
+        return int(self._sock.fileno())
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the interface of sockets
+        self._sock.setblocking(flag)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._sock.close()
+
+    # What the connection calls.
+
+    def read(self) -> list[Item]:
+        """What has come, once the socket is readable. Raises `Malformed`, OSError when the connection has ended."""
+        try:
+            with self._reading:
+                data = self._sock.recv(READ_BYTES if self._scanner.missing < READ_BYTES else READ_LARGE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return []
+        if not data:
+            raise ConnectionError("the broker closed the connection")
+        self.last_received = monotonic()
+        items = self._scanner.feed(data)
+        for item in items:
+            if type(item) is Other:
+                self._for_paho += item.packet
+        return items
+
+    def buffered(self) -> bool:
+        """Whether bytes have been decrypted that no poll will tell of."""
+        pending = getattr(self._sock, "pending", None)
+        return pending is not None and bool(pending())
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Send, or keep for sending. A connection that has ended takes everything and forgets it."""
+        with self._lock:
+            if self._closed:
+                return
+            idle = not self._out
+            for data in joined(pieces):
+                self.taken += len(data)
+                if self._out:
+                    self._out += data
+                else:
+                    sent = self._send(data)
+                    self._out += memoryview(data)[sent:]
+            left = bool(self._out)
+        if left and idle:
+            self._wake()
+
+    def flush(self) -> None:
+        """Send on what was kept, once the socket is writable."""
+        with self._lock:
+            if not self._closed and self._out:
+                sent = self._send(memoryview(self._out)[:JOIN_BYTES].tobytes())
+                del self._out[:sent]
+
+    @property
+    def waiting(self) -> int:
+        """Bytes kept for sending."""
+        return len(self._out)
+
+    def abort(self) -> None:
+        """End the connection from any thread; the reading thread notices and cleans up."""
+        with contextlib.suppress(OSError):
+            self._raw().shutdown(socket.SHUT_RDWR)
+
+    def _send(self, data: bytes) -> int:
+        try:
+            sent = int(self._sock.send(data))
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except OSError:
+            # The reading thread finds the connection ended, and says why.
+            self._closed = True
+            self.abort()
+            return len(data)
+        self.last_sent = monotonic()
+        return sent
+
+    def _raw(self) -> socket.socket:
+        inner = getattr(self._sock, "_socket", self._sock)  # paho's wrapper of a web socket
+        assert isinstance(inner, socket.socket)
+        return inner
+
+
+def joined(pieces: Sequence[bytes]) -> list[bytes]:
+    """The same bytes in few pieces, none of them copied that is large already."""
+    total = sum(map(len, pieces))
+    if total <= JOIN_BYTES:
+        return [b"".join(pieces)]
+    out: list[bytes] = []
+    small: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if len(piece) >= JOIN_BYTES or size + len(piece) > JOIN_BYTES:
+            out.append(b"".join(small))
+            small, size = [], 0
+        if len(piece) >= JOIN_BYTES:
+            out.append(piece)
+        else:
+            small.append(piece)
+            size += len(piece)
+    out.append(b"".join(small))
+    return [data for data in out if data]
+
+
+def _is_tls(sock: socket.socket) -> bool:
+    return isinstance(sock, ssl.SSLSocket)
