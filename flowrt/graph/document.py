@@ -124,6 +124,10 @@ class _Reader:
             column = line.index("\t") + 1
             self.report(Mark(mark.line, column), "yaml-tab", "a tab stands in the indentation; indent with spaces")
             return
+        if "${" in line:
+            message = 'quote "${NAME}" where it stands inside { } or [ ], whose braces would end there'
+            self.report(mark, "yaml-syntax", message)
+            return
         what = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML"
         context = getattr(error, "context", None)
         self.report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from flowrt.graph.locate import owner
+from flowrt.graph.locate import THE_GRAPH, owner
 from flowrt.graph.model import GraphFile
 from flowrt.graph.tree import Mapping, Mark, at
 from flowrt.graph.wiring import Wiring
@@ -23,6 +23,8 @@ class Graph:
     root: Mapping = field(repr=False)
     whole: bool = True
     """Whether every operation and connection of the file is here. If not, what is unconnected may only seem so."""
+    repaired: bool = False
+    """Whether something was left out because it was wrong. If so, what is missing may only seem so."""
 
     @cached_property
     def wiring(self) -> Wiring:
@@ -43,7 +45,7 @@ class Graph:
         """A problem at a value. `message` is preceded by what the value belongs to: `operation 'x'`."""
         mark = self.mark(loc)
         words, node = owner(self.root, loc)
-        text = message if words == "the graph" else f"{words}: {message}"
+        text = message if words == THE_GRAPH else f"{words}: {message}"
         return Problem(self.path, mark.line, mark.column, code, text, node, severity)
 
     def warning(self, loc: Loc, code: str, message: str) -> Problem:

@@ -4,10 +4,10 @@ remedy."""
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BeforeValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -15,6 +15,7 @@ from flowrt.graph.model import GraphFile
 from flowrt.graph.tree import Mapping, Mark, Node, Scalar, Sequence, child, describe
 from flowrt.options import Options
 from flowrt.problem import Problem, nearest
+from flowrt.quota.quantity import format_bytes, parse_bytes, parse_cores, parse_seconds
 
 _BOUNDS = {
     "greater_than": "more than {gt}",
@@ -22,6 +23,12 @@ _BOUNDS = {
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
 }
+_UNITS: dict[object, Callable[[Any], str]] = {
+    parse_bytes: format_bytes,
+    parse_seconds: "{:g}s".format,
+    parse_cores: "{:g} cores".format,
+}
+_PATTERNS = {"^[0-9a-f]{64}$": "write the file's SHA-256 as 64 hexadecimal digits, a to f in lower case"}
 _WANTED = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -38,13 +45,21 @@ _WANTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+THE_GRAPH = "the graph"
 _PRIMITIVE = {"str", "int", "float", "bool"}
 
 
 def problems_of(error: ValidationError, root: Mapping, path: str) -> list[Problem]:
     """Every mistake pydantic found, each once, without those that only follow from an unset variable."""
-    found = [_Mistake(details, root, path) for details in error.errors(include_url=False)]
-    return [problem for mistake in found if mistake.relevant for problem in mistake.problems()]
+    mistakes = [_Mistake(details, root, path) for details in error.errors(include_url=False)]
+    fitting = [mistake for mistake in mistakes if mistake.tag_fits]
+    # Of a value that may be text or a mapping and is neither, every alternative complains: one answer for all.
+    strays = [mistake for mistake in mistakes if not any(mistake.within(other) for other in fitting)]
+    alternatives: dict[tuple[str | int, ...], list[_Mistake]] = {}
+    for mistake in strays:
+        alternatives.setdefault(mistake.loc, []).append(mistake)
+    found = [mistake.problem() for mistake in fitting if not mistake.follows]
+    return found + [group[0].neither(group) for group in alternatives.values() if not group[0].follows]
 
 
 def nulls_of(error: ValidationError, root: Mapping) -> list[tuple[str | int, ...]]:
@@ -64,7 +79,7 @@ def owner(root: Mapping, loc: Iterable[str | int]) -> tuple[str, str | None]:
     section, index = parts[0], parts[1]
     item = child(root.get(str(section)) or root, index) if isinstance(index, int) else None
     if item is None:
-        return "the graph", None
+        return THE_GRAPH, None
     if section == "connections":
         return f"connection {_name(item, 'from', 'name')} -> {_name(item, 'to', 'name')}", None
     name = _name(item, "name")
@@ -114,7 +129,7 @@ class Steps:
             self._tag(str(part))
             return
         if found is None:
-            if known is None and isinstance(self.node, (Scalar, Sequence)):
+            if known is None and (part in _PRIMITIVE or isinstance(self.node, (Scalar, Sequence))):
                 self._tag(str(part))
             else:
                 self.stray = str(part)
@@ -163,21 +178,39 @@ class _Mistake:
         self._context: dict[str, Any] = details.get("ctx", {})
         self._steps = Steps(details["loc"], root)
         self._owner, self._node = owner(root, self._steps.walked)
-        unset = isinstance(self._steps.node, Scalar) and self._steps.node.unset
-        self.relevant = self._steps.tag_fits and not unset
+        self.loc = self._steps.walked
+        self.tag_fits = self._steps.tag_fits
+        self.follows = isinstance(self._steps.node, Scalar) and self._steps.node.unset
+        """It only follows from an unset variable."""
 
-    def problems(self) -> Iterator[Problem]:
+    def within(self, other: _Mistake) -> bool:
+        """Whether the other is about the same value or a part of it."""
+        return other.loc[: len(self.loc)] == self.loc
+
+    def problem(self) -> Problem:
         code, message = self._words()
-        mark = self._steps.key_mark if self._kind in {"extra_forbidden"} else self._steps.node.mark
-        yield Problem(self._path, mark.line, mark.column, code, f"{self._owner}: {message}", self._node)
+        return self._problem(code, message)
+
+    def neither(self, alternatives: Iterable[_Mistake]) -> Problem:
+        """The value is none of the kinds that its alternatives want."""
+        wanted = dict.fromkeys(_WANTED[other._kind] for other in alternatives if other._kind in _WANTED)
+        return self._problem("wrong-type", f"{self._label} is {self._found}, and it takes {' or '.join(wanted)}")
+
+    def _problem(self, code: str, message: str) -> Problem:
+        mark = self._steps.key_mark if self._kind == "extra_forbidden" else self._steps.node.mark
+        text = message if self._owner == THE_GRAPH else f"{self._owner}: {message}"
+        return Problem(self._path, mark.line, mark.column, code, text, self._node)
 
     @property
     def _label(self) -> str:
+        return self._own or "this entry"
+
+    @property
+    def _own(self) -> str:
         """The field as its user knows it, without the part that names its owner."""
         parts = self._steps.walked
         own = parts[2:] if len(parts) > 1 and isinstance(parts[1], int) else parts
-        words = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in own).lstrip(".")
-        return words or "this entry"
+        return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in own).lstrip(".")
 
     @property
     def _found(self) -> str:
@@ -192,7 +225,8 @@ class _Mistake:
         if kind == "extra_forbidden":
             return "unknown-field", self._unknown()
         if kind == "missing":
-            return "missing-field", f"'{self._steps.stray or label}' is missing; add it"
+            parts = [part for part in (self._own, self._steps.stray) if part]
+            return "missing-field", f"'{'.'.join(parts)}' is missing; add it"
         if kind == "union_tag_not_found":
             return "missing-field", "'operationType' is missing; add it"
         if kind == "union_tag_invalid":
@@ -200,7 +234,7 @@ class _Mistake:
         if label == "from.arm":
             return self._arm()
         if kind in _BOUNDS:
-            return "out-of-range", f"{label} is {found} and must be {_BOUNDS[kind].format(**self._context)}"
+            return "out-of-range", f"{label} is {found} and must be {self._bound()}"
         if kind in _WANTED:
             return "wrong-type", self._wrong_type(_WANTED[kind])
         if kind == "literal_error":
@@ -236,16 +270,26 @@ class _Mistake:
         return f"{self._label} is {self._found}, and it takes {wanted}"
 
     def _near_literal(self) -> str:
-        value = self._steps.node.text if isinstance(self._steps.node, Scalar) else ""
-        return nearest(
-            value, [word.strip("' ") for word in str(self._context["expected"]).replace(" or ", ",").split(",")]
+        node = self._steps.node
+        known = [word.strip("' ") for word in str(self._context["expected"]).replace(" or ", ",").split(",")]
+        if not isinstance(node, Scalar) or self._secret:
+            return ""
+        return f', with quotes: "{node.text}"' if node.text in known else nearest(node.text, known)
+
+    def _bound(self) -> str:
+        name, bound = next(
+            iter((key, value) for key, value in self._context.items() if key in {"gt", "ge", "lt", "le"})
         )
+        unit = _UNITS.get(_parser(self._steps.field), str)
+        return _BOUNDS[self._kind].format(**{name: unit(bound)})
 
     def _reason(self) -> str:
         """Pydantic's words or a validator's, without a value that must not be shown."""
         node = self._steps.node
         words = str(self._context["error"]) if "error" in self._context else self._details["msg"]
         words = words[:1].lower() + words[1:]
+        if self._kind == "string_pattern_mismatch":
+            words = _PATTERNS.get(str(self._context["pattern"]), words)
         if self._secret:
             return "the value cannot be used"
         if isinstance(node, Scalar):
@@ -254,6 +298,18 @@ class _Mistake:
             if "error" not in self._context:
                 return f"{self._found}: {words}"
         return words
+
+
+def _parser(info: FieldInfo | None) -> object:
+    """The function that reads a quantity, where the field is one."""
+    found = [] if info is None else [*info.metadata, *_metadata(info.annotation)]
+    return next((item.func for item in found if isinstance(item, BeforeValidator)), None)
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    yield from getattr(annotation, "__metadata__", ())
+    for argument in get_args(annotation):
+        yield from _metadata(argument)
 
 
 def _models_in(annotation: Any) -> Iterator[type[Options]]:

@@ -55,7 +55,7 @@ def _validate(root: Mapping, path: str) -> tuple[Graph | None, list[Problem]]:
     whole = True
     for _ in range(_REPAIRS):
         try:
-            return Graph(path, _parse(root), root, whole), problems or []
+            return Graph(path, _parse(root), root, whole, repaired=problems is not None), problems or []
         except ValidationError as error:
             nulls = nulls_of(error, root) if problems is None else []
             if nulls:

@@ -20,12 +20,12 @@ _STAND_IN_TYPE = "concatenate"
 
 def repair(error: ValidationError, root: Mapping) -> tuple[Mapping, bool]:
     """The tree without what pydantic refused, and whether the operations and connections left are still all of them."""
-    edits: dict[Loc, tuple[str, str]] = {}
-    for details in error.errors(include_url=False, include_context=False):
-        steps = Steps(details["loc"], root)
-        if not steps.tag_fits:
-            continue
-        edits[steps.walked] = (details["type"], steps.stray or "")
+    found = [
+        (Steps(details["loc"], root), details["type"])
+        for details in error.errors(include_url=False, include_context=False)
+    ]
+    fitting = [(steps, kind) for steps, kind in found if steps.tag_fits]
+    edits = {steps.walked: (kind, steps.stray or "") for steps, kind in fitting or found}
     whole = True
     for loc in sorted(edits, key=_last_first, reverse=True):
         kind, stray = edits[loc]

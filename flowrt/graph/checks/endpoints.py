@@ -21,7 +21,7 @@ Known = Mapping[str, EndpointEntry]
 def check(graph: Graph) -> Iterator[Problem]:
     """Endpoints of one kind each, operations that name one, topics that are valid and form no loop."""
     for index, endpoint in enumerate(graph.file.endpoints):
-        if len(endpoint.kinds) != 1 and graph.root.get("endpoints"):
+        if len(endpoint.kinds) > 1 or (not endpoint.kinds and not graph.repaired):
             found = " and ".join(endpoint.kinds) or "none"
             message = (
                 f"an endpoint has exactly one kind beside its name, and this has {found}; kinds are "
@@ -63,7 +63,7 @@ def _is_mqtt(name: str | None, known: Known, *, unbound: bool) -> bool:
 def _source(graph: Graph, index: int, source: SourceOperation, known: Known) -> Iterator[Problem]:
     if not _is_mqtt(source.endpoint, known, unbound=bool(source.topics)):
         return
-    if not source.topics and graph.whole:
+    if not source.topics and not graph.repaired:
         message = 'it reads from an MQTT broker and names no topics; add topics: ["plant/+/pump"]'
         yield graph.problem(("operations", index), "missing-topic", message)
     for position, topic in enumerate(source.topics):
