@@ -7,7 +7,7 @@ is used where a graph starts; here stands what a message passes through. Every p
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_bool, c_char_p, c_int32, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +41,6 @@ define_unchecked = _function(
 )  # fmt: skip
 instantiate = _function("wasmtime_linker_instantiate", c_void_p, _Address, _Address, _Address, _Address, _Address)
 export_get = _function("wasmtime_instance_export_get", c_bool, _Address, _Address, c_char_p, c_size_t, _Address)
-memory_data = _function("wasmtime_memory_data", c_void_p, _Address, _Address)
-memory_data_size = _function("wasmtime_memory_data_size", c_size_t, _Address, _Address)
 new_error = _function("wasmtime_error_new", c_void_p, c_char_p)
 new_trap = _function("wasmtime_trap_new", c_void_p, c_char_p, c_size_t)
 
@@ -58,12 +56,6 @@ _bytes_delete = _function("wasm_byte_vec_delete", None, _Address)
 _frame_function = _function("wasm_frame_func_index", c_uint32, _Address)
 _frame_offset = _function("wasm_frame_module_offset", c_size_t, _Address)
 _frame_name = _function("wasmtime_frame_func_name", c_void_p, _Address)
-
-view_memory = ctypes.pythonapi.PyMemoryView_FromMemory
-view_memory.restype = ctypes.py_object
-view_memory.argtypes = [c_void_p, ctypes.c_ssize_t, c_int32]
-WRITABLE = 0x200
-"""`PyBUF_WRITE`."""
 
 TRAP_STACK_OVERFLOW, TRAP_UNREACHABLE, TRAP_INTERRUPT, TRAP_OUT_OF_FUEL = 0, 9, 10, 11
 _MAX_FRAMES = 32

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,13 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap, NodeFault
+from flowrt.quota.quantity import format_bytes
 from flowrt.wasm import capi
 from flowrt.wasm.capi import VALUE_WORDS, Failure
 from flowrt.wasm.engine import Engine
 from flowrt.wasm.imports import BadAddress, HostFunction
 from flowrt.wasm.memory import LinearMemory
+from flowrt.wasm.quota import MemoryQuota
 
 Call = Callable[..., int]
 """An exported function of up to two i32 parameters: takes them unsigned, gives its i32 result unsigned (0 for none)."""
@@ -60,18 +63,26 @@ class Crossing:
         self._pending: BaseException | None = None
         self._overdue = False
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
-        self._store.set_limits(limits.memory, _TABLE_ELEMENTS, instances=1, tables=_TABLES, memories=1)
+        self._quota = MemoryQuota(limits.memory)
+        self._store.set_limits(-1, _TABLE_ELEMENTS, instances=1, tables=_TABLES, memories=1)
         self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
         self._trap = ctypes.c_void_p()
         self._trap_address = ctypes.c_void_p(ctypes.addressof(self._trap))
         self._instance = ffi.wasmtime_instance()
         self._kept: list[Any] = []
-        self.memory = LinearMemory(lambda: memoryview(b""))
+        self.memory = LinearMemory(self._quota.view)
         self.broken = False
         """A call has failed: the instance must not be called again."""
         engine.watch.expect(limits.deadline)
         self._arm()
-        self._instantiate(module, imports)
+        engine.memories.claims[threading.get_ident()] = self._quota
+        try:
+            self._instantiate(module, imports)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            del engine.memories.claims[threading.get_ident()]
 
     def bind(self, name: str, parameters: int, results: int) -> Call | None:
         """The exported function `name` of so many i32 parameters and results, or None when there is none.
@@ -98,11 +109,16 @@ class Crossing:
         self.broken = True
         return GuestMisuse(detail)
 
+    def memory_bytes(self) -> int:
+        """Linear memory in use; safe to ask from any thread."""
+        return self._quota.size
+
     def close(self) -> None:
         """Give the instance and its memory back. Safe to call twice."""
         self.broken = True
         self.memory.close()
         self._store.close()
+        self._quota.release()
         self._kept.clear()
 
     def _caller(self, function: Any, slots: int) -> Call:
@@ -173,26 +189,9 @@ class Crossing:
             del self._watch.running[self]
             linker.close()
         if error or self._trap.value:
-            failure = self._failed(error)
-            self.close()
-            raise failure
-        self._find_memory()
-
-    def _find_memory(self) -> None:
-        found = self._export("memory", ffi.WASMTIME_EXTERN_MEMORY.value)
-        if found is None:
+            raise self._failed(error)
+        if self._export("memory", ffi.WASMTIME_EXTERN_MEMORY.value) is None:
             raise self.misuse("it exports no memory named 'memory'")
-        context, memory = self._context, ctypes.addressof(found.of.memory)
-        self._kept.append(found)
-
-        def look() -> memoryview:
-            size = capi.memory_data_size(context, memory)
-            if not size:
-                return memoryview(b"")
-            return capi.view_memory(capi.memory_data(context, memory), size, capi.WRITABLE).cast("B")  # type: ignore[no-any-return]
-
-        self.memory._look = look
-        self.memory.room(0)
 
     def _export(self, name: str, kind: int) -> Any:
         encoded, found = name.encode(), ffi.wasmtime_extern_t()
@@ -248,11 +247,15 @@ class Crossing:
     def _kind(self, failure: Failure) -> str:
         if self._overdue:
             return "deadline"
+        if self._quota.refused and failure.code in {None, capi.TRAP_UNREACHABLE}:
+            return "memory"
         return {capi.TRAP_OUT_OF_FUEL: "fuel", capi.TRAP_INTERRUPT: "deadline"}.get(failure.code or -1, "trap")
 
     def _words(self, failure: Failure) -> str:
         if self._overdue:
             return f"a call took longer than {self._limits.deadline:g} s"
+        if self._kind(failure) == "memory":
+            return f"it asked for more memory than its quota of {format_bytes(self._limits.memory)}"
         return failure.message or "the engine gave no reason"
 
 

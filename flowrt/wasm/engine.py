@@ -8,6 +8,7 @@ import threading
 import wasmtime
 
 from flowrt.wasm import capi
+from flowrt.wasm.quota import MemoryMaker
 from flowrt.wasm.watch import Watch
 
 MEMORY_RESERVATION = 2**32
@@ -49,6 +50,7 @@ class Engine:
         self.interpreter = interpreter
         self.target = "pulley64" if interpreter else "host"
         self.watch = Watch(self._interrupt)
+        self.memories = MemoryMaker()
         self._lock = threading.Lock()
         self._engines: dict[bool, wasmtime.Engine] = {}
         self._addresses: tuple[int, ...] = ()
@@ -66,7 +68,7 @@ class Engine:
     def settings(self, *, fuel: bool = False) -> str:
         """All that decides what code is compiled to, as text: part of a cache key."""
         features = ",".join(name for name, on in sorted(_FEATURES.items()) if on)
-        return f"{self.target};fuel={fuel:d};epoch=1;stack={_STACK_BYTES};memory={MEMORY_RESERVATION};{features}"
+        return f"{self.target};fuel={fuel:d};epoch=1;stack={_STACK_BYTES};memory={MEMORY_RESERVATION};cow=0;{features}"
 
     def refusal(self, code: bytes) -> str | None:
         """Why the engine does not take a module's code, or None when it does. Compiles nothing."""
@@ -95,4 +97,6 @@ class Engine:
             config.target = self.target
         config.memory_may_move = False
         config.memory_reservation = MEMORY_RESERVATION
+        config.memory_init_cow = False  # the engine crashes when it maps an image over memory it did not make
+        self.memories.attach(config.ptr())
         return config

@@ -126,8 +126,8 @@ class CoreGuest:
             raise GuestTrap("init", "flowrt_restore refused the state")
 
     def memory_bytes(self) -> int:
-        """Linear memory as of the last call: safe to ask from any thread."""
-        return self._memory.size
+        """Linear memory in use: safe to ask from any thread."""
+        return self._crossing.memory_bytes()
 
     def close(self) -> None:
         self._wasi.flush()
