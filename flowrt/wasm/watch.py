@@ -48,6 +48,11 @@ class Watch:
     def wake(self) -> None:
         self._wake.set()
 
+    def look(self) -> None:
+        """Interrupt when a call is overdue now."""
+        if min(list(self.running.values()), default=float("inf")) <= self.clock():
+            self._interrupt()
+
     def close(self) -> None:
         """Stop the thread. Calls under way lose their deadline. Safe to call twice."""
         self._closed.set()
@@ -62,8 +67,7 @@ class Watch:
         while not self._closed.wait(self._tick):
             if self.running:
                 quiet = 0
-                if min(list(self.running.values()), default=float("inf")) <= self.clock():
-                    self._interrupt()
+                self.look()
             elif (quiet := quiet + 1) > _QUIET_TICKS:
                 self._sleep()
                 quiet = 0
