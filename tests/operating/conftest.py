@@ -25,3 +25,8 @@ def prometheus():
 @pytest.fixture
 def systemd_analyze():
     return _program("systemd-analyze", "systemd")
+
+
+@pytest.fixture
+def systemd_sysusers():
+    return _program("systemd-sysusers", "systemd")
