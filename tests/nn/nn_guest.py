@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flowrt.nn.doors.core import CoreDoor
+from flowrt.wasm.imports import HostFunction
 from flowrt.wasm.memory import LinearMemory
 
 SIZE = 1 << 20
@@ -18,10 +18,10 @@ OUT = 16
 
 
 class Guest:
-    def __init__(self, door: CoreDoor) -> None:
+    def __init__(self, functions: Sequence[HostFunction]) -> None:
         self.bytes = bytearray(SIZE)
         self.memory = LinearMemory(lambda: memoryview(self.bytes))
-        self._functions = {function.name: function.call for function in door.functions()}
+        self._functions = {function.name: function.call for function in functions}
         self._top = 64
 
     def call(self, name: str, *arguments: int) -> int:

@@ -166,21 +166,20 @@ class CoreDoor:
 
     def _set_input(self, memory: GuestMemory, context: int, index: int, tensor: int) -> None:
         execution = self._contexts.get(context).execution
-        given = witx.read_tensor(memory, tensor)
-        execution.set_input(index, given.type, given.dims, memory.view(given.address, given.length))
+        kind, shape, address, length = witx.read_tensor(memory, tensor)
+        execution.set_input(index, kind, shape, memory.view(address, length))
 
     def _compute(self, _memory: GuestMemory, context: int) -> None:
         self._contexts.get(context).execution.compute()
 
     def _get_output(self, memory: GuestMemory, context: int, index: int, out: int, room: int, written: int) -> None:
-        array = self._contexts.get(context).execution.output(index)
-        size = array.nbytes
+        data = self._contexts.get(context).execution.output(index)
+        size = len(data)
         memory.view(written, 4)
         if size > room:
             memory.write(written, witx.pack_u32(size))
             raise ModelFault("too-large", f"output {index} has {size} bytes, the guest's buffer {room}")
-        if size:
-            memory.view(out, size)[:] = array.reshape(-1).view("u1").data
+        memory.view(out, size)[:] = data
         memory.write(written, witx.pack_u32(size))
 
     def _compute_single(self, _memory: GuestMemory, context: int, *_: int) -> None:

@@ -14,6 +14,10 @@ _TO_BOOL = bytes([0]) + bytes([1]) * 255
 """Other bytes than 0 and 1 are undefined inside an engine."""
 
 
+_Target = tuple[tuple[str, Shape, int], memoryview, bool]
+"""What was accepted as an input (type, shape, bytes), where its bytes go, and whether they are truth values."""
+
+
 class Budget:
     """Bytes that the host may hold for one node: models it brought, tensors, outputs."""
 
@@ -33,21 +37,25 @@ class Budget:
 
 
 class Execution:
-    """Inputs stay set between runs, as in Wasmtime and WasmEdge."""
+    """Inputs stay set between runs, as in Wasmtime and WasmEdge.
+
+    The second run of the same shapes binds its arrays, and later ones cost the engine's time alone. A model whose
+    output then comes in another shape is run the plain way from there on.
+    """
 
     def __init__(self, session: Session, budget: Budget) -> None:
         self._session = session
         self._budget = budget
         self._charged = 0
         self._inputs: list[Array | None] = [None] * len(session.inputs)
-        self._outputs: Sequence[Array] | None = None
+        self._targets: list[_Target | None] = [None] * len(session.inputs)
+        self._outputs: Sequence[memoryview] | None = None
         self._output_bytes = 0
         self._prepared: Prepared | None = None
-        try:
-            self._prepared = self._prepare()
-        except ModelFault:
-            self.close()
-            raise
+        self._bound: Sequence[memoryview] = ()
+        self._bindable = True
+        self._last: tuple[list[Shape], list[Shape]] | None = None
+        """Shapes of the last plain run, in and out."""
 
     def index_of(self, name: str) -> int:
         """An input by its name, or by its index in decimal."""
@@ -61,53 +69,78 @@ class Execution:
 
     def set_input(self, index: int, kind: str, shape: Shape, data: memoryview) -> None:
         """Copy a tensor in. Raises `ModelFault` with what the model expects when it does not fit."""
-        slot = self._slot(index, kind, shape, len(data))
-        array = self._room(index, slot, shape)
-        if slot.type == "bool":
-            array.reshape(-1).view("u1").data[:] = bytes(data).translate(_TO_BOOL)
-        elif len(data):
-            array.reshape(-1).view("u1").data[:] = data
+        target = self._targets[index] if index < len(self._targets) else None
+        # Most guests set a tensor of one type and shape again and again: it was checked the first time.
+        if target is None or target[0] != (kind, shape, len(data)):
+            target = self._target(index, kind, shape, len(data))
+        _, bytes_, is_bool = target
+        bytes_[:] = bytes(data).translate(_TO_BOOL) if is_bool else data
 
     def compute(self) -> None:
         """Run the model on the inputs that are set."""
-        missing = [str(slot) for slot, array in zip(self._session.inputs, self._inputs, strict=True) if array is None]
-        if missing:
-            raise ModelFault("invalid-argument", f"model '{self._session.label}': not set: {', '.join(missing)}")
-        if self._prepared is not None and self._run_prepared(self._prepared):
-            return
-        self._forget_outputs()
-        outputs = self._session.run([array for array in self._inputs if array is not None])
-        self._prepared = None
-        size = sum(array.nbytes for array in outputs)
-        self._charge(size, f"model '{self._session.label}': outputs")
-        self._outputs, self._output_bytes = outputs, size
+        if self._prepared is None or not self._run_bound(self._prepared):
+            self._run_plain()
 
-    def output(self, index: int) -> Array:
-        """One output of the last run, contiguous; valid until the next."""
+    def output(self, index: int) -> memoryview:
+        """The bytes of one output of the last run; valid until the next."""
         if self._outputs is None:
             raise ModelFault("runtime-error", f"model '{self._session.label}': there is no output before compute")
         if index >= len(self._outputs):
             raise ModelFault(
                 "invalid-argument", f"model '{self._session.label}' has {len(self._outputs)} outputs, no number {index}"
             )
-        array = self._outputs[index]
-        return array if array.flags.c_contiguous else array.copy()
+        return self._outputs[index]
 
     def close(self) -> None:
         """Give back what was charged. Safe to call twice."""
         self._budget.refund(self._charged)
         self._charged = 0
         self._inputs = [None] * len(self._inputs)
+        self._targets = [None] * len(self._inputs)
         self._outputs = self._prepared = None
+        self._bound = ()
 
-    def _run_prepared(self, prepared: Prepared) -> bool:
-        """False when bound arrays may be to blame: some models declare an output shape that is not theirs."""
+    def _run_plain(self) -> None:
+        arrays = [array for array in self._inputs if array is not None]
+        if len(arrays) < len(self._inputs):
+            pairs = zip(self._session.inputs, self._inputs, strict=True)
+            missing = ", ".join(str(slot) for slot, array in pairs if array is None)
+            raise ModelFault("invalid-argument", f"model '{self._session.label}': not set: {missing}")
+        self._forget_outputs()
+        outputs = self._session.run(arrays)
+        size = sum(array.nbytes for array in outputs)
+        self._charge(size, f"model '{self._session.label}': outputs")
+        self._outputs, self._output_bytes = [_bytes_of(array) for array in outputs], size
+        shapes = [array.shape for array in arrays], [array.shape for array in outputs]
+        if self._bindable and shapes == self._last:
+            self._bind(arrays, *shapes)
+        self._last = shapes
+
+    def _bind(self, arrays: Sequence[Array], inputs: Sequence[Shape], outputs: Sequence[Shape]) -> None:
+        self._prepared = prepared = self._session.prepare(inputs, outputs)
+        if prepared is None:
+            self._bindable = False
+            return
+        self._bound = [_bytes_of(array) for array in prepared.outputs]
+        for index, (array, target) in enumerate(zip(prepared.inputs, self._targets, strict=True)):
+            array[...] = arrays[index]
+            self._inputs[index] = array
+            self._targets[index] = target and (target[0], _bytes_of(array), target[2])
+
+    def _run_bound(self, prepared: Prepared) -> bool:
         try:
             prepared.run()
         except ModelFault:
+            self._prepared, self._bindable = None, False
             return False
-        self._outputs = prepared.outputs
+        self._outputs = self._bound
         return True
+
+    def _target(self, index: int, kind: str, shape: Shape, length: int) -> _Target:
+        slot = self._slot(index, kind, shape, length)
+        array = self._room(index, slot, shape)
+        target = self._targets[index] = ((kind, shape, length), _bytes_of(array), slot.type == "bool")
+        return target
 
     def _slot(self, index: int, kind: str, shape: Shape, length: int) -> Slot:
         label = self._session.label
@@ -130,29 +163,13 @@ class Execution:
         array = self._inputs[index]
         if array is not None and array.shape == shape:
             return array
-        if self._prepared is not None:
-            array = self._prepared.inputs[index]
-        else:
-            array = self._allocate(slot, shape, 0 if array is None else array.nbytes)
-        self._inputs[index] = array
-        return array
-
-    def _allocate(self, slot: Slot, shape: Shape, before: int) -> Array:
         import numpy as np
 
+        before = 0 if array is None else array.nbytes
         self._charge(byte_size(slot.type, shape) - before, f"model '{self._session.label}': input {slot.name}")
-        return np.empty(shape, DTYPES[slot.type])
-
-    def _prepare(self) -> Prepared | None:
-        """Bound arrays, for a model that leaves no dimension free."""
-        slots = (*self._session.inputs, *self._session.outputs)
-        if any(isinstance(dim, str) for slot in slots for dim in slot.dims):
-            return None
-        shapes = [slot.tensor.shape for slot in slots]
-        size = sum(byte_size(slot.type, shape) for slot, shape in zip(slots, shapes, strict=True))
-        self._charge(size, f"model '{self._session.label}': tensors")
-        inputs = len(self._session.inputs)
-        return self._session.prepare(shapes[:inputs], shapes[inputs:])
+        self._prepared = None
+        array = self._inputs[index] = np.empty(shape, DTYPES[slot.type])
+        return array
 
     def _charge(self, size: int, what: str) -> None:
         self._budget.charge(size, what)
@@ -162,3 +179,9 @@ class Execution:
         self._budget.refund(self._output_bytes)
         self._charged -= self._output_bytes
         self._outputs, self._output_bytes = None, 0
+
+
+def _bytes_of(array: Array) -> memoryview:
+    """The bytes of an array, in place where they lie together."""
+    flat: memoryview = array.reshape(-1).view("u1").data
+    return flat

@@ -7,9 +7,8 @@ the years (docs/wasi-nn.md). All integers are little-endian u32; pointers and le
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
-from flowrt.nn.backend import element_count
+from flowrt.nn.backend import Shape, element_count
 from flowrt.nn.faults import Code, ModelFault
 from flowrt.wasm.imports import GuestMemory
 
@@ -42,32 +41,25 @@ MAX_RANK = 32
 _PAIR = struct.Struct("<II")
 _TENSOR = struct.Struct("<IIB3xII")
 _U32 = struct.Struct("<I")
+_DIMS = [struct.Struct(f"<{rank}I") for rank in range(MAX_RANK + 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class GuestTensor:
-    """A tensor as a guest describes it: its data are still where the guest has them."""
+def read_tensor(memory: GuestMemory, address: int) -> tuple[str, Shape, int, int]:
+    """A tensor's type and shape, and the address and length of its data, from its 20 bytes and its dimensions.
 
-    type: str
-    dims: tuple[int, ...]
-    address: int
-    length: int
-
-
-def read_tensor(memory: GuestMemory, address: int) -> GuestTensor:
-    """The 20 bytes of a tensor and its dimensions. Raises BadAddress, or `ModelFault` for what no tensor can be."""
+    Raises BadAddress, or `ModelFault` for what no tensor can be."""
     dims_at, rank, tag, data, length = _TENSOR.unpack(memory.read(address, _TENSOR.size))
     if rank > MAX_RANK:
         raise ModelFault("invalid-argument", f"a tensor of {rank} dimensions; at most {MAX_RANK}")
-    dims = struct.unpack(f"<{rank}I", memory.read(dims_at, 4 * rank))
-    return GuestTensor(tensor_type(tag, element_count(dims), length), dims, data, length)
+    dims = _DIMS[rank].unpack(memory.read(dims_at, 4 * rank))
+    return tensor_type(tag, dims, length), dims, data, length
 
 
-def tensor_type(tag: int, elements: int, length: int) -> str:
+def tensor_type(tag: int, dims: Shape, length: int) -> str:
     """What a type byte means. Guests from before August 2023 number u8 as 2 and i32 as 3: the length tells."""
-    if tag == 2 and elements and length == elements:
+    if tag == 2 and length and length == element_count(dims):
         return "u8"
-    if tag == 3 and elements and length == 4 * elements:
+    if tag == 3 and length and length == 4 * element_count(dims):
         return "i32"
     if tag not in _TYPES:
         raise ModelFault("invalid-argument", f"tensor type {tag} does not exist")
