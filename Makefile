@@ -1,0 +1,51 @@
+# Every target sets up what it needs in .venv and nowhere else. What it needs from the system it names; nothing here
+# calls sudo.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check bench bench-pipeline docs clean
+
+help:
+	@echo "make demo            watch the example run, with a broker and a sensor of its own"
+	@echo "make test            run every test"
+	@echo "make check           lint, format and types"
+	@echo "make bench           measure everything, beside what it is compared with; makes docs/performance.md's figures"
+	@echo "make bench-pipeline  the pipeline's rows of it alone"
+	@echo "make docs            write the generated pages of docs/ again"
+	@echo "make clean           remove .venv and what tools have left"
+
+demo: $(VENV)/.demo
+	@$(BIN)/flowrt demo
+
+test: $(VENV)/.dev
+	@scripts/system-tools
+	@$(BIN)/pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	@scripts/system-tools
+	@$(BIN)/python -m benchmarks
+
+bench-pipeline: $(VENV)/.dev
+	@scripts/system-tools
+	@$(BIN)/python -m benchmarks pipeline
+
+docs: $(VENV)/.dev
+	@$(BIN)/flowrt docs
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The stamps are older than pyproject.toml when it has changed since: then the environment is brought up to date.
+$(VENV)/.demo: pyproject.toml
+	@scripts/environment $(PYTHON) $(VENV) demo
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@scripts/environment $(PYTHON) $(VENV) dev
+	@touch $(VENV)/.demo $@
