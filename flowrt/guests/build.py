@@ -83,7 +83,7 @@ def _build_one(source: Source, sdk: Path, target: Path) -> Built:
 def _run(command: list[str], folder: Path, scratch: Path) -> str | None:
     """The compiler's words when it fails."""
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - a compiler of ours, without a shell
             command,
             cwd=folder,
             env=environment(scratch, dict(os.environ)),

@@ -1,7 +1,7 @@
 """The compilers of guests, where they are found, and the command lines that make the same bytes in any folder.
 
-C is compiled with zig's clang from PyPI. Rust is compiled with Debian's own rustc, by its full path: the one a developer
-has from rustup comes first on PATH and would give other bytes.
+C is compiled with zig's clang from PyPI. Rust is compiled with Debian's own rustc, by its full path: the one that a
+developer has from rustup comes first on PATH and would give other bytes.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def commands(source: Source, sdk: Path, scratch: Path, out: Path) -> list[list[s
     simd = ["-Ctarget-feature=+simd128"] if source.recipe.simd else []
     # Paths of source files stand in the messages of panics: they must not depend on where the sources lie.
     flags = [*_RUST, *simd, f"--remap-path-prefix={sdk}=sdk", f"--remap-path-prefix={source.folder}=."]
-    library = [str(RUSTC), *flags, "--crate-type=rlib", "--crate-name=flowrt", "-o", str(crate), str(sdk / "rust/lib.rs")]
     crate_name = source.name.replace("-", "_")
-    module = ["--crate-type=cdylib", f"--crate-name={crate_name}", f"--extern=flowrt={crate}", "-o", str(out), source.main]
-    return [library, [str(RUSTC), *flags, *module]]
+    library = ["--crate-type=rlib", "--crate-name=flowrt", "-o", str(crate), str(sdk / "rust/lib.rs")]
+    module = ["--crate-type=cdylib", f"--crate-name={crate_name}", f"--extern=flowrt={crate}", "-o", str(out)]
+    return [[str(RUSTC), *flags, *library], [str(RUSTC), *flags, *module, source.main]]
 
 
 def environment(scratch: Path, base: dict[str, str]) -> dict[str, str]:
@@ -76,5 +76,5 @@ def _ziglang() -> str:
 def _rustc() -> str:
     if not RUSTC.is_file() or not _RUST_LIBRARY.is_dir() or not RUST_LINKER.exists():
         raise StartError(f"Rust modules are compiled with Debian's rustc: {_RUST_PACKAGES}")
-    words = run([RUSTC, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout.split()
-    return f"rustc {words[1]}"
+    told = run([RUSTC, "--version"], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - a fixed path
+    return f"rustc {told.stdout.split()[1]}"

@@ -76,6 +76,10 @@ static inline bool window_take(const flowrt_message *message, float features[3 *
 }
 
 static inline void window_restore_slot(window_slot *slot, const window_slot *saved, uint32_t saved_length) {
+  if (saved_length == window_length) {
+    __builtin_memcpy(slot, saved, windows.state->slot_size);
+    return;
+  }
   slot->topic = saved->topic;
   uint32_t count = saved->filled < saved_length ? saved->filled : saved_length;
   for (uint32_t i = count > window_length ? count - window_length : 0; i < count; i++) {
