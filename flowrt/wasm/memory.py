@@ -44,7 +44,9 @@ class LinearMemory:
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         address &= _UNSIGNED
         source = memoryview(data).cast("B")
-        self.room(address + len(source))[address : address + len(source)] = source
+        room = self.room(address + len(source))
+        if source:  # a memory that nobody has looked at yet is an empty view, which is read-only
+            room[address : address + len(source)] = source
 
     def close(self) -> None:
         """Let go of the memory, which is about to vanish."""
