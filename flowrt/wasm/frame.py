@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from operator import add, le
-from typing import NamedTuple
 
 from flowrt.message import TENSOR_BYTES, Batch, Head, Tensor
 
@@ -171,14 +170,9 @@ class Bounds:
     memory could otherwise describe a huge result."""
 
 
-class Made(NamedTuple):
-    """A checked `result`."""
-
-    rows: Sequence[int]
-    """`range(count)` where each message became one."""
-    payloads: list[bytes]
-    heads: list[int] | None
-    """Addresses of heads, 0 for the input's; None when all are 0."""
+Made = tuple[Sequence[int], list[bytes], list[int] | None]
+"""A checked `result`: the row each output derives from (`range(count)` where each message became one), the payloads,
+and the addresses of heads, 0 for the input's; None when all are 0."""
 
 
 def read_pair(room: Room, address: int) -> tuple[int, int]:
@@ -188,15 +182,15 @@ def read_pair(room: Room, address: int) -> tuple[int, int]:
 
 def read_result(room: Room, address: int, count: int, bounds: Bounds) -> Made:
     """What `flowrt_map` gave for a batch of `count` messages."""
-    outputs, made = read_pair(room, address)
+    outputs, made = _PAIR.unpack_from(room(address + _PAIR.size), address)
     if made == 1 == count:
         row, start, size, head = _OUTPUT.unpack_from(room(outputs + OUTPUT), outputs)
         if not row and size <= bounds.payload:
-            return Made(_FIRST, [room(start + size)[start : start + size].tobytes()], [head] if head else None)
+            return _FIRST, [room(start + size)[start : start + size].tobytes()], [head] if head else None
     if made > count * bounds.outputs:
         raise TooMany(f"{made} messages of {count}; at most {bounds.outputs} of one are allowed")
     if not made:
-        return Made((), [], None)
+        return (), [], None
     held = made * _HELD if made > count else 0
     if held > bounds.total:
         raise TooMany(f"{made} messages at once, more than its memory allows")
@@ -208,7 +202,7 @@ def read_result(room: Room, address: int, count: int, bounds: Bounds) -> Made:
     if held + sum(sizes) > max(bounds.total, count * bounds.payload if not held else 0):
         raise TooLarge(f"{sum(sizes)} bytes of payloads at once, more than its memory allows")
     payloads = _payloads(room, addresses, sizes)
-    return Made(_rows(rows, count, bounds.outputs), payloads, heads if any(heads) else None)
+    return _rows(rows, count, bounds.outputs), payloads, heads if any(heads) else None
 
 
 def _rows(rows: list[int], count: int, most: int) -> Sequence[int]:

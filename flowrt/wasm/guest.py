@@ -80,17 +80,17 @@ class CoreGuest:
         sizes, divide = self._sizes(batch)
         if divide:
             return _joined([(part, start, self.map(part)) for part, start in _halves(batch)])
-        heads = batch.heads
-        shared = heads[0] if heads.count(heads[0]) == len(heads) else None
+        shared = _shared(batch.heads)
         address = self._enter(self._map, batch, sizes, shared)
         try:
             made = frame.read_result(self._memory.room, address, len(sizes), self._bounds)
+            rows, payloads, _ = made
             out = self._heads_of(made, batch, shared)
         except (BadFrame, BadAddress) as error:
             raise self._misuse(error) from error
-        if self._errors and not self._errors.keys().isdisjoint(made.rows):
+        if self._errors and not self._errors.keys().isdisjoint(rows):
             raise self._crossing.misuse("an output of a message that it has failed")
-        return GuestOutput(made.rows, made.payloads, out, self._errors)
+        return GuestOutput(rows, payloads, out, self._errors)
 
     def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Mapping[int, str]]:
         call = self._filter if entry == "filter" else self._branch
@@ -101,9 +101,7 @@ class CoreGuest:
         sizes, divide = self._sizes(batch)
         if divide:
             return _together([(start, self.decide(entry, part)) for part, start in _halves(batch)])
-        heads = batch.heads
-        shared = heads[0] if heads.count(heads[0]) == len(heads) else None
-        address = self._enter(call, batch, sizes, shared)
+        address = self._enter(call, batch, sizes, _shared(batch.heads))
         return self._verdicts(address, len(sizes)), self._errors
 
     def save(self) -> bytes | None:
@@ -227,9 +225,10 @@ class CoreGuest:
 
     def _heads_of(self, made: frame.Made, batch: Batch, shared: Head | None) -> list[Head] | None:
         """The head of each output, or None when each is its input's."""
-        keep, rows, payloads = self._heads.keep, made.rows, made.payloads
-        if made.heads is not None:
-            return self._own_heads(made, made.heads, batch)
+        rows, payloads, addresses = made
+        if addresses is not None:
+            return self._own_heads(rows, payloads, addresses, batch)
+        keep = self._heads.keep
         if shared is not None and keep(shared) is shared and not shared.tensors:
             return None
         self._heads.check_kept(payloads)
@@ -240,14 +239,15 @@ class CoreGuest:
         heads = list(map(keep, given))
         return None if heads == list(given) else heads
 
-    def _own_heads(self, made: frame.Made, addresses: Sequence[int], batch: Batch) -> list[Head]:
+    def _own_heads(
+        self, rows: Sequence[int], payloads: Sequence[bytes], addresses: Sequence[int], batch: Batch
+    ) -> list[Head]:
         """Heads that the guest made itself, each read once however many outputs share it."""
-        kept_payloads = [payload for payload, address in zip(made.payloads, addresses, strict=True) if not address]
-        self._heads.check_kept(kept_payloads)
+        self._heads.check_kept([payload for payload, address in zip(payloads, addresses, strict=True) if not address])
         room, read = self._memory.room, 0
         known: dict[tuple[int, Head], Head] = {}
         heads = []
-        for row, address, payload in zip(made.rows, addresses, made.payloads, strict=True):
+        for row, address, payload in zip(rows, addresses, payloads, strict=True):
             given = batch.heads[row]
             if not address:
                 heads.append(self._heads.keep(given))
@@ -292,6 +292,12 @@ def _of_init(trap: GuestTrap) -> GuestTrap:
     if trap.kind == "trap":
         return GuestTrap("init", trap.detail, trap.backtrace)
     return trap
+
+
+def _shared(heads: Sequence[Head]) -> Head | None:
+    """The one head of all rows, when they have one."""
+    first = heads[0]
+    return first if len(heads) == 1 or heads.count(first) == len(heads) else None
 
 
 def _halves(batch: Batch) -> list[tuple[Batch, int]]:
