@@ -143,5 +143,8 @@ def _flow(qos: int) -> list[dict[str, object]]:
         },
         {"id": "b-json", "type": "json", "z": "b-flow", "property": "payload", "action": "obj", "wires": [["b-net"]]},
         {"id": "b-net", "type": "function", "z": "b-flow", "func": function, "outputs": 1, "wires": [["b-out"]]},
-        {"id": "b-out", "type": "mqtt out", "z": "b-flow", "topic": "", "qos": level, "broker": "b-broker", "wires": []},
+        {
+            "id": "b-out", "type": "mqtt out", "z": "b-flow", "topic": "", "qos": level, "broker": "b-broker",
+            "wires": [],
+        },
     ]  # fmt: skip
