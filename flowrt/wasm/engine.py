@@ -42,8 +42,8 @@ class Engine:
     """One a process. `interpreter=True` compiles to Pulley bytecode, which needs no executable memory (the locked-down
     mode).
 
-    Guests with fuel run on a second engine of the same settings, made when the first asks for it, because counting
-    costs every other guest a fifth of its speed.
+    Guests with fuel run on a second engine of the same settings, made when the first asks for it: counting is compiled
+    into the code, and every store must then be given fuel.
     """
 
     def __init__(self, *, interpreter: bool = False) -> None:
