@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 
 from pydantic import ValidationError
 
+from flowrt.endpoints.registry import ENDPOINTS
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import Endpoint, EndpointEntry
 from flowrt.operators.base import Operation
@@ -109,5 +110,8 @@ def _entry(name: str, kind: str, options: dict[str, Any]) -> EndpointEntry:
         return Endpoint.model_validate({"name": name, kind: options}, by_alias=True, by_name=False)
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in details["loc"][1:])
-        raise BindingError(f"{where or kind}: {details['msg'][:1].lower()}{details['msg'][1:]}") from error
+        where = ".".join(str(part) for part in details["loc"][1:]) or kind
+        known = [field.alias or name for name, field in ENDPOINTS[kind].model_fields.items()]
+        if details["type"] == "extra_forbidden":
+            raise BindingError(f"there is no option '{where}'{nearest(where, known)}") from error
+        raise BindingError(f"{where}: {details['msg'][:1].lower()}{details['msg'][1:]}") from error

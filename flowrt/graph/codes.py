@@ -100,7 +100,6 @@ CODES: dict[str, str] = {
     "unknown-import": "The module imports what no host offers, so it cannot be started. Rebuild it without the import.",
     "memory-above-quota": "The module asks for more memory at its start than its quota. Raise resources.memory.",
     "feature-missing": "The module uses wasi-nn but the graph does not declare it. Add `features: [{name: wasi-nn}]`.",
-    "abi-version": "The module was built for another version of the ABI. Rebuild it with a current SDK.",
     # models and tensors
     "unknown-model": "The operation names a model that `models` does not list. Correct the name or add it.",
     "missing-model": "The model's file was not found. Paths are relative to the graph's folder.",

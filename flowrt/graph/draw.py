@@ -144,7 +144,10 @@ def _rectangle(place: Point, box: Box) -> str:
     radius = HEIGHT / 2 if box.kind in {"source", "sink"} else 8
     x, y = place
     middle = x + WIDTH / 2
-    lines = [(box.name, 13, "600", "#1c2733"), (f"{box.kind}  {_last(box)}".strip(), 11, "400", "#3d4a58")]
+    lines: list[tuple[str, float, str, str]] = [
+        (box.name, 13, "600", "#1c2733"),
+        (f"{box.kind}  {_last(box)}".strip(), 11, "400", "#3d4a58"),
+    ]
     if box.quota:
         lines.append((box.quota, 10.5, "400", stroke))
     first = y + HEIGHT / 2 + 4.5 - 8.5 * (len(lines) - 1)

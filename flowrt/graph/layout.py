@@ -1,13 +1,15 @@
 """Where boxes and arrows of a drawing go: layers from left to right, each sorted so that few arrows cross.
 
-The layers are longest paths from the sources. An arrow over several layers gets a narrow lane through each, so that it passes
-between boxes and not behind them. Orders are improved by the barycentre heuristic, forwards and backwards by turns.
+The layers are longest paths from the sources. An arrow over several layers gets a narrow lane through each, so that it
+passes between boxes and not behind them. Orders are improved by the barycentre heuristic, forwards and backwards by
+turns.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 BOX_WIDTH, BOX_HEIGHT = 228, 66
 GAP_X, GAP_Y = 76, 26
@@ -75,7 +77,7 @@ def _neighbours(chains: list[list[_Item]]) -> dict[bool, dict[_Item, list[_Item]
     """By direction (True: the items to the right), what each item is joined to."""
     found: dict[bool, dict[_Item, list[_Item]]] = {False: defaultdict(list), True: defaultdict(list)}
     for chain in chains:
-        for left, right in zip(chain, chain[1:], strict=False):
+        for left, right in pairwise(chain):
             found[True][left].append(right)
             found[False][right].append(left)
     return found
@@ -108,8 +110,7 @@ def _centres(rows: list[list[_Item]], neighbours: dict[bool, dict[_Item, list[_I
                 sum(centre[other] for other in joined[item]) / len(joined[item]) if joined.get(item) else centre[item]
                 for item in row
             ]
-            for item, place in zip(row, _apart(row, wishes), strict=True):
-                centre[item] = place
+            centre.update(zip(row, _apart(row, wishes), strict=True))
     return centre
 
 

@@ -179,7 +179,9 @@ class EndpointEntry(Options):
         return options
 
 
-_KINDS: dict[str, Any] = {kind: (options | None, Field(None, alias=kind)) for kind, options in ENDPOINTS.items()}
+_KINDS: dict[str, Any] = {
+    kind: (options | None, Field(None, alias=kind, description=options.__doc__)) for kind, options in ENDPOINTS.items()
+}
 Endpoint: type[EndpointEntry] = create_model(
     "Endpoint", __base__=EndpointEntry, __doc__=EndpointEntry.__doc__, **_KINDS
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 from functools import reduce
@@ -13,7 +14,7 @@ from flowrt.graph.graph import Graph
 from flowrt.graph.locate import nulls_of, problems_of
 from flowrt.graph.model import GraphFile
 from flowrt.graph.recovery import repair, without
-from flowrt.graph.shortform import expand
+from flowrt.graph.shortform import SINK, SOURCE, expand
 from flowrt.graph.tree import Mapping, Scalar, Sequence, plain
 from flowrt.graph.variables import Variables
 from flowrt.problem import Problem
@@ -43,7 +44,8 @@ def read(data: bytes, path: str, sets: Lookup[str, str], environ: Lookup[str, st
     graph, found = _validate(root, path)
     if graph is not None and graph.file.modules:
         found += _two_forms(root, path)
-        graph, more = _validate(expand(graph.root), path)
+        names = list(_names(graph))
+        graph, more = (None, names) if names else _validate(expand(graph.root), path)
         found += more
     return Reading(graph, problems + found, frozenset(variables.used))
 
@@ -78,6 +80,17 @@ def _two_forms(root: Mapping, path: str) -> list[Problem]:
         return []
     message = "`modules` is the short form of a whole graph; write either `modules` or `operations` with `connections`"
     return [Problem(path, entry.mark.line, entry.mark.column, "two-forms", message)]
+
+
+def _names(graph: Graph) -> Iterator[Problem]:
+    """Names of the short form's modules that stand twice: they would be operations of one name."""
+    first = {SOURCE: "as the name of the chain's own beginning", SINK: "as the name of the chain's own end"}
+    for index, module in enumerate(graph.file.modules):
+        loc = ("modules", index, "name")
+        if module.name in first:
+            message = f"the name '{module.name}' is taken, {first[module.name]}; rename one"
+            yield graph.problem(loc, "duplicate-name", message)
+        first.setdefault(module.name, f"first in line {graph.mark(loc).line}")
 
 
 def _without_empty_modules(root: Mapping) -> Mapping:

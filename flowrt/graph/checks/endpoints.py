@@ -34,7 +34,7 @@ def check(graph: Graph) -> Iterator[Problem]:
             yield from _named(graph, ("operations", index, "endpoint"), operation.endpoint, known)
         if isinstance(operation, SourceOperation):
             yield from _source(graph, index, operation, known)
-        elif isinstance(operation, SinkOperation) and _is_mqtt(operation.endpoint, known, unbound=True):
+        elif isinstance(operation, SinkOperation) and _is_mqtt(operation.endpoint, known, unknown=True):
             yield from _sink(graph, index, operation)
         yield from _on_error(graph, index, operation, known)
     yield from _loops(graph, known)
@@ -54,14 +54,13 @@ def _named(graph: Graph, loc: tuple[str | int, ...], name: str | None, known: Kn
         yield graph.problem(loc, "unknown-endpoint", f"there is no endpoint '{name}'{remedy}")
 
 
-def _is_mqtt(name: str | None, known: Known, *, unbound: bool) -> bool:
-    if name is None:
-        return unbound
-    return name in known and known[name].kinds == [MQTT]
+def _is_mqtt(name: str | None, known: Known, *, unknown: bool) -> bool:
+    """Whether the endpoint is a broker; `unknown` where that cannot be told."""
+    return known[name].kinds == [MQTT] if name in known else unknown
 
 
 def _source(graph: Graph, index: int, source: SourceOperation, known: Known) -> Iterator[Problem]:
-    if not _is_mqtt(source.endpoint, known, unbound=bool(source.topics)):
+    if not _is_mqtt(source.endpoint, known, unknown=bool(source.topics)):
         return
     if not source.topics and not graph.repaired:
         message = 'it reads from an MQTT broker and names no topics; add topics: ["plant/+/pump"]'
