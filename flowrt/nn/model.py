@@ -163,7 +163,7 @@ def _typed(part: Array, tensor: Tensor) -> Array:
     if tensor.type == "bool":
         return np.not_equal(part, 0).reshape(tensor.shape)  # other bytes than 0 and 1 are undefined inside an engine
     typed: Array = part.view(DTYPES[tensor.type]).reshape(tensor.shape)
-    return typed
+    return typed if typed.flags.aligned else typed.copy()  # an input behind three bytes of another
 
 
 def _rows_of(outputs: Sequence[Array], rows: int) -> list[bytes]:

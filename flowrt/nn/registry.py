@@ -70,7 +70,11 @@ class Models:
         from flowrt.nn.model import LoadedModel
 
         handle = self.open(use)
-        return LoadedModel(handle.session, handle.layout(), handle.close)
+        try:
+            return LoadedModel(handle.session, handle.layout(), handle.close)
+        except BaseException:
+            handle.close()
+            raise
 
     def open(self, use: ModelUse) -> Handle:
         """A model by its file. Raises `ModelFault`, also when the file is no longer the one that was checked."""

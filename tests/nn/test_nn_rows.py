@@ -100,6 +100,16 @@ def test_inputs_that_share_a_free_dimension_share_the_row(load: Load) -> None:
     assert added.run_rows([f32(1, 2, 10, 20), f32(3, 30)]) == [f32(11, 22), f32(33)]
 
 
+def test_an_input_behind_an_odd_number_of_bytes(load: Load) -> None:
+    graph = model(
+        [node("Identity", "a", "same"), node("Add", "b b", "sum")],
+        [("a", U8, ["N", 3]), ("b", F32, ["N", "T"])],
+        [("same", U8, ["N", 3]), ("sum", F32, ["N", "T"])],
+    )
+    rows = [b"abc" + f32(1, 2), b"def" + f32(3), b"ghi" + f32(4), b"jkl"]
+    assert load(graph).run_rows(rows) == [b"abc" + f32(2, 4), b"def" + f32(6), b"ghi" + f32(8), b"jkl"]
+
+
 @pytest.mark.parametrize(
     ("dims", "row", "words"),
     [

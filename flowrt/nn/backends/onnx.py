@@ -14,6 +14,11 @@ from flowrt.nn import onnx_file
 from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, Source
 from flowrt.nn.faults import Code, ModelFault, wrong_shape
 
+_FATAL = 4
+"""What goes wrong comes as an exception; nothing writes to our stderr."""
+ort.set_default_logger_severity(_FATAL)
+ort.disable_telemetry_events()
+
 _NAMES = (
     "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "ModelLoaded", "NoModel",
     "NoSuchFile", "NotImplemented", "RuntimeException",
@@ -27,7 +32,6 @@ _TYPES = {
     "tensor(int32)": "i32", "tensor(uint64)": "u64", "tensor(int64)": "i64", "tensor(bool)": "bool",
 }  # fmt: skip
 """Without bfloat16: the Python interface neither takes nor gives it."""
-_FATAL = 4
 _OPERATOR = re.compile(r"while running (\S+) node\. Name:'([^']*)' Status Message: (.*)", re.DOTALL)
 _POSITION = re.compile(r"/\S+:\d+ [^(]*\([^)]*\) |\[ONNXRuntimeError\] : \d+ : \w+ : ")
 """Where in its source the engine stood; nobody here can use that."""
@@ -50,6 +54,8 @@ class OnnxBackend:
             session = ort.InferenceSession(model, _options(threads), providers=[_provider(target, source.label)])
         except _ERRORS as error:
             raise ModelFault(_load_code(error), f"model '{source.label}' does not load: {_words(error)}") from error
+        session._model_bytes = None  # kept for trying other providers, which we do not; it would double our memory
+        session.disable_fallback()
         return OnnxSession(source.label, session, max(outside, file.parameter_bytes, len(source.parts[0])))
 
 
@@ -131,7 +137,7 @@ def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL  # what goes wrong comes as an exception; nothing writes to our stderr
+    options.log_severity_level = _FATAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     if threads > 1:
         # A pool that spins between runs burns the cores a gateway needs for everything else.
