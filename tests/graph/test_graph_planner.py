@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
 from graph_cases import SOUND, found, model, planned, spoilt
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +22,7 @@ def chain(*operations: str) -> str:
     lines = ["metadata: {name: chain}", "operations:"]
     lines += [f"  - {{name: {name}, {text}}}" for name, text in zip(names, operations, strict=True)]
     lines += ["connections:"]
-    lines += [f"  - {{from: {{name: {a}}}, to: {{name: {b}}}}}" for a, b in zip(names, names[1:], strict=False)]
+    lines += [f"  - {{from: {{name: {a}}}, to: {{name: {b}}}}}" for a, b in pairwise(names)]
     return "\n".join(lines)
 
 
@@ -143,21 +146,17 @@ def test_plans_of_random_graphs_are_valid_orders(text: str, weights: int) -> Non
 @settings(max_examples=60, deadline=None)
 @given(graphs())
 def test_random_graphs_can_be_drawn(text: str) -> None:
-    from xml.etree import ElementTree
-
     plan = planned(text)
-    drawn = ElementTree.fromstring(to_svg(plan))
+    drawn = ET.fromstring(to_svg(plan))
     assert len(drawn.findall(".//{*}path[@marker-end]")) == to_mermaid(plan).count("-->")
 
 
 def test_drawings_escape_what_users_write() -> None:
-    from xml.etree import ElementTree
-
     evil = spoilt("name: pump,", "name: '</svg><script>\"]; &',").replace("alerts}", '"a\\"];<b>"}')
     evil = spoilt("    name: alerts", '    name: "a\\"];<b>"', evil)
     assert found(evil) == []
     plan = planned(evil)
-    drawn = ElementTree.fromstring(to_svg(plan))
+    drawn = ET.fromstring(to_svg(plan))
     assert drawn.findall(".//{*}script") == []
     assert "a#34;]#59;#60;b#62;" in to_mermaid(plan)
 

@@ -56,7 +56,7 @@ def _named(graph: Graph, loc: tuple[str | int, ...], name: str | None, known: Kn
 
 def _is_mqtt(name: str | None, known: Known, *, unknown: bool) -> bool:
     """Whether the endpoint is a broker; `unknown` where that cannot be told."""
-    return known[name].kinds == [MQTT] if name in known else unknown
+    return unknown if name is None or name not in known else known[name].kinds == [MQTT]
 
 
 def _source(graph: Graph, index: int, source: SourceOperation, known: Known) -> Iterator[Problem]:
