@@ -18,7 +18,7 @@ _Value = TypeVar("_Value")
 _REMEMBERED = 4096
 """Heads of each kind. More topics than that only cost their heads anew."""
 _REMEMBERED_BYTES = 2048
-"""Longest head of a guest that is remembered, so that a hostile one fills 8 MiB at most."""
+"""Longest packed head that is remembered, so that hostile publishers and guests fill some 8 MiB at most."""
 
 
 class NodeHeads:
@@ -36,15 +36,20 @@ class NodeHeads:
         """The head as a guest reads it."""
         blob = self._packed.get(head)
         if blob is None:
-            blob = _remember(self._packed, head, pack_head(head))
+            blob = pack_head(head)
+            if len(blob) <= _REMEMBERED_BYTES:
+                _remember(self._packed, head, blob)
         return blob
 
     def keep(self, head: Head) -> Head:
         """The head of an output that keeps its input's: what its payload holds is not what the input's held."""
+        if head.tensors == self._declared:
+            return head
         kept = self._kept.get(head)
         if kept is None:
-            kept = head if head.tensors == self._declared else head.with_(tensors=self._declared)
-            _remember(self._kept, head, kept)
+            kept = head.with_(tensors=self._declared)
+            if len(self.packed(head)) <= _REMEMBERED_BYTES:
+                _remember(self._kept, head, kept)
         return kept
 
     def make(self, blob: bytes, given: Head) -> Head:
@@ -52,7 +57,7 @@ class NodeHeads:
         made = self._made.get((blob, given))
         if made is None:
             made = self._describe(unpack_head(blob, given))
-            if len(blob) <= _REMEMBERED_BYTES:
+            if len(blob) + len(self.packed(given)) <= _REMEMBERED_BYTES:
                 _remember(self._made, (blob, given), made)
         return made
 
@@ -97,8 +102,7 @@ def _fits(found: Tensor, declared: Tensor) -> bool:
     )
 
 
-def _remember(memory: dict[_Key, _Value], key: _Key, value: _Value) -> _Value:
+def _remember(memory: dict[_Key, _Value], key: _Key, value: _Value) -> None:
     if len(memory) >= _REMEMBERED:
         memory.clear()
     memory[key] = value
-    return value

@@ -67,7 +67,7 @@ def test_a_batch_is_read_back_as_it_was_written(rows):
         ]
 
 
-def test_a_very_large_batch_is_written_in_pieces():
+def test_a_very_large_batch_with_one_head_is_written():
     batch = Batch([], [b"ab"] * 3000, list(range(3000)), [], range(3000))
     memory = memoryview(bytearray(3000 * 26 + 8))
 
