@@ -53,7 +53,7 @@ def measure(group: str, broker: Broker, settings: Settings) -> list[report.Row]:
 
 def main() -> int:
     options = arguments()
-    settings = Settings(options.rounds, options.messages, options.only, seconds=options.seconds)
+    settings = Settings(options.rounds, options.messages, options.only, seconds=options.seconds, write=options.write)
     rows: list[report.Row] = []
     try:
         with Broker() as broker:

@@ -7,6 +7,7 @@ import math
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.broker import HOST, PORT, Broker
@@ -47,7 +48,7 @@ def mosquitto_load(broker: Broker, system: Process, count: int, qos: int = 0) ->
         return _measured(system, count, started, cpu)
 
 
-def packet_load(broker: Broker, system: Process, topics: list[str], payload: bytes) -> Throughput:
+def packet_load(broker: Broker, system: Process, topics: Sequence[str], payload: bytes) -> Throughput:
     """One message to each of `topics` in turn, encoded beforehand, sent in one piece."""
     counter = _counter(len(topics))
     packets = encoded(topics, payload)

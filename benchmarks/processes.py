@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 STOP_SECONDS = 15.0
 """How long a process may take to end after SIGTERM before it is killed."""
@@ -31,7 +32,7 @@ class Process:
         self._log = tempfile.NamedTemporaryFile("w+b", prefix="bench-", suffix=".log")  # noqa: SIM115 - closed in stop
         self._child: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -57,6 +58,15 @@ class Process:
         if self._child.poll() is not None:
             tail = "\n    ".join(self.output().splitlines()[-12:])
             raise BenchError(f"{self.name} ended with status {self._child.returncode}:\n    {tail}")
+
+    def wait_line(self, line: str, timeout: float = 30.0) -> None:
+        """Wait until it has written a line. Raises `BenchError`."""
+        until = time.monotonic() + timeout
+        while line not in self.output().splitlines():
+            self.check()
+            if time.monotonic() > until:
+                raise BenchError(f"{self.name} did not write '{line}' within {timeout:.0f} s:\n{self.output()}")
+            time.sleep(0.01)
 
     def wait(self, timeout: float) -> None:
         """Wait for its own end, status 0. Raises `BenchError`."""

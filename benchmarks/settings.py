@@ -21,6 +21,8 @@ class Settings:
     """Messages a second for latency."""
     seconds: float = 10.0
     """How long latency is measured in each round."""
+    write: bool = False
+    """Whether figures and charts go into docs/."""
     started: float = field(default_factory=time.monotonic)
 
     def wants(self, part: str) -> bool:

@@ -31,9 +31,10 @@ class System:
     command: Sequence[str]
     verdicts: bool = True
     """Whether it computes verdicts, which are then checked before anything is measured."""
-    subscriptions: int = 1
-    """How many subscriptions to `filter` it makes."""
     filter: str = "in/#"
+    """What it subscribes to."""
+    says_ready: bool = False
+    """Whether it writes a line `ready` once all its subscriptions stand."""
     ports: Mapping[int, str] = field(default_factory=dict)
     """Ports it needs beside the broker's."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +50,9 @@ def running(system: System, broker: Broker) -> Iterator[Process]:
     """The system, subscribed and proven to compute what it should."""
     before = broker.subscriptions(system.filter)
     with system.process() as process:
-        broker.wait_subscribed(system.filter, before + system.subscriptions - 1, process)
+        broker.wait_subscribed(system.filter, before, process)
+        if system.says_ready:
+            process.wait_line("ready")
         if system.verdicts:
             check_verdict(process)
         yield process
@@ -74,7 +77,7 @@ def flowrt_of(graphs: Sequence[Path], name: str = "flowrt", *, verdicts: bool = 
         str(BUILD / "state"),
     ]
     command = [str(program), "run", *map(str, graphs), *options]
-    return System(name, command, verdicts, env={"XDG_CACHE_HOME": str(BUILD / "cache")}, **more)  # type: ignore[arg-type]
+    return System(name, command, verdicts, says_ready=True, env={"XDG_CACHE_HOME": str(BUILD / "cache")}, **more)  # type: ignore[arg-type]
 
 
 def pipeline(qos: int = 0) -> System:

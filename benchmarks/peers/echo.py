@@ -27,7 +27,8 @@ def main(port: int, qos: int) -> None:
     waiting: dict[int, int] = {}
     while data := sock.recv(RECEIVE_BYTES):
         view = memoryview(rest + data)
-        position, out = 0, []
+        position = 0
+        out: list[mqtt5.PublishPacket | mqtt5.PubAckPacket] = []
         while True:
             try:
                 packet, size = mqtt5.read(view[position:])
@@ -36,7 +37,7 @@ def main(port: int, qos: int) -> None:
             position += size
             if type(packet) is mqtt5.PublishPacket and qos:
                 last_id = last_id % 65535 + 1
-                waiting[last_id] = packet.packet_id
+                waiting[last_id] = packet.packet_id or 0
                 out.append(mqtt5.PublishPacket(topic="out/x", payload=packet.payload, qos=level, packet_id=last_id))
             elif type(packet) is mqtt5.PublishPacket:
                 out.append(mqtt5.PublishPacket(topic="out/x", payload=packet.payload))

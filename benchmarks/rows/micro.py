@@ -66,7 +66,7 @@ def hops(settings: Settings) -> list[Row]:
                 jobs[length] = partial(first.accept, batch_of([PAYLOAD] * size))
             shown = _alternate(settings, jobs)
             slopes = tuple(
-                _slope(CHAINS, [shown[length][turn] for length in CHAINS]) / size for turn in range(settings.rounds)
+                slope(CHAINS, [shown[length][turn] for length in CHAINS]) / size for turn in range(settings.rounds)
             )
             work = f"{CHAINS[0]} to {CHAINS[-1]} pass-through guests in a row, {size} x 100 B"
             found.append(Row(GROUP, work, "a hop, a message", "µs", slopes, at_most=HOP_MICROSECONDS))
@@ -115,7 +115,7 @@ def _cost(job: Callable[[], object]) -> float:
     return median(costs)
 
 
-def _slope(x: tuple[int, ...], y: list[float]) -> float:
+def slope(x: tuple[int, ...], y: list[float]) -> float:
     """Of the least-squares line."""
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
     above = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
