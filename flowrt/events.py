@@ -101,6 +101,8 @@ class NodeRestarted(Event):
     graph: str
     node: str
     restarts: int
+    reason: str
+    """The fault that ended the instance before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Node:
                 self._faults.handle(Fault(batch.slice(row, row + 1), NodeFault("size", words)))
         return batch.select(fits)
 
-    def _revive(self) -> None:
+    def _revive(self, fault: NodeFault) -> None:
         """Restart the operator, as often as it takes, waiting longer each time. Raises `Stopped` at the end."""
         while True:
             self._pause(self._backoff.next(monotonic()))
@@ -136,8 +136,9 @@ class Node:
                 self.operator.restart()
             except NodeFault as again:
                 self._faults.count(again)
+                fault = again
                 continue
-            self._emit(NodeRestarted(self.graph, self.name, self.counters.restarts))
+            self._emit(NodeRestarted(self.graph, self.name, self.counters.restarts, str(fault)))
             return
 
     def _throttle(self, seconds: float) -> None:

@@ -14,14 +14,14 @@ from flowrt.message import Batch, join
 from flowrt.operators.base import Emission, Fault, Operator
 
 
-def process_recovering(operator: Operator, batch: Batch, revive: Callable[[], None]) -> Emission:
+def process_recovering(operator: Operator, batch: Batch, revive: Callable[[NodeFault], None]) -> Emission:
     """`operator.process`, surviving faults. `revive` puts a fresh instance in place, with back-off; it may raise
     `Stopped`."""
     try:
         return operator.process(batch)
     except NodeFault as fault:
         if isinstance(fault, GuestTrap):
-            revive()
+            revive(fault)
         if len(batch) == 1:
             return Emission((), faults=(Fault(batch, fault),))
     return merged([process_recovering(operator, batch.slice(i, i + 1), revive) for i in range(len(batch))])
