@@ -28,7 +28,7 @@ SENTENCES: dict[type[Event], str] = {
     GraphStopped: "stopped, drained: {drained}",
     Reloaded: "reloaded: {done} {reason}",
     NodeFaulted: "fault of kind {kind}: {detail}; messages {outcome}: {count}",
-    NodeRestarted: "fresh instance, restart {restarts}",
+    NodeRestarted: "fresh instance, restart {restarts}, after {reason}",
     GuestLogged: "{text}",
     EndpointConnected: "connected to {address} {detail}",
     EndpointLost: "not connected to {address}: {reason}; next attempt in {retry_seconds:.1f} s",

@@ -97,7 +97,7 @@ def test_a_guest_chooses_its_level(severity, level):
 
 def test_what_is_below_the_level_is_not_written():
     assert written(GuestLogged("g", "n", "info", "text"), level="warning") == ""
-    assert written(NodeRestarted("g", "n", 1), level="warning") != ""
+    assert written(NodeRestarted("g", "n", 1, "trap: x"), level="warning") != ""
 
 
 def test_alike_faults_are_written_a_few_times_and_then_counted():
@@ -140,7 +140,7 @@ def test_the_journal_gets_json_with_a_priority_in_front():
 
 def test_a_stream_that_was_redirected_from_the_journal_gets_text(tmp_path):
     with (tmp_path / "log").open("w+") as stream:
-        Logs(stream, environ={"JOURNAL_STREAM": "1:1"}).emit(NodeRestarted("g", "n", 1))
+        Logs(stream, environ={"JOURNAL_STREAM": "1:1"}).emit(NodeRestarted("g", "n", 1, "trap: x"))
         stream.seek(0)
         assert stream.read().endswith("WARNING g/n: fresh instance, restart 1\n")
 
