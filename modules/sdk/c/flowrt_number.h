@@ -213,7 +213,12 @@ static inline uint64_t flowrt_leading(double value, int32_t digits, int32_t *exp
   while (flowrt_scale(value, digits - 1 - first) < flowrt_tens[digits - 1]) first--;
   while (flowrt_scale(value, digits - 1 - first) >= flowrt_tens[digits]) first++;
   uint64_t integer = flowrt_rounded(value, digits - 1 - first);
-  if (integer == (uint64_t)flowrt_tens[digits]) integer /= 10, first++;
+  if (integer >= (uint64_t)flowrt_tens[digits]) { /* just above a power of ten, or rounded up to it */
+    integer = flowrt_rounded(value, digits - 1 - ++first);
+  } else if (integer <= (uint64_t)flowrt_tens[digits - 1]) { /* perhaps just below one: one digit more tells */
+    uint64_t finer = flowrt_rounded(value, digits - first);
+    if (finer < (uint64_t)flowrt_tens[digits]) integer = finer, first--;
+  }
   *exponent = first;
   return integer;
 }

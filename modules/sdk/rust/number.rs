@@ -211,10 +211,17 @@ pub fn leading(value: f64, digits: i64) -> (u64, i64) {
     while scale(value, digits - 1 - first) >= ten(digits) {
         first += 1;
     }
-    let integer = rounded(value, digits - 1 - first);
-    if integer == ten(digits) as u64 {
-        (integer / 10, first + 1)
-    } else {
-        (integer, first)
+    let mut integer = rounded(value, digits - 1 - first);
+    if integer >= ten(digits) as u64 {
+        first += 1; // just above a power of ten, or rounded up to it
+        integer = rounded(value, digits - 1 - first);
+    } else if integer <= ten(digits - 1) as u64 {
+        // Perhaps just below one: one digit more tells.
+        let finer = rounded(value, digits - first);
+        if finer < ten(digits) as u64 {
+            integer = finer;
+            first -= 1;
+        }
     }
+    (integer, first)
 }

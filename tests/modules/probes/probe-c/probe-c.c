@@ -62,7 +62,7 @@ static void on_message(const flowrt_message *message) {
     case 'F': return format(question);
     case 'A': return numbers(question);
     case 'T': return text_of(question);
-    case 'M': return many(message, (uint32_t)question.data[0]);
+    case 'M': return many(message, (uint8_t)question.data[0]);
     case 'X': return many(message, 3), flowrt_fail("after three outputs"), many(message, 3);
     case 'P': return flowrt_emit(flowrt_property_of(message, "p").data, flowrt_property_of(message, "p").size);
     case 'E': return (void)flowrt_new_head(&(flowrt_changes){.topic = {question.data, 0x7FFFFFFF}});
