@@ -12,11 +12,16 @@ from pathlib import Path
 
 from flowrt.nn.backend import Slot, byte_size
 from flowrt.nn.faults import ModelFault
-from flowrt.nn.protowire import VARINT, Malformed, fields, messages, signed
+from flowrt.nn.protowire import VARINT, Malformed, Reader, packed, signed
 
 _MODEL_IR, _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTION = 1, 7, 20, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_EXTERNAL = 1, 2, 8, 13
+_KEPT = {_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT}
+_MAX_PARTS = 200_000
+"""Initializers, inputs and outputs; the largest language models have some thousands."""
+_MAX_NAME = 4096
+"""Bytes; names end up in log lines."""
 _MAX_DEPTH = 16
 """Graphs within graphs (loops and conditions); more than any exporter makes, and no recursion limit is met."""
 
@@ -45,7 +50,7 @@ def looks_like(data: bytes) -> bool:
     """Whether these bytes are a protobuf message with an IR version and a graph, as every ONNX model is."""
     seen = set()
     try:
-        for number, wire, _ in fields(memoryview(data)):
+        for number, wire, _ in Reader().fields(memoryview(data)):
             seen.add((number, wire == VARINT))
     except Malformed:
         return False
@@ -55,17 +60,19 @@ def looks_like(data: bytes) -> bool:
 def read(data: bytes, label: str) -> OnnxFile:
     """Raises `ModelFault`: `invalid-encoding` for what is no ONNX model, `unsupported-operation` for one whose inputs
     or outputs are not tensors of numbers."""
-    view = memoryview(data)
+    view, wire = memoryview(data), Reader()
     try:
-        parts = [part for graph in messages(view, _MODEL_GRAPH) for part in _messages_in(graph)]
+        parts = _parts(wire, view)
         weights = [value for number, value in parts if number == _GRAPH_INITIALIZER]
-        filled = {_text(weight, _TENSOR_NAME) for weight in weights}
+        filled = {_text(wire, weight, _TENSOR_NAME) for weight in weights}
         inputs = [
-            _slot(value, label, "input") for n, value in parts if n == _GRAPH_INPUT and _text(value, 1) not in filled
+            _slot(wire, value, label, "input")
+            for n, value in parts
+            if n == _GRAPH_INPUT and _text(wire, value, 1) not in filled
         ]
-        outputs = [_slot(value, label, "output") for n, value in parts if n == _GRAPH_OUTPUT]
-        size = sum(map(_tensor_bytes, weights))
-        external = tuple(dict.fromkeys(_external(view))) if names_files(data) else ()
+        outputs = [_slot(wire, value, label, "output") for n, value in parts if n == _GRAPH_OUTPUT]
+        size = sum(_tensor_bytes(wire, weight) for weight in weights)
+        external = tuple(dict.fromkeys(_external(wire, view))) if names_files(data) else ()
     except Malformed as bad:
         raise ModelFault("invalid-encoding", f"'{label}' is not an ONNX model: {bad}") from None
     if not outputs:
@@ -97,15 +104,23 @@ def check_external(label: str, locations: tuple[str, ...], folder: Path | None) 
     return total
 
 
-def _messages_in(data: memoryview) -> list[tuple[int, memoryview]]:
-    return [(number, value) for number, _, value in fields(data) if isinstance(value, memoryview)]
+def _parts(wire: Reader, model: memoryview) -> list[tuple[int, memoryview]]:
+    """Inputs, outputs and initializers of the graph; a graph in several pieces counts as one, as protobuf has it."""
+    parts: list[tuple[int, memoryview]] = []
+    for graph in wire.messages(model, _MODEL_GRAPH):
+        for number, _, value in wire.fields(graph):
+            if number in _KEPT and isinstance(value, memoryview):
+                parts.append((number, value))
+                if len(parts) > _MAX_PARTS:
+                    raise Malformed(f"more than {_MAX_PARTS} tensors")
+    return parts
 
 
-def _slot(info: memoryview, label: str, role: str) -> Slot:
+def _slot(wire: Reader, info: memoryview, label: str, role: str) -> Slot:
     """A ValueInfoProto."""
-    name = _text(info, 1)
-    for kind in messages(info, 2):
-        for number, _, value in fields(kind):
+    name = _text(wire, info, 1)
+    for kind in wire.messages(info, 2):
+        for number, _, value in wire.fields(kind):
             if number in _NOT_TENSORS:
                 raise ModelFault(
                     "unsupported-operation",
@@ -113,17 +128,17 @@ def _slot(info: memoryview, label: str, role: str) -> Slot:
                     " (scikit-learn: convert with options={'zipmap': False})",
                 )
             if number == 1 and isinstance(value, memoryview):
-                return _tensor_slot(name, value, label, role)
+                return _tensor_slot(wire, name, value, label, role)
     raise Malformed(f"{role} '{name}' has no type")
 
 
-def _tensor_slot(name: str, kind: memoryview, label: str, role: str) -> Slot:
+def _tensor_slot(wire: Reader, name: str, kind: memoryview, label: str, role: str) -> Slot:
     element, dims = 0, []
-    for number, _, value in fields(kind):
+    for number, _, value in wire.fields(kind):
         if number == 1 and isinstance(value, int):
             element = value
         elif number == 2 and isinstance(value, memoryview):
-            dims = [_dim(dim, f"?{name}.{at}") for at, dim in enumerate(messages(value, 1))]
+            dims = [_dim(wire, dim, f"?{name}.{at}") for at, dim in enumerate(wire.messages(value, 1))]
     if element not in TYPES:
         found = _OTHER_TYPES.get(element, f"type {element}")
         raise ModelFault(
@@ -132,46 +147,38 @@ def _tensor_slot(name: str, kind: memoryview, label: str, role: str) -> Slot:
     return Slot(name, TYPES[element], tuple(dims))
 
 
-def _dim(dim: memoryview, nameless: str) -> int | str:
-    for number, _, value in fields(dim):
+def _dim(wire: Reader, dim: memoryview, nameless: str) -> int | str:
+    for number, _, value in wire.fields(dim):
         if number == 1 and isinstance(value, int) and signed(value) > 0:
             return value
         if number == 2 and isinstance(value, memoryview) and len(value):
-            return bytes(value).decode(errors="replace")
+            return _decode(value)
     return nameless
 
 
-def _tensor_bytes(tensor: memoryview) -> int:
+def _tensor_bytes(wire: Reader, tensor: memoryview) -> int:
     """The bytes a TensorProto holds, by its declared shape where its data lie elsewhere."""
     dims: list[int] = []
     element, external = 0, False
-    for number, wire, value in fields(tensor):
+    for number, kind, value in wire.fields(tensor):
         if number == _TENSOR_DIMS:
-            dims.extend([value] if isinstance(value, int) else _packed(value))
-        elif number == _TENSOR_TYPE and wire == VARINT and isinstance(value, int):
+            dims.extend([value] if isinstance(value, int) else packed(value))
+        elif number == _TENSOR_TYPE and kind == VARINT and isinstance(value, int):
             element = value
         external = external or number == _TENSOR_EXTERNAL
     return byte_size(TYPES[element], dims) if external and element in TYPES else len(tensor)
 
 
-def _packed(value: memoryview) -> list[int]:
-    """Packed varints are read as the fields of a message would be: each byte below 0x80 ends one."""
-    numbers, current, shift = [], 0, 0
-    for byte in value:
-        current |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            numbers.append(current)
-            current = shift = 0
-        elif shift >= 70:
-            raise Malformed("a number without an end")
-    return numbers
-
-
-def _text(message: memoryview, wanted: int) -> str:
-    for value in messages(message, wanted):
-        return bytes(value).decode(errors="replace")
+def _text(wire: Reader, message: memoryview, wanted: int) -> str:
+    for value in wire.messages(message, wanted):
+        return _decode(value)
     return ""
+
+
+def _decode(value: memoryview) -> str:
+    if len(value) > _MAX_NAME:
+        raise Malformed(f"a name of {len(value)} bytes")
+    return bytes(value).decode(errors="replace")
 
 
 _TENSOR, _SPARSE, _ATTRIBUTE, _NODE, _GRAPH, _FUNCTION, _TRAINING, _MODEL = range(8)
@@ -187,20 +194,25 @@ _CHILDREN = {
 """Which field of which message may lead to a tensor."""
 
 
-def _external(model: memoryview) -> Iterator[str]:
+def _external(wire: Reader, model: memoryview) -> Iterator[str]:
     """Every file that any tensor of the model names, wherever the tensor hides."""
-    stack = [(_MODEL, model, 0)]
+    stack = [_children(wire, _MODEL, model)]
     while stack:
-        kind, data, depth = stack.pop()
-        if kind == _TENSOR:
-            for entry in messages(data, _TENSOR_EXTERNAL):
-                if _text(entry, 1) == "location":
-                    yield _text(entry, 2)
-            continue
-        if depth > 4 * _MAX_DEPTH:
-            raise Malformed("graphs nested too deeply")
-        children = _CHILDREN[kind]
-        for number, _, value in fields(data):
-            child = children.get(number)
-            if child is not None and isinstance(value, memoryview):
-                stack.append((child, value, depth + 1))
+        kind, data = next(stack[-1], (None, model))
+        if kind is None:
+            stack.pop()
+        elif kind != _TENSOR:
+            stack.append(_children(wire, kind, data))
+            if len(stack) > 4 * _MAX_DEPTH:
+                raise Malformed("graphs nested too deeply")
+        else:
+            entries = wire.messages(data, _TENSOR_EXTERNAL)
+            yield from (_text(wire, entry, 2) for entry in entries if _text(wire, entry, 1) == "location")
+
+
+def _children(wire: Reader, kind: int, data: memoryview) -> Iterator[tuple[int | None, memoryview]]:
+    wanted = _CHILDREN[kind]
+    for number, _, value in wire.fields(data):
+        child = wanted.get(number)
+        if child is not None and isinstance(value, memoryview):
+            yield child, value

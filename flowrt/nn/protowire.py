@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _FIXED = {FIXED64: 8, FIXED32: 4}
+_PACKED_MAX = 1024
 
 Field: TypeAlias = "tuple[int, int, int | memoryview]"
 """Number, wire type, value; a varint is unsigned, everything else a view of its bytes."""
@@ -21,33 +22,54 @@ class Malformed(ValueError):
     """These bytes are no message."""
 
 
-def fields(data: memoryview) -> Iterator[Field]:
-    """The fields of one message, in order, without going into any of them."""
-    at, end = 0, len(data)
-    while at < end:
-        tag, at = _varint(data, at, end)
-        number, wire = tag >> 3, tag & 7
-        if wire == VARINT:
-            value, at = _varint(data, at, end)
-            yield number, wire, value
-            continue
-        if wire == BYTES:
-            size, at = _varint(data, at, end)
-        elif wire in _FIXED:
-            size = _FIXED[wire]
-        else:
-            raise Malformed(f"wire type {wire}")
-        if number == 0 or size > end - at:
-            raise Malformed("a field reaches beyond its message")
-        yield number, wire, data[at : at + size]
-        at += size
+class Reader:
+    """Reads one file, with a bound on the work: a hostile file of nothing but tiny fields must not cost minutes."""
+
+    def __init__(self, fields: int = 2_000_000) -> None:
+        """`fields` bounds how many fields are looked at in all: 2 million take a second or two, and a model of 50,000
+        operators has half of that."""
+        self._left = fields
+
+    def fields(self, data: memoryview) -> Iterator[Field]:
+        """The fields of one message, in order, without going into any of them."""
+        at, end = 0, len(data)
+        while at < end:
+            self._left -= 1
+            if self._left < 0:
+                raise Malformed("it has more fields than any model")
+            tag, at = _varint(data, at, end)
+            number, wire = tag >> 3, tag & 7
+            if wire == VARINT:
+                value, at = _varint(data, at, end)
+                yield number, wire, value
+                continue
+            if wire == BYTES:
+                size, at = _varint(data, at, end)
+            elif wire in _FIXED:
+                size = _FIXED[wire]
+            else:
+                raise Malformed(f"wire type {wire}")
+            if number == 0 or size > end - at:
+                raise Malformed("a field reaches beyond its message")
+            yield number, wire, data[at : at + size]
+            at += size
+
+    def messages(self, data: memoryview, wanted: int) -> Iterator[memoryview]:
+        """The occurrences of one length-delimited field."""
+        for number, _, value in self.fields(data):
+            if number == wanted and isinstance(value, memoryview):
+                yield value
 
 
-def messages(data: memoryview, wanted: int) -> Iterator[memoryview]:
-    """The occurrences of one length-delimited field."""
-    for number, _, value in fields(data):
-        if number == wanted and isinstance(value, memoryview):
-            yield value
+def packed(data: memoryview) -> list[int]:
+    """The varints of a packed field, which must be short: shapes are."""
+    if len(data) > _PACKED_MAX:
+        raise Malformed(f"a packed field of {len(data)} bytes")
+    at, numbers = 0, []
+    while at < len(data):
+        number, at = _varint(data, at, len(data))
+        numbers.append(number)
+    return numbers
 
 
 def signed(value: int) -> int:

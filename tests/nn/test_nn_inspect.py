@@ -152,7 +152,7 @@ def test_no_bytes_raise_anything_but_a_fault(data: bytes, at: int, patch: bytes)
 def record(number: int, data: bytes) -> bytes:
     """One length-delimited protobuf field."""
     size = len(data)
-    return bytes([number << 3 | 2, size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14]) + data
+    return bytes([number << 3 | 2, *(size >> shift & 0x7F | 0x80 for shift in (0, 7, 14)), size >> 21]) + data
 
 
 def test_graphs_nested_without_end_are_refused(tmp_path: Path) -> None:
@@ -162,6 +162,20 @@ def test_graphs_nested_without_end_are_refused(tmp_path: Path) -> None:
     for _ in range(1000):
         graph = record(1, record(5, record(6, graph)))
     assert "nested too deeply" in reason(write(tmp_path, whole + record(7, graph) + record(6, b"location")))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x08\x01" * 2_100_000, "more fields than any model"),
+        (b"\x08\x01" + record(7, record(5, b"") * 250_000), "more than 200000 tensors"),
+        (b"\x08\x01" + record(7, record(12, record(1, b"n" * 5000))), "a name of 5000 bytes"),
+        (b"\x08\x01" + record(7, record(5, record(1, b"\x01" * 2000))), "a packed field of 2000 bytes"),
+    ],
+)
+def test_a_file_made_to_waste_time_or_room_is_refused_soon(tmp_path: Path, data: bytes, words: str) -> None:
+    with pytest.raises(ModelFault, match=words):
+        onnx_file.read(data, "m")
 
 
 def test_a_type_the_engine_knows_and_numpy_does_too(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ MAX_GRAPHS = 64
 """Models one node may hold. A guest that loads the same name again gets the same handle, so few need more than two."""
 MAX_CONTEXTS = 1024
 """Contexts one node may hold; a guest that makes one per call and frees none is told after so many."""
+_TEXT_MAX = 1000
+"""Characters of a reason that are reported: a guest chooses names."""
 MAX_CONFIG = 64 * 1024
 """Bytes of a model's JSON options."""
 
@@ -114,7 +116,7 @@ class CoreDoor:
     def _refuse(self, name: str, code: str, detail: str) -> None:
         count = self._refusals[code] = self._refusals.get(code, 0) + 1
         if count & (count - 1) == 0:  # a hostile guest must not fill the log
-            self._report(f"{name}: {code}: {detail}" + (f" ({count} refusals so far)" if count > 1 else ""))
+            self._report(f"{name}: {code}: {detail[:_TEXT_MAX]}" + (f" ({count} refusals so far)" if count > 1 else ""))
 
     # What guests call. An out pointer is looked at first: a result nobody can be told of would stay open for ever.
 
