@@ -142,7 +142,7 @@ def test_a_stream_that_was_redirected_from_the_journal_gets_text(tmp_path):
     with (tmp_path / "log").open("w+") as stream:
         Logs(stream, environ={"JOURNAL_STREAM": "1:1"}).emit(NodeRestarted("g", "n", 1, "trap: x"))
         stream.seek(0)
-        assert stream.read().endswith("WARNING g/n: fresh instance, restart 1\n")
+        assert stream.read().endswith("WARNING g/n: fresh instance, restart 1, after trap: x\n")
 
 
 def test_a_reader_that_went_away_stops_nothing():
