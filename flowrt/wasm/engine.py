@@ -56,7 +56,7 @@ class Engine:
         self._addresses: tuple[int, ...] = ()
 
     def native(self, *, fuel: bool = False) -> wasmtime.Engine:
-        """The engine itself, counting fuel or not."""
+        """The engine itself, counting fuel or not. It is for core modules: each memory needs a quota (`quota.py`)."""
         with self._lock:
             engine = self._engines.get(fuel)
             if engine is None:

@@ -63,6 +63,10 @@ def guest_factory(
 ) -> CoreGuestFactory:
     """Compile the module of `facts` (or take it from the cache) for one node. `extra` makes further host functions for
     each instance. Raises StartError when the file is gone, has changed since it was inspected, or does not compile."""
+    if facts.form != "core":
+        raise StartError(
+            f"node '{node}': module {facts.path} is a {facts.form}; this version runs core modules as nodes"
+        )
     try:
         code = Path(facts.path).read_bytes()
     except OSError as error:

@@ -12,10 +12,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowrt.graph.facts import ModuleFacts, ModuleForm, Unreadable
 from flowrt.message import TENSOR_BYTES, Tensor
-from flowrt.wasm.engine import Engine
+
+if TYPE_CHECKING:
+    from flowrt.wasm.engine import Engine
 
 PAGE = 65536
 _FILE_MAX = 256 << 20

@@ -19,7 +19,8 @@ from wasmtime import _ffi as ffi
 from flowrt.wasm import capi
 
 _NO_ACCESS, _READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
-_MAP = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
+_MAP_NORESERVE = 0x4000  # of Linux on x86-64 and aarch64; Python's mmap does not name it
+_MAP = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _mmap = _LIBC.mmap
 _mmap.restype = ctypes.c_void_p

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,8 @@ def test_the_factory_goes_from_a_file_to_guests(engine, tmp_path):
     path.write_bytes(CODE + b"\0\1\0")
     with pytest.raises(StartError, match="has changed"):
         guest_factory(engine, facts, Resources(), **options)
+    with pytest.raises(StartError, match="is a command"):
+        guest_factory(engine, replace(facts, form="command"), Resources(), **options)
     path.unlink()
     with pytest.raises(StartError, match="cannot be read"):
         guest_factory(engine, facts, Resources(), **options)

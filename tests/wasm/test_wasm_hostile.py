@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from wasm_guests import COPY, PRELUDE, Maker, batch, map_once, wasm
 
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap
@@ -348,7 +351,29 @@ def test_a_bad_address_in_a_host_function_is_misuse(guest):
         guest(code, extra=lambda: [peek]).map(batch(b"a"))
 
 
-def test_a_thousand_traps_leave_nothing_open(engine):
+@settings(max_examples=100, deadline=None)
+@given(
+    data=st.binary(min_size=8, max_size=400),
+    words=st.lists(st.integers(0, 600) | st.integers(0, 2**32 - 1), max_size=12),
+)
+def test_whatever_bytes_a_guest_shows_as_its_result_it_is_read_or_refused(engine, data, words):
+    """The guest gives the address of its first payload, so that we choose what its result says."""
+    maker = Maker(engine)
+    made = maker(wasm(map_once("(i32.load offset=8 (local.get $in))")))
+    # The payload of a batch of two without a head's texts lies behind two messages and the head.
+    result = struct.pack(f"<{2 + len(words)}I", 131072 + 300, 2, *words) + data
+    try:
+        output = made.map(batch(result, b"second"))
+    except GuestTrap:
+        pass
+    else:
+        assert len(output.rows) == len(output.payloads)
+        assert set(output.rows) <= {0, 1}
+    finally:
+        maker.close()
+
+
+def test_hundreds_of_traps_leave_nothing_open(engine):
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(200):
         maker = Maker(engine)
