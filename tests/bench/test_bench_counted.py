@@ -1,16 +1,16 @@
 """The hot path may not become dearer unnoticed: instructions and calls a message, and a batch, have bounds.
 
-Counts are exact and the same on a busy machine; the bounds leave a fifth of room for other versions of Python. Who makes
-the path cheaper lowers them.
+Counts are exact and the same on a busy machine; the bounds leave a fifth of room for other versions of Python. Who
+makes the path cheaper lowers them.
 """
 
 from __future__ import annotations
 
 import pytest
-from benchmarks.models.make_net import PATH as MODEL
-from benchmarks.parts import nowhere, parts
 from counting import blocks_kept, calls, cost, instructions
 
+from benchmarks.models.make_net import PATH as MODEL
+from benchmarks.parts import nowhere, parts
 from flowrt.counters import NodeCounters
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.mqtt.envelope import varint
@@ -130,7 +130,6 @@ def test_calls_of_nodes(chains, name, per_message, per_batch):
 
 def test_blocks_a_scanned_message_keeps():
     """A payload each, and nothing else: heads are shared, columns are lists."""
-    scanner = Scanner(five=True, maximum_packet=2**20)
-    found = cost(blocks_kept, lambda count: lambda data=publishes(count, 0): scanner.feed(data))
+    found = cost(blocks_kept, scanned(0))
 
     assert found.message <= 1.05, found
