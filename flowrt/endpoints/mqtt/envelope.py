@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import mqtt5
+
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import MalformedPacket, Properties
+from paho.mqtt.properties import MalformedPacket, Properties  # type: ignore[attr-defined]
 
 from flowrt.endpoints.topics import topic_fault
 from flowrt.errors import NodeFault
@@ -131,7 +132,7 @@ def _with_codec(envelope: bytes) -> _Fields:
 
 def _with_paho(envelope: bytes) -> _Fields:
     end = 2 + int.from_bytes(envelope[:2], "big")
-    properties: Any = Properties(PacketTypes.PUBLISH)  # its attributes are made as it reads
+    properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # makes attributes as it reads
     try:
         topic = envelope[2:end].decode()
         properties.unpack(envelope[end:])

@@ -1,7 +1,7 @@
 """From columns of messages to the bytes of PUBLISH packets.
 
-All that precedes a payload, but the packet identifier, depends on the envelope and the payload's length alone. So it is
-made once for each length and looked up from then on: a batch to one topic is encoded without a line of Python a message.
+All that precedes a payload, but the packet identifier, depends on the envelope and the payload's length alone. So it
+is made once for each length and looked up from then on: a batch to one topic costs no line of Python a message.
 Format: MQTT 5 and 3.1.1, sections 2.1 and 3.3.
 """
 

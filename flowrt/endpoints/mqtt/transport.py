@@ -16,7 +16,7 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from flowrt.endpoints.mqtt.scan import Item, Other, Scanner
 
@@ -24,6 +24,8 @@ READ_BYTES = 65536
 """What one read takes: several hundred usual messages, and a size that an allocator reuses."""
 READ_LARGE_BYTES = 2**20
 """The same while a large packet is coming in."""
+TLS_RECORD_BYTES = 2**14
+"""What TLS sends at once. OpenSSL wants a write that it put off repeated as it was: no write is larger than this."""
 JOIN_BYTES = 2**18
 """Pieces are joined up to this size before they are sent: a copy is cheaper than a system call, up to here."""
 
@@ -36,16 +38,15 @@ class Transport:
         self._scanner = scanner
         self._wake = wake
         self._lock = threading.Lock()
-        # OpenSSL's connections may not be read and written at the same time.
-        self._reading = (
-            contextlib.nullcontext() if isinstance(sock, socket.socket) and not _is_tls(sock) else self._lock
-        )
+        plain = isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
+        # TLS and web sockets may not be read and written at the same time.
+        self._reading = contextlib.nullcontext() if plain else self._lock
+        self._piece = JOIN_BYTES if plain else TLS_RECORD_BYTES
         self._for_paho = bytearray()
         self._out = bytearray()
         self._closed = False
         self.last_received = self.last_sent = monotonic()
-        self.taken = 0
-        """Bytes accepted for sending since the connection began."""
+        self._written = 0
 
     # What paho calls.
 
@@ -98,29 +99,34 @@ class Transport:
         pending = getattr(self._sock, "pending", None)
         return pending is not None and bool(pending())
 
-    def write(self, pieces: Sequence[bytes]) -> None:
-        """Send, or keep for sending. A connection that has ended takes everything and forgets it."""
+    def write(self, pieces: Sequence[bytes]) -> int:
+        """Send, or keep for sending. Where the bytes end among all that was written (compare `handed`), or 0 when the
+        connection has ended."""
         with self._lock:
             if self._closed:
-                return
+                return 0
             idle = not self._out
             for data in joined(pieces):
-                self.taken += len(data)
-                if self._out:
-                    self._out += data
-                else:
-                    sent = self._send(data)
-                    self._out += memoryview(data)[sent:]
-            left = bool(self._out)
+                self._written += len(data)
+                sent = 0 if self._out else self._send(data)
+                self._out += memoryview(data)[sent:]
+            left, end = bool(self._out), self._written
         if left and idle:
             self._wake()
+        return end
 
     def flush(self) -> None:
         """Send on what was kept, once the socket is writable."""
         with self._lock:
             if not self._closed and self._out:
-                sent = self._send(memoryview(self._out)[:JOIN_BYTES].tobytes())
+                sent = self._send(bytes(self._out[:JOIN_BYTES]))
                 del self._out[:sent]
+
+    @property
+    def handed(self) -> int:
+        """Bytes the kernel has taken since the connection began."""
+        with self._lock:
+            return self._written - len(self._out)
 
     @property
     def waiting(self) -> int:
@@ -133,22 +139,29 @@ class Transport:
             self._raw().shutdown(socket.SHUT_RDWR)
 
     def _send(self, data: bytes) -> int:
+        """How much of `data` the socket took."""
+        sent = 0
         try:
-            sent = int(self._sock.send(data))
+            while sent < len(data):
+                piece = data[sent : sent + self._piece] if sent or len(data) > self._piece else data
+                taken = int(self._sock.send(piece))
+                sent += taken
+                if taken < len(piece):
+                    break
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return 0
+            pass
         except OSError:
             # The reading thread finds the connection ended, and says why.
             self._closed = True
             self.abort()
-            return len(data)
-        self.last_sent = monotonic()
+            return 0
+        if sent:
+            self.last_sent = monotonic()
         return sent
 
     def _raw(self) -> socket.socket:
-        inner = getattr(self._sock, "_socket", self._sock)  # paho's wrapper of a web socket
-        assert isinstance(inner, socket.socket)
-        return inner
+        # paho wraps the socket of a web socket.
+        return cast("socket.socket", getattr(self._sock, "_socket", self._sock))
 
 
 def joined(pieces: Sequence[bytes]) -> list[bytes]:
@@ -170,7 +183,3 @@ def joined(pieces: Sequence[bytes]) -> list[bytes]:
             size += len(piece)
     out.append(b"".join(small))
     return [data for data in out if data]
-
-
-def _is_tls(sock: socket.socket) -> bool:
-    return isinstance(sock, ssl.SSLSocket)

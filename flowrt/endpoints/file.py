@@ -1,0 +1,274 @@
+"""Files of one message a line: where people start, and what tests and replays read.
+
+A source at its file's end is done, unless it follows. It keeps no position: a program that starts again reads from the
+beginning. A sink has a message for good when the operating system says its line is on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic, time_ns
+from typing import BinaryIO
+
+from flowrt.delivery.tracker import Tracker
+from flowrt.endpoints.base import Deliver, EndpointCounters, Stopped
+from flowrt.endpoints.file_config import FileOptions
+from flowrt.endpoints.topics import topic_fault
+from flowrt.errors import NodeFault, StartError
+from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
+from flowrt.message import Batch, Head
+from flowrt.operators.source import SourceOperation
+
+READ_BYTES = 2**18
+"""What one read takes."""
+BATCH_MESSAGES = 512
+"""Lines handed on at once."""
+FOLLOW_SECONDS = 0.25
+"""How often the end of a file is looked at for more."""
+RETRY_SECONDS = 1.0
+"""The pause after a write that failed, on a full disk for one."""
+
+
+class FileSource:
+    """See `flowrt.endpoints.base.Source`."""
+
+    def __init__(self, endpoint: str, options: FileOptions, operation: SourceOperation, emit: Emit) -> None:
+        self.counters = EndpointCounters()
+        self._endpoint = endpoint
+        self._options = options
+        self._emit = emit
+        self._head = Head(_topic(options, operation), "application/json" if options.format == "jsonl" else None)
+        # Who reads a file waits for nobody's word: the tracker only tells the graph what is open.
+        self._tracker = Tracker(lambda _: None)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._file: BinaryIO | None = None
+        self._last_time = 0
+
+    def start(self, deliver: Deliver, ended: Callable[[], None]) -> None:
+        name = f"flowrt/{self._endpoint}/in"
+        self._thread = threading.Thread(target=self._run, args=(deliver, ended), name=name, daemon=True)
+        self._thread.start()
+
+    def ready(self) -> bool:
+        return self._file is not None
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None and str(self._options.path) != "-":
+            self._thread.join(2 * FOLLOW_SECONDS)
+
+    def close(self) -> None:
+        self.stop()
+
+    def _run(self, deliver: Deliver, ended: Callable[[], None]) -> None:
+        try:
+            with _open_to_read(self._options) as file:
+                self._file = file
+                self.counters.connected = self.counters.connects = 1
+                self._emit(EndpointConnected(self._endpoint, str(self._options.path)))
+                for lines in self._batches(file):
+                    self._pace(len(lines))
+                    deliver(self._batch(lines))
+        except Stopped:
+            return
+        except OSError as error:
+            self._emit(EndpointRefused(self._endpoint, str(self._options.path), error.strerror or str(error)))
+        finally:
+            self.counters.connected = 0
+        if not self._stopping.is_set():
+            ended()
+
+    def _batches(self, file: BinaryIO) -> Iterator[Sequence[bytes]]:
+        limit = self._options.max_line
+        most = max(1, min(BATCH_MESSAGES, int(self._options.rate or BATCH_MESSAGES)))
+        for lines in _lines(self._chunks(file), limit, self._skipped):
+            for at in range(0, len(lines), most):
+                if self._stopping.is_set():
+                    return
+                yield lines[at : at + most]
+
+    def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
+        while not self._stopping.is_set():
+            chunk = file.read(READ_BYTES) if not hasattr(file, "read1") else file.read1(READ_BYTES)
+            if chunk:
+                yield chunk
+            elif not self._options.follow:
+                return
+            else:
+                self._stopping.wait(FOLLOW_SECONDS)
+
+    def _skipped(self, lines: int) -> None:
+        self.counters.dropped["malformed"] = self.counters.dropped.get("malformed", 0) + lines
+
+    def _pace(self, count: int) -> None:
+        if self._options.rate is not None:
+            self._stopping.wait(count / self._options.rate)
+            if self._stopping.is_set():
+                raise Stopped
+
+    def _batch(self, lines: Sequence[bytes]) -> Batch:
+        count = len(lines)
+        self.counters.messages_in += count
+        self.counters.bytes_in += sum(map(len, lines))
+        start = max(self._last_time + 1, (time_ns() // 1_000_000) << 20)
+        self._last_time = start + count - 1
+        times, born = range(start, start + count), [monotonic()] * count
+        return Batch([self._head] * count, lines, times, born, self._tracker.open(count), self._tracker)
+
+
+class FileSink:
+    """See `flowrt.endpoints.base.Sink`. Several sinks may append to one file: each batch is one write."""
+
+    def __init__(
+        self, endpoint: str, options: FileOptions, on_refused: Callable[[Batch, NodeFault], None] | None, emit: Emit
+    ) -> None:
+        self.counters = EndpointCounters()
+        self._endpoint = endpoint
+        self._options = options
+        self._on_refused = on_refused
+        self._emit = emit
+        self._closed = threading.Event()
+        self._fd = -1
+
+    def start(self) -> None:
+        with contextlib.suppress(OSError):  # the first write tries again, and says what is wrong
+            self._open()
+
+    def ready(self) -> bool:
+        return self._fd >= 0
+
+    def send(self, batch: Batch) -> None:
+        lines, batch = self._as_lines(batch)
+        if not lines:
+            return
+        data = b"\n".join([*lines, b""])
+        while True:
+            if self._closed.is_set():
+                raise Stopped
+            try:
+                self._append(data)
+                break
+            except OSError as error:
+                reason = error.strerror or str(error)
+                self._emit(EndpointLost(self._endpoint, str(self._options.path), reason, RETRY_SECONDS))
+                self._closed.wait(RETRY_SECONDS)
+        self.counters.messages_out += len(lines)
+        self.counters.bytes_out += len(data)
+        if batch.tracker is not None:
+            batch.tracker.settle(batch.seqs)
+
+    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - nothing is under way between two calls of `send`
+        return True
+
+    def close(self) -> None:
+        self._closed.set()
+        fd, self._fd = self._fd, -1
+        if fd > 2:
+            os.close(fd)
+        self.counters.connected = 0
+
+    def _open(self) -> None:
+        if self._fd < 0:
+            path = self._options.path
+            self._fd = 1 if str(path) == "-" else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            self.counters.connected = 1
+            self.counters.connects += 1
+            self._emit(EndpointConnected(self._endpoint, str(path)))
+
+    def _append(self, data: bytes) -> None:
+        """All of it, or an OSError and none of it."""
+        self._open()
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+            if self._fd > 2:
+                os.fsync(self._fd)
+        except OSError:
+            if written and self._fd > 2:
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise
+
+    def _as_lines(self, batch: Batch) -> tuple[Sequence[bytes], Batch]:
+        """One line a row. A JSON value of several lines is written on one; other text of several lines is refused."""
+        payloads = batch.payloads
+        if not any(b"\n" in payload for payload in payloads):
+            return payloads, batch
+        lines = [_one_line(payload, compact=self._options.format == "jsonl") for payload in payloads]
+        keep = [line is not None for line in lines]
+        refused = batch.select([not kept for kept in keep])
+        if len(refused):
+            self._refuse(refused, NodeFault("send", "a payload of several lines does not fit a file of lines"))
+        return [line for line in lines if line is not None], batch.select(keep)
+
+    def _refuse(self, rows: Batch, fault: NodeFault) -> None:
+        self.counters.refused += len(rows)
+        if self._on_refused is not None:
+            self._on_refused(rows, fault)
+            return
+        self.counters.dropped["refused"] = self.counters.dropped.get("refused", 0) + len(rows)
+        if rows.tracker is not None:
+            rows.tracker.settle(rows.seqs)
+
+
+def _lines(chunks: Iterator[bytes], limit: int, skipped: Callable[[int], None]) -> Iterator[list[bytes]]:
+    """The lines of a file as they become complete, empty and overlong ones left out; the last needs no end."""
+    rest = bytearray()
+    overlong = False
+    for chunk in chunks:
+        *complete, tail = chunk.split(b"\n")
+        if complete:
+            complete[0] = bytes(rest) + complete[0]
+            rest.clear()
+            if overlong:
+                del complete[0]
+                overlong = False
+        rest += tail
+        if len(rest) > limit and not overlong:
+            overlong = True
+            skipped(1)
+        if overlong:
+            rest.clear()
+        yield _sound(complete, limit, skipped)
+    if rest and not overlong:
+        yield _sound([bytes(rest)], limit, skipped)
+
+
+def _sound(lines: Sequence[bytes], limit: int, skipped: Callable[[int], None]) -> list[bytes]:
+    full = [line.rstrip(b"\r") for line in lines]
+    if any(len(line) > limit for line in full):
+        skipped(sum(len(line) > limit for line in full))
+    return [line for line in full if line and len(line) <= limit]
+
+
+def _one_line(payload: bytes, *, compact: bool) -> bytes | None:
+    text = payload.rstrip(b"\r\n")
+    if b"\n" not in text:
+        return text
+    if not compact:
+        return None
+    try:
+        return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _open_to_read(options: FileOptions) -> contextlib.AbstractContextManager[BinaryIO]:
+    if str(options.path) == "-":
+        return contextlib.nullcontext(sys.stdin.buffer)
+    return options.path.open("rb")
+
+
+def _topic(options: FileOptions, operation: SourceOperation) -> str:
+    topic = operation.topics[0] if operation.topics else options.path.name
+    if len(operation.topics) > 1:
+        raise StartError(f"source '{operation.name}': a file's messages have one topic, not {len(operation.topics)}")
+    if fault := topic_fault(topic):
+        raise StartError(f"source '{operation.name}': '{topic}': {fault}")
+    return topic

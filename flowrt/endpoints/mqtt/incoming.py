@@ -1,0 +1,260 @@
+"""The connection of an endpoint's sources: subscriptions, messages in, acknowledgements back.
+
+A message of QoS 1 is acknowledged (PUBACK), one of QoS 2 taken over (PUBREC), when the tracker releases it: when all
+that derives from it is out. Should the program die before, the broker still has the message. Each link has a tracker
+of its own; what an earlier link's tracker releases is of no use any more, since the broker sends those messages again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic
+
+from flowrt.delivery.tracker import Tracker
+from flowrt.endpoints.base import EndpointCounters, Stopped
+from flowrt.endpoints.mqtt.config import MqttOptions
+from flowrt.endpoints.mqtt.connection import Connection
+from flowrt.endpoints.mqtt.frames import reply
+from flowrt.endpoints.mqtt.link import Link, Subscribed
+from flowrt.endpoints.mqtt.routes import Routes
+from flowrt.endpoints.mqtt.scan import PUBACK, PUBCOMP, PUBREC, PUBREL, Item, Reply, Run
+from flowrt.endpoints.mqtt.source import MqttSource
+from flowrt.endpoints.topics import filter_fault
+from flowrt.events import Emit, EndpointRefused
+from flowrt.message import Batch
+
+RESUBSCRIBE_SECONDS = 60.0
+"""A refused subscription is asked for again this often: someone may have changed the broker's rules."""
+_SEND_RETAINED, _SEND_RETAINED_IF_NEW, _SEND_NO_RETAINED = 0, 1, 2
+_ACK = bytes((PUBACK, 2))
+_RECEIVED = bytes((PUBREC, 2))
+
+
+class Session:
+    """What is owed to the broker over one link. `release` may be called from any thread."""
+
+    def __init__(self, link: Link, exactly_once: ExactlyOnce) -> None:
+        self.link = link
+        self.tracker = Tracker(self._release)
+        self._owed: deque[bytes] = deque()
+        self._exactly_once = exactly_once
+
+    def open(self, run: Run) -> range:
+        """Number the messages of a run; their acknowledgements leave when the tracker releases them."""
+        if run.qos == 1:
+            self._owed.extend([_ACK + packet_id for packet_id in run.ids])
+        else:
+            self._owed.extend([_RECEIVED + packet_id for packet_id in run.ids])
+        return self.tracker.open(len(run.ids))
+
+    def _release(self, count: int) -> None:
+        take = self._owed.popleft
+        packets = [take() for _ in range(count)]
+        if self._exactly_once.used:
+            for packet in packets:
+                if packet[0] == PUBREC:
+                    self._exactly_once.settle(packet[2:])
+            packets = [packet for packet in packets if packet[0] != PUBREC]
+        self.link.write(packets)
+
+
+class ExactlyOnce:
+    """Messages of QoS 2 between PUBLISH and PUBREL, over all links of a session (MQTT 5, 4.3.3)."""
+
+    def __init__(self) -> None:
+        self.used = False
+        self._lock = threading.Lock()
+        self._open: dict[bytes, tuple[Link, bool]] = {}
+        """By packet identifier: the link it came over last, and whether it is settled."""
+
+    def arrive(self, link: Link, run: Run) -> Run:
+        """The messages of a run that are new. One that came before, over an earlier link, is answered over this one:
+        at once if it is settled, else when it is."""
+        self.used = True
+        fresh = Run(2)
+        for head, payload, packet_id in zip(run.heads, run.payloads, run.ids, strict=True):
+            with self._lock:
+                known = self._open.get(packet_id)
+                self._open[packet_id] = (link, known is not None and known[1])
+            if known is None:
+                fresh.heads.append(head)
+                fresh.payloads.append(payload)
+                fresh.ids.append(packet_id)
+            elif known[1]:
+                link.write([_RECEIVED + packet_id])
+        return fresh
+
+    def settle(self, packet_id: bytes) -> None:
+        """All that derives from a message is out."""
+        with self._lock:
+            known = self._open.get(packet_id)
+            if known is not None:
+                self._open[packet_id] = (known[0], True)
+        if known is not None:
+            known[0].write([_RECEIVED + packet_id])
+
+    def complete(self, packet_id: bytes) -> None:
+        """The broker has let go of the identifier."""
+        with self._lock:
+            self._open.pop(packet_id, None)
+
+    def forget(self) -> None:
+        """The broker has lost the session."""
+        with self._lock:
+            self._open.clear()
+
+
+class Incoming(Connection):
+    """Shared by the sources of one endpoint."""
+
+    def __init__(self, endpoint: str, options: MqttOptions, emit: Emit) -> None:
+        super().__init__(endpoint, "in", options, str(options.client_id), emit)
+        self.sources: list[MqttSource] = []
+        self._routes = Routes(self.sources)
+        self._exactly_once = ExactlyOnce()
+        self._session: Session | None = None
+        self._granted: set[str] = set()
+        self._refused: set[str] = set()
+        self._subscribed_at = 0.0
+        self._keeper = threading.Thread(target=self._keep_alive, name=f"flowrt/{endpoint}/alive", daemon=True)
+
+    def start(self) -> None:
+        super().start()
+        if self._keeper.ident is None:
+            self._keeper.start()
+
+    def granted(self, filters: Sequence[str]) -> bool:
+        """Whether the broker has confirmed all of these."""
+        return self._session is not None and self._granted.issuperset(filters)
+
+    def source_closed(self) -> None:
+        """The last one turns off the light."""
+        if all(source.closed for source in self.sources):
+            self.close()
+
+    # What `Connection` asks for.
+
+    def _counters(self) -> Sequence[EndpointCounters]:
+        return [source.counters for source in self.sources]
+
+    def _clean(self, *, first: bool, five: bool) -> bool:
+        # MQTT 3.1.1 has no expiry: a session that is to end with the connection is a clean one.
+        return (first and self._options.clean_start) or (not five and not self._options.session_expiry)
+
+    def _opened(self, link: Link) -> None:
+        if not link.session_present:
+            self._exactly_once.forget()
+        reconnected = bool(self._granted) and link.session_present
+        self._granted.clear()
+        self._refused.clear()
+        self._session = Session(link, self._exactly_once)
+        self._subscribe(link, self._filters(), reconnected=reconnected)
+
+    def _take(self, link: Link, items: Sequence[Item]) -> None:
+        for item in items:
+            if type(item) is Run:
+                self._messages(link, item)
+            elif type(item) is Reply:
+                if item.kind == PUBREL:
+                    self._exactly_once.complete(item.id.to_bytes(2, "big"))
+                    link.write([reply(PUBCOMP, item.id)])
+                else:
+                    self._answer_announcement(link, item)
+
+    def _tick(self, link: Link, now: float) -> None:
+        for answer in link.answers():
+            self._answered(answer)
+        if self._refused and now - self._subscribed_at > RESUBSCRIBE_SECONDS:
+            filters = self._filters()
+            self._subscribe(link, {name: filters[name] for name in self._refused if name in filters}, reconnected=False)
+
+    def _lost(self) -> None:
+        self._session = None
+
+    # Subscriptions.
+
+    def _filters(self) -> dict[str, tuple[int, bool]]:
+        """Highest QoS asked for each filter, and whether some source wants what the broker retained."""
+        filters: dict[str, tuple[int, bool]] = {}
+        for source in self.sources:
+            for name in source.filters:
+                qos, retained = filters.get(name, (0, False))
+                filters[name] = (max(qos, source.qos), retained or source.wants_retained)
+        return filters
+
+    def _subscribe(self, link: Link, filters: dict[str, tuple[int, bool]], *, reconnected: bool) -> None:
+        self._subscribed_at = monotonic()
+        sound = {name: asked for name, asked in filters.items() if filter_fault(name) is None}
+        for name in filters.keys() - sound.keys():
+            self._answered(Subscribed(name, 0x8F, str(filter_fault(name))))
+        if reconnected and not link.five:
+            # A 3.1.1 broker would send what it retained once more; it has kept the subscriptions with the session.
+            self._granted.update(sound)
+        elif sound:
+            again = _SEND_RETAINED_IF_NEW if reconnected else _SEND_RETAINED
+            asked = {name: (qos, again if wanted else _SEND_NO_RETAINED) for name, (qos, wanted) in sound.items()}
+            link.subscribe(asked)
+
+    def _answered(self, answer: Subscribed) -> None:
+        asked = self._filters().get(answer.filter, (0, False))[0]
+        address = self._options.address
+        if answer.granted >= 0x80:
+            self._refused.add(answer.filter)
+            words = f"the broker refuses the subscription '{answer.filter}': {answer.reason}"
+            self._emit(EndpointRefused(self.endpoint, address, words))
+            return
+        self._refused.discard(answer.filter)
+        self._granted.add(answer.filter)
+        if answer.granted < asked:
+            words = f"the broker grants QoS {answer.granted} for '{answer.filter}' where QoS {asked} is asked for"
+            self._emit(EndpointRefused(self.endpoint, address, words))
+
+    # Messages.
+
+    def _messages(self, link: Link, run: Run) -> None:
+        if run.qos == 2:
+            run = self._exactly_once.arrive(link, run)
+            if not run.ids:
+                return
+        session = self._session
+        if session is None or all(source.stopped for source in self.sources):
+            return  # never acknowledged: the broker keeps them for the next start
+        count = len(run.payloads)
+        tracker = session.tracker if run.qos else None
+        seqs: Sequence[int] = session.open(run) if run.qos else range(count)
+        batch = Batch(run.heads, run.payloads, (), (), seqs, tracker)
+        whole = self._routes.of_all(run.heads)
+        if whole is not None and len(whole) == 1:
+            _deliver(whole[0], batch)
+        else:
+            self._divide(batch)
+
+    def _divide(self, batch: Batch) -> None:
+        """Give each row to every source that subscribed to it."""
+        routes = [self._routes.of(head) for head in batch.heads]
+        tracker = batch.tracker
+        if tracker is not None:
+            tracker.fork([seq for seq, sources in zip(batch.seqs, routes, strict=True) for _ in sources[1:]])
+            tracker.settle([seq for seq, sources in zip(batch.seqs, routes, strict=True) if not sources])
+        for source in self.sources:
+            rows = [row for row, sources in enumerate(routes) if source in sources]
+            if rows:
+                seqs = [batch.seqs[row] for row in rows]
+                heads, payloads = [batch.heads[row] for row in rows], [batch.payloads[row] for row in rows]
+                _deliver(source, Batch(heads, payloads, (), (), seqs, tracker))
+
+    def _keep_alive(self) -> None:
+        """Ping while the reading thread waits in a full graph: a broker gives up a client that is silent."""
+        while not self._closing.wait(min(self._options.keep_alive / 8, 10.0)):
+            session = self._session
+            if session is not None:
+                session.link.keep_alive(monotonic())
+
+
+def _deliver(source: MqttSource, batch: Batch) -> None:
+    try:
+        source.deliver(batch)
+    except Stopped:
+        source.stop()

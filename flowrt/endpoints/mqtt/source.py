@@ -1,0 +1,56 @@
+"""One `source` operation of an MQTT endpoint. It shares a connection with the endpoint's other sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic, time_ns
+from typing import TYPE_CHECKING
+
+from flowrt.endpoints.base import Deliver, EndpointCounters
+from flowrt.message import Batch
+from flowrt.operators.source import SourceOperation
+
+if TYPE_CHECKING:
+    from flowrt.endpoints.mqtt.incoming import Incoming
+
+
+class MqttSource:
+    """See `flowrt.endpoints.base.Source`."""
+
+    def __init__(self, connection: Incoming, operation: SourceOperation) -> None:
+        self.counters = EndpointCounters()
+        self.filters = operation.topics
+        self.qos = operation.qos
+        self.wants_retained = operation.retained == "include"
+        self.stopped = False
+        self.closed = False
+        self._connection = connection
+        self._deliver: Deliver | None = None
+        self._last_time = 0
+
+    def start(self, deliver: Deliver, ended: Callable[[], None]) -> None:  # noqa: ARG002 - a broker has no end
+        self._deliver = deliver
+        self._connection.start()
+
+    def ready(self) -> bool:
+        return self._connection.granted(self.filters)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def close(self) -> None:
+        self.stopped = self.closed = True
+        self._connection.source_closed()
+
+    def deliver(self, batch: Batch) -> None:
+        """Hand on messages that just came, with their times. Raises `Stopped`."""
+        count = len(batch)
+        self.counters.messages_in += count
+        self.counters.bytes_in += sum(map(len, batch.payloads))
+        if self.stopped or self._deliver is None:
+            return
+        start = max(self._last_time + 1, (time_ns() // 1_000_000) << 20)
+        self._last_time = start + count - 1
+        batch.times = range(start, start + count)
+        batch.born = [monotonic()] * count
+        self._deliver(batch)
