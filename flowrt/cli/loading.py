@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_all(options: argparse.Namespace) -> tuple[list[Plan], list[Problem]]:
-    """Every file's plan, where it has one, and every problem in order."""
+def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list[Plan], list[Problem]]:
+    """Every file's plan, where it has one, and every problem in order. A graph `to_run` needs an endpoint at each end;
+    one that is only checked may leave them abstract, as AIO's definitions do."""
     plans: list[Plan] = []
     problems: list[Problem] = []
     for path in options.files:
@@ -47,6 +48,7 @@ def load_all(options: argparse.Namespace) -> tuple[list[Plan], list[Problem]]:
             inspect_module=_inspect_module,
             inspect_model=_inspect_model,
             machine=this_machine(),
+            abstract_ends=not to_run,
         )
         problems.extend(found)
         if plan is not None:

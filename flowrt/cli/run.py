@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    plans, problems = loading.load_all(options)
+    plans, problems = loading.load_all(options, to_run=True)
     if loading.report(problems):
         return 1
     from flowrt.cli.serve import serve

@@ -79,7 +79,7 @@ class _Server:
     def reload(self) -> None:
         """Read the files again. With problems, what runs goes on; else drain it and start the new graphs: sessions
         persist at the broker meanwhile."""
-        plans, problems = loading.load_all(self._options)
+        plans, problems = loading.load_all(self._options, to_run=True)
         if loading.report(problems):
             self._emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))
             return

@@ -10,6 +10,7 @@ from flowrt.graph.layout import BOX_HEIGHT as HEIGHT
 from flowrt.graph.layout import BOX_WIDTH as WIDTH
 from flowrt.graph.layout import Layout, Point, arrange
 from flowrt.graph.plan import Plan
+from flowrt.graph.wiring import kind_of
 from flowrt.operators.base import Operation
 from flowrt.operators.inference import InferenceOperation
 from flowrt.quota.quantity import format_bytes
@@ -73,8 +74,7 @@ def _box(operation: Operation) -> Box:
     topics = getattr(operation, "topics", ()) or (getattr(operation, "topic", None),)
     texts = (getattr(operation, "module", None), getattr(model, "path", model), *topics)
     detail = next((str(text) for text in texts if text), "")
-    kind = str(getattr(operation, "operation_type", ""))
-    return Box(operation.name, kind, detail, _quota(operation))
+    return Box(operation.name, kind_of(operation), detail, _quota(operation))
 
 
 def _quota(operation: Operation) -> str:

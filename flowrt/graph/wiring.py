@@ -21,6 +21,11 @@ class Edge:
     target: str
 
 
+def kind_of(operation: Operation) -> str:
+    """An operation's `operationType`. Every member of `OPERATIONS` has one; their base has not."""
+    return str(getattr(operation, "operation_type", ""))
+
+
 class Wiring:
     """Operations by name (the first of each name counts) and the connections between them."""
 
@@ -48,7 +53,7 @@ class Wiring:
 
     def kind(self, name: str) -> str:
         """The operation's type, as written."""
-        return str(getattr(self.operations[name], "operation_type"))  # noqa: B009
+        return kind_of(self.operations[name])
 
     def order(self) -> list[str]:
         """An order in which every connection points forward, as close to the file's as that allows. Operations on or

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from flowrt.endpoints.registry import ENDPOINTS
-from flowrt.graph import topics
+from flowrt.endpoints.template import parse
+from flowrt.endpoints.topics import filter_fault, unshared
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import EndpointEntry
 from flowrt.graph.recovery import PLACEHOLDER
+from flowrt.graph.topics import as_filter, can_meet
 from flowrt.operators.base import Operation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
@@ -66,16 +68,25 @@ def _source(graph: Graph, index: int, source: SourceOperation, known: Known) -> 
         message = 'it reads from an MQTT broker and names no topics; add topics: ["plant/+/pump"]'
         yield graph.problem(("operations", index), "missing-topic", message)
     for position, topic in enumerate(source.topics):
-        if fault := topics.filter_fault(topic):
+        if fault := filter_fault(topic):
             message = f"topic filter '{topic}' cannot be subscribed to: {fault}"
             yield graph.problem(("operations", index, "topics", position), "bad-topic", message)
 
 
 def _sink(graph: Graph, index: int, sink: SinkOperation) -> Iterator[Problem]:
-    if fault := topics.template_fault(sink.topic):
-        code = "bad-template" if "placeholder" in fault or "brace" in fault else "bad-topic"
+    if fault := _template_fault(sink.topic):
+        code = "bad-template" if "{" in sink.topic or "}" in sink.topic else "bad-topic"
         message = f"topic '{sink.topic}' cannot be published to: {fault}"
         yield graph.problem(("operations", index, "topic"), code, message)
+
+
+def _template_fault(text: str) -> str | None:
+    """Why a template makes no topic, or None."""
+    try:
+        parse(text)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _on_error(graph: Graph, index: int, operation: Operation, known: Known) -> Iterator[Problem]:
@@ -84,7 +95,7 @@ def _on_error(graph: Graph, index: int, operation: Operation, known: Known) -> I
     yield from _named(graph, (*loc, "endpoint"), on_error.endpoint, known)
     if on_error.topic is None:
         return
-    if fault := topics.template_fault(on_error.topic):
+    if fault := _template_fault(on_error.topic):
         message = f"onError.topic '{on_error.topic}' cannot be published to: {fault}"
         yield graph.problem((*loc, "topic"), "bad-topic", message)
     if on_error.policy == "drop":
@@ -100,7 +111,7 @@ def _loops(graph: Graph, known: Known) -> Iterator[Problem]:
     """Sinks whose topic a source that feeds them reads at the same broker."""
     sources = [op for op in graph.file.operations if isinstance(op, SourceOperation)]
     for index, sink in enumerate(graph.file.operations):
-        if not isinstance(sink, SinkOperation) or topics.template_fault(sink.topic):
+        if not isinstance(sink, SinkOperation) or _template_fault(sink.topic):
             continue
         for source in sources:
             here, there = _broker(sink.endpoint, known), _broker(source.endpoint, known)
@@ -112,8 +123,8 @@ def _loops(graph: Graph, known: Known) -> Iterator[Problem]:
 
 def _meets(topic: str, filters: tuple[str, ...]) -> str | None:
     """The filter that a published topic comes back through, if any."""
-    own = topics.as_filter(topic)
-    return next((text for text in filters if topics.can_meet(own, topics.unshared(text))), None)
+    own = as_filter(topic)
+    return next((text for text in filters if can_meet(own, unshared(text))), None)
 
 
 def _loop(graph: Graph, index: int, sink: SinkOperation, source: SourceOperation, found: str) -> Problem:
@@ -122,7 +133,7 @@ def _loop(graph: Graph, index: int, sink: SinkOperation, source: SourceOperation
         f"source '{source.name}' reads as '{found}' at the same broker, so messages go round for ever; use another "
         "topic"
     )
-    if topics.constant(sink.topic) or sink.topic == "{topic}":
+    if sink.topic == "{topic}" or parse(sink.topic).constant:
         return graph.problem(loc, "topic-loop", f"it publishes to '{sink.topic}', which {back}")
     return graph.warning(loc, "topic-loop", f"it may publish, with '{sink.topic}', to a topic that {back}")
 

@@ -9,6 +9,7 @@ from flowrt.graph.graph import Graph, Loc
 from flowrt.graph.model import WASI_NN
 from flowrt.graph.planner import NN_MODULE, uses_nn
 from flowrt.graph.resolve import bad_module_name
+from flowrt.graph.wiring import kind_of
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.problem import Problem, nearest
 from flowrt.quota.quantity import format_bytes
@@ -40,8 +41,8 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
         module = facts.modules.get(operation.module)
         if isinstance(module, Unreadable):
             yield _unreadable(graph, loc, operation, module)
-        elif graph.wiring.kind(operation.name) in LATER:
-            kind = graph.wiring.kind(operation.name)
+        elif kind_of(operation) in LATER:
+            kind = kind_of(operation)
             message = (
                 f"{kind} runs operator components, which this version does not; the graph can be checked and drawn"
             )
@@ -92,7 +93,7 @@ def _form(graph: Graph, loc: Loc, module: ModuleFacts) -> Problem:
 
 
 def _exports(graph: Graph, loc: Loc, operation: GuestOperation, module: ModuleFacts) -> Iterator[Problem]:
-    kind = graph.wiring.kind(operation.name)
+    kind = kind_of(operation)
     needed = {**REQUIRED, ENTRY[kind]: _CALL}
     if "flowrt_save" in module.exports:
         needed["flowrt_restore"] = _CALL
