@@ -41,7 +41,7 @@ class Screen:
 
     def line(self, second: int, reading: Reading, verdict: Verdict | None) -> None:
         """The pump at one second, and the verdict worth showing since the last line; None while the window fills."""
-        values = "".join(f"{reading[name]:>11.4g}" for name in _COLUMNS)
+        values = "".join(f"{reading[name]:>#11.4g}" for name in _COLUMNS)
         self.text(f"{clock(second):>9}{values}" + self._score(verdict))
 
     def event(self, second: int, words: str, *, alarm: bool) -> None:
