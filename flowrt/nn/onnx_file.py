@@ -178,7 +178,10 @@ def _text(wire: Reader, message: memoryview, wanted: int) -> str:
 def _decode(value: memoryview) -> str:
     if len(value) > _MAX_NAME:
         raise Malformed(f"a name of {len(value)} bytes")
-    return bytes(value).decode(errors="replace")
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError:
+        raise Malformed("a name that is not UTF-8") from None
 
 
 _TENSOR, _SPARSE, _ATTRIBUTE, _NODE, _GRAPH, _FUNCTION, _TRAINING, _MODEL = range(8)

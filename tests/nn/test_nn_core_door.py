@@ -197,6 +197,15 @@ def test_what_cannot_be_loaded(enter: Enter, data: bytes, encoding: int, target:
     assert enter().load(data, encoding, target) == errno
 
 
+def test_a_model_with_names_that_are_no_text(enter: Enter, capfd: pytest.CaptureFixture[str]) -> None:
+    """The engine's own Python layer would print that it tries again."""
+    data = double(dims=("name", 3))
+    assert enter().load(data.replace(b"name", b"\xffame")) == INVALID_ENCODING
+    sum_of = model([node("Sum", "x x", "y", name="name")], [("x", F32, [1])], [("y", F32, [1])])
+    assert enter().load(sum_of.replace(b"Sum", b"\xe8um")) == RUNTIME_ERROR
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_model_in_bytes_may_not_name_files(enter: Enter, tmp_path: Path, words: list[str]) -> None:
     assert enter().load(external(tmp_path, "/etc/passwd").read_bytes()) == RUNTIME_ERROR
     assert "load: security: model 'sha256:" in words[0]

@@ -1,0 +1,1 @@
+"""Inference engines behind one protocol, one a file; each imports its library alone."""

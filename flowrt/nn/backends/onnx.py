@@ -51,12 +51,12 @@ class OnnxBackend:
         # From the path only where the engine must find the files beside it: bytes are what was checked and digested.
         model = str(source.path) if file.external and source.path is not None else source.parts[0]
         try:
-            session = ort.InferenceSession(model, _options(threads), providers=[_provider(target, source.label)])
+            providers = [_provider(target, source.label)]
+            session = ort.InferenceSession(model, _options(threads), providers=providers, enable_fallback=0)
+            session._model_bytes = None  # kept for falling back to other providers; it would double our memory
+            return OnnxSession(source.label, session, max(outside, file.parameter_bytes, len(source.parts[0])))
         except _ERRORS as error:
             raise ModelFault(_load_code(error), f"model '{source.label}' does not load: {_words(error)}") from error
-        session._model_bytes = None  # kept for trying other providers, which we do not; it would double our memory
-        session.disable_fallback()
-        return OnnxSession(source.label, session, max(outside, file.parameter_bytes, len(source.parts[0])))
 
 
 class OnnxSession:

@@ -1,0 +1,1 @@
+"""Ways in which a guest reaches a model, one a file."""
