@@ -219,7 +219,10 @@ class CoreGuest:
     def _fail(self, row: int, words: str) -> None:
         if row >= self._rows:
             raise BadAddress(f"flowrt.fail of row {row}; the batch under way has {self._rows}")
-        self._errors.setdefault(row, words)
+        if self._errors:
+            self._errors.setdefault(row, words)
+        else:
+            self._errors = {row: words}  # the empty one may be part of an output already handed on
 
     # What came out.
 

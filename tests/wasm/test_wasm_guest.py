@@ -98,6 +98,19 @@ def test_a_failed_row_comes_back_with_the_guests_words(guest):
         assert (list(output.rows), output.payloads, output.errors) == ([0], [b"too"], {1: "too cold"})
 
 
+def test_a_divided_batch_fails_the_rows_it_should(guest):
+    body = map_once("""
+      (if (i32.eq (i32.load8_u (i32.load offset=8 (local.get $in))) (i32.const 120))
+        (then (call $fail (i32.const 0) (i32.const 0) (i32.const 0)) (return (call $result (i32.const 0)))))
+      (call $out (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 0))
+      (call $result (i32.const 1))""")
+    large = 70_000
+
+    output = guest(wasm(body, imports=FAIL), memory="512Ki").map(batch(b"a" * large, b"x" * large))
+
+    assert (list(output.rows), output.errors) == ([0], {1: ""})
+
+
 def test_the_byte_of_a_failed_row_is_ignored(guest):
     body = """(data (i32.const 64) "\\01\\ff")
       (func (export "flowrt_filter") (param i32 i32) (result i32)
