@@ -62,11 +62,14 @@ class DeadLetters:
         self.evicted = 0
         """Letters that gave way to newer ones."""
 
-    def add(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep letters; they are on disk when this returns. Raises `sqlite3.Error` when they cannot be kept."""
+    def add(self, letters: Sequence[DeadLetter]) -> int:
+        """Keep letters; they are on disk when this returns the number of older ones that gave way.
+
+        Raises `sqlite3.Error` when they cannot be kept."""
         now = time.time()
         with self._lock:
             db = self._open()
+            before = self.evicted
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 db.executemany(
@@ -75,6 +78,7 @@ class DeadLetters:
                     [_to_row(letter, now) for letter in letters],
                 )
                 self._make_room(db, len(letters), sum(len(letter.message.payload) for letter in letters))
+            return self.evicted - before
 
     def list(self, limit: int = 100) -> Iterator[DeadLetter]:
         """The newest first."""

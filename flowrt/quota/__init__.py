@@ -1,0 +1,1 @@
+"""What a node may use: how it is written, and how it is charged."""

@@ -1,0 +1,1 @@
+"""Graphs at work: stages, recovery, back-pressure, the order of start and stop."""

@@ -11,7 +11,7 @@ from time import monotonic
 from flowrt.counters import NodeCounters
 from flowrt.delivery.deadletters import DeadLetter, DeadLetters
 from flowrt.errors import GuestTrap, NodeFault, StartError
-from flowrt.events import Emit, NodeFaulted, StoreFailed
+from flowrt.events import Emit, MessagesDropped, NodeFaulted, StoreFailed
 from flowrt.message import Batch
 from flowrt.operators.base import Fault, OnError
 from flowrt.quota.backoff import Backoff
@@ -80,7 +80,7 @@ class FaultHandler:
         backoff = Backoff(first=0.5, longest=30.0, free=0)
         while True:
             try:
-                self._letters.add(letters)
+                evicted = self._letters.add(letters)
                 break
             except (StartError, sqlite3.Error) as cause:
                 wait = backoff.next(monotonic())
@@ -89,6 +89,10 @@ class FaultHandler:
                     return False
         with self._lock:
             self._counters.dead_lettered += len(rows)
+            if evicted:
+                self._counters.drop("deadLetterFull", evicted)
+        if evicted:
+            self._emit(MessagesDropped("dead letters", "deadLetterFull", evicted))
         if self._publish is not None:
             with self._lock:
                 self._publish(self._annotated(rows, error))

@@ -26,6 +26,9 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
         yield _over(graph, "memory", memory, total, has)
 
 
+_OVER = {"cpu": "cpu-over-machine", "memory": "memory-over-machine"}
+
+
 def _over(graph: Graph, what: str, shares: dict[int, float] | dict[int, int], total: str, has: str) -> Problem:
     largest = sorted(shares, key=lambda index: -shares[index])[:3]
     names = ", ".join(f"'{graph.file.operations[index].name}'" for index in largest)
@@ -33,4 +36,4 @@ def _over(graph: Graph, what: str, shares: dict[int, float] | dict[int, int], to
         f"the declared {what} of all operations adds up to {total}, and the machine has {has}; lower some, the "
         f"largest are {names}"
     )
-    return graph.warning(("operations", largest[0], "resources", what), f"{what}-over-machine", message)
+    return graph.warning(("operations", largest[0], "resources", what), _OVER[what], message)

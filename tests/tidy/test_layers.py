@@ -1,0 +1,96 @@
+"""Who may import whom, and where each library lives."""
+
+import subprocess
+import sys
+
+import pytest
+from source import imports, modules
+
+LAYERS = (
+    ("__version__", "problem", "options", "events", "counters"),
+    ("errors",),
+    ("message",),
+    ("quota",),
+    ("delivery",),
+    ("operators",),
+    ("endpoints",),
+    ("graph",),
+    ("wasm",),
+    ("nn",),
+    ("runtime",),
+    ("logs", "metrics", "service", "guests", "testing"),
+    ("web", "reference"),
+    ("demo",),
+    ("cli",),
+)
+"""A module may import from its own layer's package and from layers above it in this list. docs/architecture.md."""
+
+HOMES = {
+    "wasmtime": ("flowrt.wasm",),
+    "onnxruntime": ("flowrt.nn.backends.onnx", "flowrt.demo.offline"),
+    "paho": ("flowrt.endpoints.mqtt", "flowrt.demo"),
+    "mqtt5": ("flowrt.endpoints.mqtt",),
+    "socks": ("flowrt.endpoints.mqtt",),
+    "prometheus_client": ("flowrt.metrics",),
+    "yaml": ("flowrt.graph.document",),
+    "numpy": ("flowrt.nn", "flowrt.demo"),
+    "onnx": ("flowrt.demo",),
+    "amqtt": ("flowrt.demo.broker",),
+    "pydantic": (
+        "flowrt.options",
+        "flowrt.quota",
+        "flowrt.operators",
+        "flowrt.endpoints",
+        "flowrt.graph",
+        "flowrt.guests",
+        "flowrt.reference",
+    ),
+    "pydantic_core": ("flowrt.graph", "flowrt.reference"),
+    "annotated_types": ("flowrt.reference",),
+}
+"""Library to the only places that import it. The demo is a program of its own beside the runtime."""
+
+
+def layer(name):
+    return next((place for place, names in enumerate(LAYERS) if name.split(".")[1] in names), None)
+
+
+def test_modules_import_only_from_layers_below():
+    assert [
+        f"{name} imports {imported}"
+        for name, tree in modules().items()
+        for imported in imports(tree, for_types=False)
+        if imported.startswith("flowrt.")
+        and imported.split(".")[1] != name.split(".")[1]
+        and layer(imported) >= layer(name)
+    ] == []
+
+
+def test_a_library_is_imported_only_where_it_lives():
+    for name, tree in modules().items():
+        for library in {imported.split(".")[0] for imported in imports(tree)} - {"flowrt", *sys.stdlib_module_names}:
+            homes = HOMES.get(library, ())
+            assert any(name == home or name.startswith(home + ".") for home in homes), f"{name} imports {library}"
+
+
+def test_wasi_nn_meets_the_guests_engine_in_its_doors_only():
+    for name, tree in modules().items():
+        if name.startswith("flowrt.nn.") and not name.startswith("flowrt.nn.doors"):
+            assert not [imported for imported in imports(tree) if imported.startswith("flowrt.wasm")], name
+
+
+@pytest.mark.parametrize(
+    ("module", "loaded"),
+    [
+        ("flowrt.cli.main", set()),
+        ("flowrt.graph.load", {"pydantic", "yaml"}),
+        ("flowrt.cli.check", {"pydantic", "yaml"}),
+        ("flowrt.runtime.runtime", {"pydantic"}),
+        ("flowrt.web.server", set()),
+    ],
+)
+def test_nothing_heavy_is_loaded_before_it_is_needed(module, loaded):
+    heavy = {"wasmtime", "onnxruntime", "numpy", "paho", "mqtt5", "prometheus_client", "pydantic", "yaml", "asyncio"}
+    program = f"import sys, {module}; print(*({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= loaded
