@@ -11,8 +11,8 @@ from flowrt.endpoints.topics import topic_fault
 from flowrt.options import Options
 from flowrt.quota.quantity import Bytes, Seconds
 
-PACKET_BYTES_MAX = 268_435_460
-"""The largest packet MQTT can express: a remaining length of four bytes and its header (MQTT 5, 2.1.4)."""
+PACKET_BYTES_MAX = 268_435_455
+"""The largest remaining length MQTT can express (MQTT 5, 1.5.5), and the largest maximum that paho asks for."""
 
 
 def _topic(value: str) -> str:

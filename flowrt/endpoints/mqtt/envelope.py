@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import mqtt5
-
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import MalformedPacket, Properties  # type: ignore[attr-defined]
 

@@ -18,7 +18,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import MQTTException, Properties  # type: ignore[attr-defined]
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -120,7 +120,7 @@ class Link:
             else:
                 self._client.connect_async(options.host, options.port_number, keep_alive)
             self._client.reconnect()
-        except (OSError, ValueError, paho.WebsocketConnectionError) as error:
+        except (OSError, ValueError, MQTTException, paho.WebsocketConnectionError) as error:
             self.close()
             raise ConnectFailed(_words(error)) from None
         self._await_connack(monotonic() + options.connect_timeout, cancelled)
