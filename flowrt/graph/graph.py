@@ -12,6 +12,8 @@ from flowrt.graph.wiring import Wiring
 from flowrt.problem import Problem, Severity
 
 Loc = tuple[str | int, ...]
+PLACEHOLDER = "?"
+"""What stands in a repaired graph for a required text that is missing."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Graph:
         if self.file.metadata is not None:
             return self.file.metadata.name
         return self.path.replace("\\", "/").rpartition("/")[2].partition(".")[0] or "graph"
+
+    def made_up(self, text: str) -> bool:
+        """Whether a text stands where a required one is missing, which is reported already."""
+        return self.repaired and text == PLACEHOLDER
 
     def mark(self, loc: Loc) -> Mark:
         """Where a value stands, or what is nearest around it."""

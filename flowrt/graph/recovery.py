@@ -10,11 +10,10 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from flowrt.graph.graph import Loc
+from flowrt.graph.graph import PLACEHOLDER, Loc
 from flowrt.graph.locate import Steps
 from flowrt.graph.tree import Entry, Mapping, Node, Scalar, Sequence, child
 
-PLACEHOLDER = "?"
 _STAND_IN_TYPE = "concatenate"
 
 
@@ -25,13 +24,20 @@ def repair(error: ValidationError, root: Mapping) -> tuple[Mapping, bool]:
         for details in error.errors(include_url=False, include_context=False)
     ]
     fitting = [(steps, kind) for steps, kind in found if steps.tag_fits]
-    edits = {steps.walked: (kind, steps.stray or "") for steps, kind in fitting or found}
+    edits = {_place(steps): (kind, steps.stray or "") for steps, kind in fitting or found}
     whole = True
     for loc in sorted(edits, key=_last_first, reverse=True):
         kind, stray = edits[loc]
         whole = whole and not _shapes_the_graph(loc, kind, stray)
         root = _repaired(root, loc, kind, stray)
     return root, whole
+
+
+def _place(steps: Steps) -> Loc:
+    """What to edit: what was refused; or, when that is a stand-in made here, the item of the list it is in."""
+    node = steps.node
+    made_up = isinstance(node, Scalar) and node.unset and node.text == PLACEHOLDER
+    return steps.walked[:2] if made_up else steps.walked
 
 
 def without(root: Mapping, loc: Loc) -> Mapping:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import ModuleConfiguration
 from flowrt.graph.parameters import keys_of, value_of
-from flowrt.graph.recovery import PLACEHOLDER
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.problem import Problem, nearest
 
@@ -42,7 +41,7 @@ def _operation(graph: Graph, index: int, configuration: ModuleConfiguration) -> 
     loc = ("moduleConfigurations", index, "name")
     known = {op.name: op for op in graph.file.operations}
     if name not in known:
-        if graph.whole and name != PLACEHOLDER:
+        if graph.whole and not graph.made_up(name):
             remedy = nearest(name, known) or f"; known are {', '.join(known)}"
             yield graph.problem(loc, "unknown-operation", f"there is no operation '{name}'{remedy}")
     elif not isinstance(known[name], GuestOperation) and graph.whole:
@@ -60,7 +59,7 @@ def _parameters(
         if parameter.required and value_of(configuration.name, key, parameter, sets) is None:
             message = f"parameter '{key}' is required and has no value; give --set {key}=… or a default"
             yield graph.problem(loc, "missing-parameter", message)
-        if parameter.name in first and parameter.name != PLACEHOLDER:
+        if parameter.name in first and not graph.made_up(parameter.name):
             other = first[parameter.name]
             message = f"parameters '{other}' and '{key}' are both given to the module as '{parameter.name}'; rename one"
             yield graph.problem(loc, "duplicate-parameter", message)

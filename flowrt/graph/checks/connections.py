@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import Connection
-from flowrt.graph.recovery import PLACEHOLDER
 from flowrt.graph.wiring import Edge
 from flowrt.problem import Problem, nearest
 
@@ -38,12 +37,12 @@ def check(graph: Graph) -> Iterator[Problem]:
 def _ends(graph: Graph, index: int, connection: Connection) -> Iterator[Problem]:
     known = graph.wiring.operations
     for key, name in (("from", connection.from_.name), ("to", connection.to.name)):
-        if name not in known and name != PLACEHOLDER:
+        if name not in known and not graph.made_up(name):
             remedy = nearest(name, known) or f"; known are {', '.join(known)}"
             yield graph.problem(
                 ("connections", index, key, "name"), "unknown-operation", f"there is no operation '{name}'{remedy}"
             )
-    if connection.from_.name == connection.to.name != PLACEHOLDER:
+    if connection.from_.name == connection.to.name and not graph.made_up(connection.to.name):
         message = f"it leads from '{connection.to.name}' to itself; remove it"
         yield graph.problem(("connections", index, "to", "name"), "self-loop", message)
     schema = connection.from_.schema_name

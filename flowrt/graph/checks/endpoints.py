@@ -9,7 +9,6 @@ from flowrt.endpoints.template import parse
 from flowrt.endpoints.topics import filter_fault, unshared
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import EndpointEntry
-from flowrt.graph.recovery import PLACEHOLDER
 from flowrt.graph.topics import as_filter, can_meet
 from flowrt.operators.base import Operation
 from flowrt.operators.sink import SinkOperation
@@ -51,7 +50,7 @@ def unbound(graph: Graph) -> Iterator[Problem]:
 
 
 def _named(graph: Graph, loc: tuple[str | int, ...], name: str | None, known: Known) -> Iterator[Problem]:
-    if name is not None and name not in known and name != PLACEHOLDER:
+    if name is not None and name not in known and not graph.made_up(name):
         remedy = nearest(name, known) or (f"; known are {', '.join(known)}" if known else "; add it to `endpoints`")
         yield graph.problem(loc, "unknown-endpoint", f"there is no endpoint '{name}'{remedy}")
 

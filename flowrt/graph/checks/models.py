@@ -12,7 +12,6 @@ from math import prod
 from flowrt.graph.facts import Facts, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph, Loc
 from flowrt.graph.planner import model_of
-from flowrt.graph.recovery import PLACEHOLDER
 from flowrt.message import Tensor
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, ModelOptions
@@ -38,7 +37,9 @@ def _inference(graph: Graph, index: int, operation: InferenceOperation, facts: F
     if isinstance(operation.model, ModelOptions):
         yield from _file(graph, loc, operation.model, facts)
     names = [model.name for model in graph.file.models]
-    if isinstance(operation.model, str) and operation.model not in (*names, PLACEHOLDER):
+    if isinstance(operation.model, str) and operation.model not in names:
+        if graph.made_up(operation.model):
+            return
         remedy = nearest(operation.model, names) or "; add it to `models`, or give a file: model: {path: …}"
         yield graph.problem(loc, "unknown-model", f"there is no model '{operation.model}'{remedy}")
         return

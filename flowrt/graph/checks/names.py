@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flowrt.graph.graph import Graph
-from flowrt.graph.recovery import PLACEHOLDER
 from flowrt.problem import Problem
 
 _LISTS = {
@@ -24,7 +23,7 @@ def check(graph: Graph) -> Iterator[Problem]:
         first: dict[str, int] = {}
         for index, item in enumerate(getattr(graph.file, attribute)):
             name = item.name
-            if name in first and name != PLACEHOLDER:
+            if name in first and not graph.made_up(name):
                 line = graph.mark((key, first[name], "name")).line
                 message = f"the name '{name}' stands here a second time, first in line {line}; rename one"
                 yield graph.problem((key, index, "name"), "duplicate-name", message)
