@@ -50,14 +50,14 @@ def build(folder: Path, out: Path | None = None) -> Iterator[Built]:
 
 
 def find_sdk(folder: Path) -> Path:
-    """The SDK of a modules folder: the nearest `sdk` at or above it, or the one that came with flowrt.
+    """The SDK of a modules folder: the nearest `sdk` at or above it, or the one of the sources that flowrt runs from.
 
     Raises `StartError` when there is none.
     """
     folder = folder.resolve()
-    package = Path(__file__).parent
+    checkout = Path(__file__).parents[2]
     candidates = [parent / "sdk" for parent in (folder, *folder.parents)]
-    for sdk in [*candidates, package / "sdk", package.parents[1] / "modules" / "sdk"]:
+    for sdk in [*candidates, checkout / "modules" / "sdk"]:
         if (sdk / "c" / "flowrt.h").is_file() and (sdk / "rust" / "lib.rs").is_file():
             return sdk
     raise StartError(f"no SDK at or above {folder}: copy modules/sdk of flowrt's sources there")
@@ -86,7 +86,7 @@ def _run(command: list[str], folder: Path, scratch: Path) -> str | None:
         done = subprocess.run(  # noqa: S603 - a compiler of ours, without a shell
             command,
             cwd=folder,
-            env=environment(scratch, dict(os.environ)),
+            env=environment(scratch, os.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from subprocess import run
@@ -21,8 +22,8 @@ RUST_TARGET = "wasm32-unknown-unknown"
 _RUST_LIBRARY = Path("/usr/lib/rustlib") / RUST_TARGET
 _RUST_PACKAGES = "apt-get install rustc libstd-rust-dev-wasm32 lld-14"
 STACK_BYTES = 16384
-"""A guest's stack. 16 KiB: the deepest path of the SDK, 64 levels of JSON, takes a third of it; the linker's default of
-1 to 16 MiB would be refused by small memory quotas."""
+"""A guest's stack. 16 KiB: the deepest path of the SDK, 64 levels of JSON, needs less than 4; the linkers' default of 1
+to 16 MiB would be refused by small memory quotas. Both linkers put it below static data: overflowing it traps."""
 
 _C = [
     "cc", "-target", "wasm32-freestanding", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-nostdlib",
@@ -33,6 +34,7 @@ _RUST = [
     "--edition=2021", f"--target={RUST_TARGET}", "-Copt-level=s", "-Cpanic=abort", "-Clto=fat", "-Ccodegen-units=1",
     "-Cstrip=symbols", "-Dwarnings", f"-Clink-arg=-zstack-size={STACK_BYTES}",
 ]  # fmt: skip
+_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 
 
 def check_compiler(source: Source) -> None:
@@ -59,9 +61,11 @@ def commands(source: Source, sdk: Path, scratch: Path, out: Path) -> list[list[s
     return [[str(RUSTC), *flags, *library], [str(RUSTC), *flags, *module, source.main]]
 
 
-def environment(scratch: Path, base: dict[str, str]) -> dict[str, str]:
-    """The environment of a compiler: its caches go to `scratch`, whatever HOME is."""
-    return {**base, "ZIG_GLOBAL_CACHE_DIR": str(scratch / "zig"), "ZIG_LOCAL_CACHE_DIR": str(scratch / "zig")}
+def environment(scratch: Path, base: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a compiler. Its caches go to `scratch`, whatever HOME is, and nothing else of what a shell may
+    have set (CPATH, say) reaches it."""
+    kept = {name: base[name] for name in _ENVIRONMENT if name in base}
+    return {**kept, "ZIG_GLOBAL_CACHE_DIR": str(scratch / "zig"), "ZIG_LOCAL_CACHE_DIR": str(scratch / "zig")}
 
 
 def _ziglang() -> str:

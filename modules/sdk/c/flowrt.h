@@ -5,7 +5,7 @@
  *
  *     static void on_message(const flowrt_message *message) {
  *       double celsius;
- *       if (!flowrt_json_number(flowrt_payload(message), "celsius", &celsius)) return flowrt_fail("celsius: no number");
+ *       if (!flowrt_json_number(flowrt_payload(message), "celsius", &celsius)) return flowrt_fail("no number at celsius");
  *       flowrt_writer out = {0};
  *       flowrt_write(&out, "{\"fahrenheit\":");
  *       flowrt_write_number(&out, celsius * 1.8 + 32, 6);
@@ -260,7 +260,8 @@ FLOWRT_COLD bool flowrt_more_outputs(void) {
  * flowrt_new_head() made, or a FLOWRT_TENSOR_HEAD. */
 static inline void flowrt_emit_as(const void *payload, uint32_t size, const void *head) {
   if (flowrt_batch.failed) return;
-  if (flowrt_batch.count == flowrt_batch.capacity && !flowrt_more_outputs()) return flowrt_fail("the module is out of memory");
+  if (flowrt_batch.count == flowrt_batch.capacity && !flowrt_more_outputs())
+    return flowrt_fail("the module is out of memory");
   flowrt_batch.outputs[flowrt_batch.count++] = (flowrt_output){flowrt_batch.row, payload, size, head};
 }
 
@@ -271,7 +272,8 @@ static inline void flowrt_emit(const void *payload, uint32_t size) {
   flowrt_emit_as(__builtin_memcpy(copy, payload, size), size, NULL);
 }
 
-/* A head that never changes, for a payload that is one tensor of one dimension: FLOWRT_TENSOR_HEAD(id, "x", FLOWRT_F32, 16); */
+/* A head that never changes, for a payload that is one tensor of one dimension:
+ * FLOWRT_TENSOR_HEAD(id, "x", FLOWRT_F32, 16); */
 #define FLOWRT_TENSOR_HEAD(id, label, kind, length)                                                                  \
   static const struct {                                                                                              \
     flowrt_head head;                                                                                                \
