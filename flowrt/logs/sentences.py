@@ -23,7 +23,7 @@ from flowrt.events import (
 )
 
 SENTENCES: dict[type[Event], str] = {
-    GraphStarted: "started with {nodes} nodes in {stages} stages",
+    GraphStarted: "started; nodes: {nodes}, stages: {stages}",
     GraphReady: "ready after {seconds:.3f} s",
     GraphStopped: "stopped, drained: {drained}",
     Reloaded: "reloaded: {done} {reason}",
