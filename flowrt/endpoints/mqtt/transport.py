@@ -46,6 +46,7 @@ class Transport:
         self._out = bytearray()
         self._closed = False
         self.last_received = self.last_sent = monotonic()
+        self.last_read_bytes = 0
         self._written = 0
 
     # What paho calls.
@@ -88,6 +89,7 @@ class Transport:
         if not data:
             raise ConnectionError("the broker closed the connection")
         self.last_received = monotonic()
+        self.last_read_bytes = len(data)
         items = self._scanner.feed(data)
         for item in items:
             if type(item) is Other:
