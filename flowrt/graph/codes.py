@@ -67,7 +67,13 @@ CODES: dict[str, str] = {
     "arm-without-branch": "Only a branch has arms. Remove `arm` or connect from a branch.",
     "unknown-schema": "A connection's schemaName names no entry of `schemas`. Correct the name or add the schema.",
     # endpoints
-    "endpoint-kind": "An endpoint has exactly one kind beside its name. Keep one.",
+    "endpoint-kind": (
+        "An endpoint has exactly one kind beside its name, and `onError.topic` needs one of kind mqtt. Keep one "
+        "kind, or name another endpoint."
+    ),
+    "client-id-clash": (
+        "Two endpoints have the same clientId at one broker, and each connection would end the other. Change one."
+    ),
     "unknown-endpoint": "The operation names an endpoint that does not exist. Correct the name or add the endpoint.",
     "unbound": "A source or sink has no endpoint. Give it one, or bind it with `--bind NAME=URL`.",
     "bad-binding": (
@@ -79,8 +85,8 @@ CODES: dict[str, str] = {
         "A sink's topic template takes {topic}, {topic[N]}, {property.KEY} and {json.PATH}. Correct the placeholder."
     ),
     "topic-loop": (
-        "A sink publishes what a source of the same graph reads at the same broker, so messages go round for ever. "
-        "Use different topics."
+        "An operation publishes what a source that feeds it reads at the same broker, so messages go round for "
+        "ever. Use different topics."
     ),
     # modules
     "missing-module": "The module's file was not found. Add `--modules DIR`, build it, or correct the name.",

@@ -21,7 +21,9 @@ def as_filter(template: str) -> str:
 
 
 def can_meet(one: str, other: str) -> bool:
-    """Whether some topic matches both filters."""
+    """Whether some topic matches both filters. A wildcard in the first level matches no topic that begins with `$`."""
+    if one[:1] + other[:1] in {"#$", "+$", "$#", "$+"}:
+        return False
     for left, right in zip_longest(one.split("/"), other.split("/")):
         if left == "#" or right == "#":
             return True

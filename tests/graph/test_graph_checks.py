@@ -11,6 +11,8 @@ from flowrt.graph.topics import as_filter, can_meet
 from flowrt.problem import Severity
 
 PUMP = "pump-features:1.0.0"
+FILE = spoilt("mqtt: {host: 127.0.0.1}", "file: {path: '-'}")
+TWO_ENDPOINTS = spoilt("operations:\n", "  - {name: f, file: {path: x}}\noperations:\n")
 BRANCH = spoilt("operationType: map", "operationType: branch")
 
 
@@ -50,6 +52,16 @@ BRANCH = spoilt("operationType: map", "operationType: branch")
         (spoilt("topic: alerts", 'topic: "plant/{json.id}/pump"'), [(21, 12, "topic-loop")]),
         (spoilt("topic: alerts", 'topic: "plant/{topic[1]}/alert"'), []),
         (spoilt("topic: alerts", "topic: alerts\n    onError: {topic: 'dead/#'}"), [(22, 22, "bad-topic")]),
+        (spoilt("topic: alerts", "topic: alerts\n    onError: {topic: plant/7/pump}"), [(22, 22, "topic-loop")]),
+        (spoilt("topic: alerts", "topic: alerts\n    onError: {topic: dead, policy: drop}"), [(22, 22, "wrong-value")]),
+        (TWO_ENDPOINTS.replace("20ms}", "20ms}\n    onError: {topic: d}"),
+         [(16, 22, "unknown-endpoint")]),
+        (TWO_ENDPOINTS.replace("20ms}", "20ms}\n    onError: {topic: d, endpoint: f}"),
+         [(16, 22, "endpoint-kind")]),
+        (spoilt("{host: 127.0.0.1}", "{host: a, clientId: c}\n  - {name: b, mqtt: {host: a, clientId: c}}"),
+         [(6, 41, "client-id-clash")]),
+        (FILE.replace("plant/+/pump", "a/+"), [(10, 14, "bad-topic")]),
+        (FILE.replace('["plant/+/pump"]', "[a, b]"), [(10, 13, "bad-topic")]),
         (spoilt("{path: pump.onnx}", "detektor"), [(17, 12, "unknown-model")]),
         (spoilt("name: features\n    parameters", "name: featres\n    parameters"), [(27, 11, "unknown-operation")]),
         (spoilt("name: features\n    parameters", "name: features\n    extra: 1\n    parameters"),
@@ -107,6 +119,16 @@ def test_imports_that_a_host_offers_are_left_alone() -> None:
         ("wasi_snapshot_preview1", "fd_write", "(i32, i32, i32, i32) -> (i32)"),
     )
     assert problems(SOUND, modules={PUMP: module(imports=imports)}) == []
+
+
+def test_a_question_mark_is_a_name_like_any_other() -> None:
+    """It stands for what is missing in a repaired file, and only there."""
+    assert found(spoilt("{path: pump.onnx}", "'?'")) == [(17, 12, "unknown-model")]
+
+
+def test_a_connection_without_an_end_does_not_hide_other_mistakes() -> None:
+    text = spoilt("from: {name: features}, ", "").replace("topic: alerts", "topic: a/#")
+    assert found(text) == [(21, 12, "bad-topic"), (24, 5, "missing-field")]
 
 
 def test_tensors_meet_when_their_bytes_do() -> None:
@@ -195,6 +217,7 @@ def test_the_cycle_is_named() -> None:
         ("a/#", "b/#", False),
         ("#", "a/b/c", True),
         ("a/+", "a/b/c", False),
+        ("#", "$dead/a", False),
         (as_filter("plant/{topic[1]}/anomaly"), "plant/+/pump", False),
         (as_filter("plant/{json.x}/anomaly"), "plant/+/pump", True),
         (as_filter("plant/x{topic[1]}/{{a}}"), "plant/+/{a}", True),

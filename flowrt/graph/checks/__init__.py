@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flowrt.graph.checks import configuration, connections, endpoints, metadata, models, modules, names, quotas
+from flowrt.graph.checks import configuration, connections, endpoints, metadata, models, modules, names, quotas, topics
 from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph
 from flowrt.problem import Problem
@@ -21,6 +21,7 @@ def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
         *names.check(graph),
         *connections.check(graph),
         *endpoints.check(graph),
+        *topics.check(graph),
         *modules.check(graph, facts),
         *models.check(graph, facts),
         *configuration.check(graph, sets),
