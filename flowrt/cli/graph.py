@@ -17,12 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from flowrt.graph.draw import to_mermaid, to_svg
 
-    plans, problems = loading.load_all(options)
+    graphs, problems = loading.read_all(options)
     if loading.report(problems):
         return 1
     by_ending = "svg" if options.output and options.output.suffix == ".svg" else "mermaid"
     draw = to_svg if (options.format or by_ending) == "svg" else to_mermaid
-    text = "\n".join(draw(plan) for plan in plans)
+    text = "\n".join(draw(graph) for graph in graphs)
     if options.output:
         options.output.write_text(text, encoding="utf-8")
     else:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flowrt.graph.facts import Machine, ModelFacts, ModuleFacts, Unreadable
-from flowrt.graph.load import load
+from flowrt.graph.graph import Graph
+from flowrt.graph.load import load, read_graph
 from flowrt.graph.plan import Plan
 from flowrt.problem import Problem, has_errors, in_order
 
@@ -54,6 +55,18 @@ def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list
         if plan is not None:
             plans.append(plan)
     return plans, in_order(problems)
+
+
+def read_all(options: argparse.Namespace) -> tuple[list[Graph], list[Problem]]:
+    """Every file's graph by its text alone, and what is wrong with the text: modules and models need not be there."""
+    graphs: list[Graph] = []
+    problems: list[Problem] = []
+    for path in options.files:
+        graph, found = read_graph(path, sets=dict(options.set), environ=os.environ)
+        problems.extend(found)
+        if graph is not None:
+            graphs.append(graph)
+    return graphs, in_order(problems)
 
 
 def report(problems: list[Problem]) -> bool:
