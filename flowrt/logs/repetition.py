@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from flowrt.events import EndpointLost, Event, MessagesDropped, NodeFaulted, NodeRestarted, StoreFailed
+from flowrt.events import EndpointLost, EndpointRefused, Event, MessagesDropped, NodeFaulted, NodeRestarted, StoreFailed
 from flowrt.logs.sentences import Line
 
 ALIKE: dict[type[Event], tuple[str, ...]] = {
@@ -13,6 +13,7 @@ ALIKE: dict[type[Event], tuple[str, ...]] = {
     NodeRestarted: ("graph", "node"),
     MessagesDropped: ("where", "reason"),
     EndpointLost: ("endpoint",),
+    EndpointRefused: ("endpoint", "reason"),
     StoreFailed: ("store",),
 }
 """Events that may come in floods, and the fields in which two alike ones agree: fields a guest cannot vary."""
