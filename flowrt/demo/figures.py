@@ -34,7 +34,7 @@ def samples(text: str) -> Samples:
 
 
 def lines(found: Samples) -> list[str]:
-    """The table: messages in and out, CPU time a message, guest or model memory, time from source to sink."""
+    """The table: messages in and out, CPU time a message, guest or model memory, mean time from source to sink."""
     received = found.get("flowrt_node_received_messages_total", {})
     if not received:
         return []
@@ -47,10 +47,12 @@ def _line(found: Samples, node: str, count: float) -> str:
         return found.get(name, {}).get(node, 0.0)
 
     cpu = value("flowrt_node_cpu_seconds_total") / count * 1e6 if count else 0.0
+    memory = value("flowrt_node_memory_bytes") / 1000
     arrived = value("flowrt_sink_latency_seconds_count")
     latency = f"{value('flowrt_sink_latency_seconds_sum') / arrived * 1e3:.1f} ms" if arrived else ""
-    return (
+    line = (
         f"{node:<12}{count:>8.0f}{value('flowrt_node_emitted_messages_total'):>8.0f}"
-        f"{value('flowrt_node_faulted_messages_total'):>8.0f}{cpu:>12.0f}"
-        f"{value('flowrt_node_memory_bytes') / 1000:>11.0f}{latency:>16}"
+        f"{value('flowrt_node_faulted_messages_total'):>8.0f}"
+        f"{f'{cpu:.0f}' if cpu else '':>12}{f'{memory:.0f}' if memory else '':>11}{latency:>16}"
     )
+    return line.rstrip()

@@ -32,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         status: int = import_module(f"flowrt.demo.{options.demo or 'show'}").run(options)
+    except KeyboardInterrupt:
+        return 130  # what shells give for Ctrl-C
     except (ValueError, OSError) as error:
         raise StartError(str(error)) from error
     return status

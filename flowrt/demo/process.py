@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -27,9 +29,12 @@ class Runtime:
         self._said: collections.deque[str] = collections.deque(maxlen=_LINES_KEPT)
         self._answered = threading.Event()
         self._ready = False
+        self.ready_after_s = 0.0
+        """From the start of the process to its line `ready`."""
 
     def __enter__(self) -> Self:
         """Raises StartError, with the process's own words, when it ends or is not ready in time."""
+        started = time.monotonic()
         command = [sys.executable, "-m", "flowrt.cli.main", "run", *self._arguments]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace")  # noqa: S603
         self._reader = threading.Thread(
@@ -39,6 +44,7 @@ class Runtime:
         if not self._answered.wait(_READY_WITHIN_S) or not self._ready:
             self._stop()
             raise StartError(f"{' '.join(self.command)}\n{self.said()}\nis not ready")
+        self.ready_after_s = time.monotonic() - started
         return self
 
     def __exit__(
@@ -54,6 +60,14 @@ class Runtime:
     def status(self) -> int | None:
         """The exit status, once it has ended."""
         return self._process.returncode
+
+    def resident_bytes(self) -> int:
+        """Memory the process holds, as the kernel counts it; 0 where it does not say."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:")), 0)
 
     def said(self) -> str:
         """The last lines of its standard error."""

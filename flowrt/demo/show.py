@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import queue
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from flowrt.demo import figures, simulator
 from flowrt.demo.client import Client, Verdict
 from flowrt.demo.features import FILLING
 from flowrt.demo.process import Runtime, free_port
-from flowrt.demo.screen import Screen, clock
+from flowrt.demo.screen import WIDEST, Screen, clock
 from flowrt.demo.simulator import Reading
 from flowrt.errors import StartError
 
@@ -51,7 +52,9 @@ def run(options: argparse.Namespace, out: TextIO = sys.stdout) -> int:
     command = [os.path.relpath(graph), f"--embedded-broker={broker}", f"--metrics={metrics}"]
     if options.modules is not None:
         command.append(f"--modules={options.modules}")
-    screen = Screen(out, THRESHOLD, colour=out.isatty() and "NO_COLOR" not in os.environ)
+    tty = out.isatty()
+    width = shutil.get_terminal_size().columns if tty else WIDEST
+    screen = Screen(out, THRESHOLD, width=width, colour=tty and "NO_COLOR" not in os.environ)
     screen.text(f"$ flowrt run {' '.join(command)}")
     with Runtime(command) as runtime:
         _introduce(screen, options, broker, metrics)
@@ -61,6 +64,8 @@ def run(options: argparse.Namespace, out: TextIO = sys.stdout) -> int:
             watch = Watch(options.fault_at)
             _watch(watch, client, runtime, options, screen)
         table = figures.table(metrics)
+        held = f"{runtime.resident_bytes() / 2**20:.0f} MiB resident, the embedded broker included"
+    table.append(f"\nruntime: ready {runtime.ready_after_s:.1f} s after its start, {held}")
     _conclude(screen, watch, client, options, table)
     if runtime.status:
         screen.result(f"the runtime ended with status {runtime.status}\n{runtime.said()}", good=False)
@@ -176,7 +181,7 @@ def _conclude(screen: Screen, watch: Watch, client: Client, options: argparse.Na
     for line in table:
         screen.text(line)
     screen.text(
-        f"\n{watch.published} readings, of which the first {FILLING} fill the window; {len(watch.verdicts)} verdicts"
+        f"{watch.published} readings, of which the first {FILLING} fill the window; {len(watch.verdicts)} verdicts"
     )
     if watch.missing or client.strange:
         screen.result(f"{watch.missing} verdicts are missing, {len(client.strange)} cannot be read", good=False)
