@@ -21,7 +21,8 @@ class ModuleFacts:
     """`sha256:` and 64 hexadecimal digits."""
     form: ModuleForm
     exports: Mapping[str, str]
-    """Name to signature, as `(i32, i32) -> (i32)`, `memory`, `table` or `global`; a component's instances are `instance`."""
+    """Name to signature, as `(i32, i32) -> (i32)`, `memory`, `table` or `global`; a component's instances are
+    `instance`."""
     imports: tuple[tuple[str, str, str], ...]
     """Module, name, signature; a component's are interface, empty, empty."""
     memory_bytes: int = 0

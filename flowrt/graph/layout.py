@@ -8,6 +8,7 @@ turns.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -84,15 +85,22 @@ def _neighbours(chains: list[list[_Item]]) -> dict[bool, dict[_Item, list[_Item]
 
 
 def _sort(rows: list[list[_Item]], neighbours: dict[bool, dict[_Item, list[_Item]]], *, backwards: bool) -> None:
+    """Order each row by the mean place of what its items are joined to in the row before."""
+    joined = neighbours[backwards]
+    at = {item: place for row in rows for item, place in _places(row)}
+
+    def wish(item: _Item) -> float:
+        others = joined.get(item)
+        return sum(at[other] for other in others) / len(others) if others else at[item]
+
     for row in reversed(rows) if backwards else rows:
-        position = {item: index - len(other) / 2 for other in rows for index, item in enumerate(other)}
-        joined = neighbours[backwards]
-
-        def wish(item: _Item, joined: dict[_Item, list[_Item]] = joined, at: dict[_Item, float] = position) -> float:
-            others = joined.get(item)
-            return sum(at[other] for other in others) / len(others) if others else at[item]
-
         row.sort(key=wish)
+        at.update(_places(row))
+
+
+def _places(row: list[_Item]) -> Iterator[tuple[_Item, float]]:
+    """Each item's place in its row, counted from the row's middle."""
+    return ((item, index - len(row) / 2) for index, item in enumerate(row))
 
 
 def _centres(rows: list[list[_Item]], neighbours: dict[bool, dict[_Item, list[_Item]]]) -> dict[_Item, float]:

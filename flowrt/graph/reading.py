@@ -22,6 +22,9 @@ from flowrt.problem import Problem
 _REPAIRS = 12
 """Rounds of leaving out what is wrong; three are enough for any file seen."""
 
+_MANY = 500
+"""Mistakes beyond which the rest is not checked as well: who has so many will run the check again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -65,6 +68,8 @@ def _validate(root: Mapping, path: str) -> tuple[Graph | None, list[Problem]]:
                 continue
             if problems is None:
                 problems = problems_of(error, root, path)
+            if error.error_count() > _MANY:
+                break
             root, kept = repair(error, root)
             whole = whole and kept
     return None, problems or []
