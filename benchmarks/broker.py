@@ -43,7 +43,7 @@ class Broker(Process):
         if not Path(program).exists() or not shutil.which("mosquitto_pub"):
             raise BenchError("the bench needs Mosquitto: apt install mosquitto mosquitto-clients")
         require_free(PORT, "the bench's broker")
-        self._config = tempfile.NamedTemporaryFile("w", prefix="bench-", suffix=".conf")  # noqa: SIM115 - closed in stop
+        self._config = tempfile.NamedTemporaryFile("w", prefix="bench-", suffix=".conf")  # noqa: SIM115 - closed in close
         self._config.write(CONFIG)
         self._config.flush()
         super().__init__("the broker", [program, "-c", self._config.name])
@@ -59,8 +59,13 @@ class Broker(Process):
             time.sleep(0.02)
         raise BenchError("the broker did not start within 5 s")
 
-    def stop(self) -> None:
-        super().stop()
+    def restart(self) -> None:
+        """Begin anew, without the sessions and queues that earlier clients have left."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        super().close()
         self._config.close()
 
     def subscriptions(self, topic: str) -> int:

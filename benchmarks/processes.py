@@ -29,7 +29,7 @@ class Process:
         self.started = 0.0
         """When it was started, on the monotonic clock."""
         self._env = {**os.environ, **(env or {})}
-        self._log = tempfile.NamedTemporaryFile("w+b", prefix="bench-", suffix=".log")  # noqa: SIM115 - closed in stop
+        self._log = tempfile.NamedTemporaryFile("w+b", prefix="bench-", suffix=".log")  # noqa: SIM115 - closed in close
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -37,9 +37,11 @@ class Process:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
+        self.close()
 
     def start(self) -> None:
+        self._log.truncate(0)
+        self._log.seek(0)
         self.started = time.monotonic()
         self._child = subprocess.Popen(self.command, stdout=self._log, stderr=subprocess.STDOUT, env=self._env)
 
@@ -96,4 +98,8 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
+
+    def close(self) -> None:
+        """Stop, and forget what it wrote."""
+        self.stop()
         self._log.close()

@@ -47,7 +47,8 @@ class System:
 
 @contextmanager
 def running(system: System, broker: Broker) -> Iterator[Process]:
-    """The system, subscribed and proven to compute what it should."""
+    """The system on a fresh broker, subscribed and proven to compute what it should."""
+    broker.restart()
     before = broker.subscriptions(system.filter)
     with system.process() as process:
         broker.wait_subscribed(system.filter, before, process)

@@ -143,12 +143,12 @@ def start(broker: Broker, settings: Settings) -> list[Row]:
 
 
 def _first(system: System, broker: Broker) -> float:
+    broker.restart()
     process = system.process()
     try:
         return first_verdict(process)
     finally:
-        process.stop()
-        broker.check()
+        process.close()
 
 
 def _available(
