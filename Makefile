@@ -20,7 +20,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	@scripts/system-tools
-	@$(BIN)/pytest
+	@$(BIN)/pytest -rs
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check
