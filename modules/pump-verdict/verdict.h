@@ -53,6 +53,14 @@ static inline const char *largest_share(const float errors[SENSORS]) {
   return sensors[best];
 }
 
+/* A verdict is JSON, whatever the scores came as. */
+static const struct {
+  flowrt_head head;
+  char json[sizeof "application/json"];
+} __attribute__((aligned(8))) verdict_head = {
+    {.size = sizeof verdict_head, .content_type = sizeof(flowrt_head), .content_type_size = sizeof "application/json" - 1},
+    "application/json"};
+
 static inline void verdict_emit(const flowrt_message *message, float score, const float errors[SENSORS]) {
   verdict_slot *slot = (verdict_slot *)topics_find(&verdicts, message);
   if (!slot) return;
@@ -66,7 +74,8 @@ static inline void verdict_emit(const flowrt_message *message, float score, cons
   flowrt_write(&out, ",\"sensor\":\"");
   flowrt_write(&out, largest_share(errors));
   flowrt_write(&out, "\"}");
-  flowrt_emit_writer(&out);
+  if (out.full) return flowrt_fail("the module is out of memory");
+  flowrt_emit_as(out.data, out.size, &verdict_head);
 }
 
 static inline bool verdicts_restore(const void *bytes, uint32_t size) {
