@@ -69,7 +69,7 @@ def main() -> int:
     if options.write:
         for group in report.write_page(rows):
             print(f"docs/performance.md has no markers for '{group}'", file=sys.stderr)
-    return 0
+    return int(any(row.failed for row in rows))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ class Row:
     at_least: float | None = None
     at_most: float | None = None
     note: str = ""
-    """Why it was left out, or what the figure rests on."""
+    """Why it was left out."""
+    failed: bool = False
+    """Whether it was left out because something broke."""
 
     @property
     def median(self) -> float | None:
@@ -60,6 +62,11 @@ class Row:
 
 
 HEADINGS = ("work", "measure", "median", "lowest to highest round", "target", "")
+
+
+def broken(group: str, part: str, why: str) -> Row:
+    """In the place of a part's rows when the part could not be measured to its end."""
+    return Row(group, part, "all figures", "", (), note=why.partition("\n")[0], failed=True)
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, ...]:

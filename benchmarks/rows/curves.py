@@ -15,7 +15,8 @@ from benchmarks import graphs, systems
 from benchmarks.broker import Broker
 from benchmarks.load import READING, packet_load
 from benchmarks.plot import Line, svg
-from benchmarks.report import RESULTS, Row
+from benchmarks.processes import BenchError
+from benchmarks.report import RESULTS, Row, broken
 from benchmarks.rows.micro import slope
 from benchmarks.settings import Settings
 from benchmarks.systems import System, running
@@ -63,7 +64,12 @@ def rows(broker: Broker, settings: Settings) -> list[Row]:
         if not settings.wants(name):
             continue
         points = points_of(settings)
-        shown = _alternate(broker, settings, name, points)
+        try:
+            shown = _alternate(broker, settings, name, points)
+        except BenchError as error:
+            settings.say(f"{name}: {error}")
+            found.append(broken(GROUP, name, str(error)))
+            continue
         found += _rows(label, shown)
         _draw(name, label, points, shown, settings)
         if name == "chain":

@@ -10,7 +10,7 @@ from benchmarks import systems
 from benchmarks.broker import Broker
 from benchmarks.load import Latency, first_verdict, latency_load, mosquitto_load
 from benchmarks.processes import BenchError
-from benchmarks.report import Row, ratios
+from benchmarks.report import Row, broken, ratios
 from benchmarks.settings import Settings
 from benchmarks.systems import System, running
 
@@ -41,7 +41,11 @@ def rows(broker: Broker, settings: Settings) -> list[Row]:
     }
     for name, part in parts.items():
         if settings.wants(name):
-            found += part(broker, settings)
+            try:
+                found += part(broker, settings)
+            except BenchError as error:
+                settings.say(f"{name}: {error}")
+                found.append(broken(GROUP, name, str(error)))
     return found
 
 
