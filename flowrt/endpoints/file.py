@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import Deliver, EndpointCounters, Stopped
-from flowrt.endpoints.file_config import FileOptions
+from flowrt.endpoints.file_config import STANDARD_STREAM, FileOptions
 from flowrt.endpoints.topics import topic_fault
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
@@ -42,6 +42,7 @@ class FileSource:
         self._endpoint = endpoint
         self._options = options
         self._emit = emit
+        _check_readable(options, operation)
         self._head = Head(_topic(options, operation), "application/json" if options.format == "jsonl" else None)
         # Who reads a file waits for nobody's word: the tracker only tells the graph what is open.
         self._tracker = Tracker(lambda _: None)
@@ -60,7 +61,7 @@ class FileSource:
 
     def stop(self) -> None:
         self._stopping.set()
-        if self._thread is not None and str(self._options.path) != "-":
+        if self._thread is not None and str(self._options.path) != STANDARD_STREAM:
             self._thread.join(2 * FOLLOW_SECONDS)
 
     def close(self) -> None:
@@ -176,7 +177,9 @@ class FileSink:
     def _open(self) -> None:
         if self._fd < 0:
             path = self._options.path
-            self._fd = 1 if str(path) == "-" else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            self._fd = (
+                1 if str(path) == STANDARD_STREAM else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            )
             self.counters.connected = 1
             self.counters.connects += 1
             self._emit(EndpointConnected(self._endpoint, str(path)))
@@ -259,8 +262,16 @@ def _one_line(payload: bytes, *, compact: bool) -> bytes | None:
         return None
 
 
+def _check_readable(options: FileOptions, operation: SourceOperation) -> None:
+    """Found at the start rather than as a graph that ends at once. Not opened: opening a pipe may wait."""
+    path = options.path
+    if str(path) != STANDARD_STREAM and (path.is_dir() or not os.access(path, os.R_OK)):
+        why = "there is no such file" if not path.exists() else "it is a folder" if path.is_dir() else "not permitted"
+        raise StartError(f"source '{operation.name}': cannot read {path}: {why}")
+
+
 def _open_to_read(options: FileOptions) -> contextlib.AbstractContextManager[BinaryIO]:
-    if str(options.path) == "-":
+    if str(options.path) == STANDARD_STREAM:
         return contextlib.nullcontext(sys.stdin.buffer)
     return options.path.open("rb")
 

@@ -10,12 +10,15 @@ from pydantic import Field
 from flowrt.options import Options
 from flowrt.quota.quantity import Bytes
 
+STANDARD_STREAM = "-"
+"""The path that means standard input or output."""
+
 
 class FileOptions(Options):
     """A file of one message a line: sources read it, sinks append to it."""
 
     path: Path
-    """The file; `-` is standard input or output. Relative paths start at the working directory."""
+    """The file; `-` is standard input or output. A relative path starts at the graph's folder."""
     format: Literal["jsonl", "lines"] = "jsonl"
     """`jsonl` is one JSON value a line; `lines` is any text a line. A source skips empty lines of both."""
     follow: bool = False

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import ValidationError
 
+from flowrt.endpoints.file_config import STANDARD_STREAM
 from flowrt.endpoints.registry import ENDPOINTS
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import Endpoint, EndpointEntry
@@ -64,7 +66,8 @@ def _parse(url: str, name: str, operation: Operation) -> tuple[EndpointEntry, di
         path = rest.removeprefix("//")
         if not path:
             raise BindingError(f"'{url}' names no file; write file:PATH")
-        return _entry(name, "file", {"path": path}), {}
+        # The command line's paths start where it was typed, the file's own at its folder.
+        return _entry(name, "file", {"path": path if path == STANDARD_STREAM else str(Path.cwd() / path)}), {}
     if scheme in {"mqtt", "mqtts"} and rest.startswith("//"):
         return _mqtt(url, scheme, rest[2:], name, operation)
     raise BindingError(f"'{url}' is no URL of an endpoint; write mqtt://HOST/TOPIC, mqtts://HOST/TOPIC or file:PATH")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from flowrt.endpoints.file_config import STANDARD_STREAM, FileOptions
 from flowrt.graph.facts import Facts, ModelFacts, ModuleFacts
 from flowrt.graph.graph import Graph
 from flowrt.graph.parameters import properties_of
@@ -19,6 +21,7 @@ from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, ModelOptions
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.options import Options
 
 SOURCE_STAGE = -1
 LIGHT_MODEL_BYTES = 256 * 2**10
@@ -45,8 +48,15 @@ def plan(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> Plan:
         path=graph.path,
         nodes=nodes,
         stages=tuple(_stage(names, wiring.operations[names[0]]) for names in stages),
-        endpoints={endpoint.name: endpoint.options for endpoint in graph.file.endpoints},
+        endpoints={endpoint.name: _located(endpoint.options, graph) for endpoint in graph.file.endpoints},
     )
+
+
+def _located(options: Options, graph: Graph) -> Options:
+    """A file's path, like a model's, is relative to the graph's folder."""
+    if not isinstance(options, FileOptions) or str(options.path) == STANDARD_STREAM:
+        return options
+    return options.model_copy(update={"path": Path(graph.path).parent / options.path})
 
 
 def stages_of(graph: Graph, facts: Facts) -> list[list[str]]:
