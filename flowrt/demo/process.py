@@ -43,7 +43,7 @@ class Runtime:
         self._reader.start()
         if not self._answered.wait(_READY_WITHIN_S) or not self._ready:
             self._stop()
-            raise StartError(f"{' '.join(self.command)}\n{self.said()}\nis not ready")
+            raise StartError(f"'{' '.join(self.command)}' did not get ready:\n{self.said()}")
         self.ready_after_s = time.monotonic() - started
         return self
 
