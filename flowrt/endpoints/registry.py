@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowrt.endpoints.base import Sink, Source
@@ -30,12 +31,20 @@ class Endpoints:
     """The endpoints of one running graph. Sources and sinks of an MQTT endpoint share its two connections."""
 
     def __init__(
-        self, graph: str, options: Mapping[str, Options], *, emit: Emit, broker: tuple[str, int] | None = None
+        self,
+        graph: str,
+        options: Mapping[str, Options],
+        *,
+        emit: Emit,
+        broker: tuple[str, int] | None = None,
+        state: Path | None = None,
     ) -> None:
+        """`broker` takes the place of every MQTT endpoint's; `state` is a folder for what must survive a restart."""
         self._graph = graph
         self._options = options
         self._emit = emit
         self._broker = broker
+        self._state = state
         self._mqtt: dict[str, MqttEndpoint] = {}
 
     def source(self, operation: SourceOperation) -> Source:
@@ -73,5 +82,5 @@ class Endpoints:
                 changes |= {"proxy": None}
             if options.client_id is None:
                 changes["client_id"] = f"flowrt-{socket.gethostname()}-{self._graph}-{name}"
-            self._mqtt[name] = MqttEndpoint(name, options.model_copy(update=changes), self._emit)
+            self._mqtt[name] = MqttEndpoint(name, options.model_copy(update=changes), self._emit, self._state)
         return self._mqtt[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 TOPIC_BYTES_MAX = 65535
 """MQTT writes the length of a text in two bytes (MQTT 5, 1.5.4)."""
 
@@ -46,6 +48,16 @@ def matches(pattern: str, topic: str) -> bool:
         if level == len(given) or text not in {"+", given[level]}:
             return False
     return len(wanted) == len(given)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some topic matches both filters."""
+    for a, b in zip_longest(unshared(one).split("/"), unshared(other).split("/")):
+        if "#" in {a, b}:
+            return True
+        if a != b and (a is None or b is None or "+" not in {a, b}):
+            return False
+    return True
 
 
 def _text_fault(text: str, what: str) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import select
-import socket
 import threading
 from collections.abc import Sequence
 from time import monotonic, sleep
@@ -51,9 +52,8 @@ class Connection:
         self._client_id = client_id
         self._emit = emit
         self._closing = threading.Event()
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_out.setblocking(False)
-        self._wake_in.setblocking(False)
+        self._wake_fd = -1
+        self._wake_lock = threading.Lock()
         self._five = options.version != "3.1.1"
         self._first = True
         self._short_lived = 0
@@ -64,6 +64,7 @@ class Connection:
     def start(self) -> None:
         """Begin connecting. Safe to call for each source or sink."""
         if self._thread.ident is None:
+            self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._thread.start()
 
     def close(self) -> None:
@@ -103,8 +104,9 @@ class Connection:
         while not self._closing.is_set():
             pause = self._one_connection()
             self._closing.wait(pause * random.uniform(2 / 3, 4 / 3))  # noqa: S311 - spreads clients, hides nothing
-        self._wake_in.close()
-        self._wake_out.close()
+        with self._wake_lock:
+            os.close(self._wake_fd)
+            self._wake_fd = -1
 
     def _one_connection(self) -> float:
         """Connect and serve until it ends; the seconds to wait before the next try."""
@@ -163,7 +165,7 @@ class Connection:
     def _loop(self, link: Link) -> None:
         transport = link.transport
         poller = select.poll()
-        poller.register(self._wake_in, select.POLLIN)
+        poller.register(self._wake_fd, select.POLLIN)
         poller.register(transport, select.POLLIN)
         socket_fd, writing = transport.fileno(), False
         self._take(link, link.read_early())
@@ -235,16 +237,13 @@ class Connection:
         return pause
 
     def _wake(self) -> None:
-        try:
-            self._wake_out.send(b"\0")
-        except OSError:
-            return  # it is awake already, or closed
+        with self._wake_lock:
+            if self._wake_fd >= 0:
+                os.eventfd_write(self._wake_fd, 1)
 
     def _drain_wake(self) -> None:
-        try:
-            self._wake_in.recv(4096)
-        except BlockingIOError:
-            return
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
 
 
 def _gather(transport: Transport) -> None:

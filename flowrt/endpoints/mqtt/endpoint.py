@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
 
 from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.endpoints.mqtt.incoming import Incoming
@@ -18,21 +20,42 @@ from flowrt.operators.source import SourceOperation
 
 class MqttEndpoint:
     """One connection for sources, one for sinks, so that a source that stops reading because the graph is full never
-    stops the confirmations that a sink waits for. Neither connects before something is started on it."""
+    stops the confirmations that a sink waits for. Neither connects before something is started on it.
 
-    def __init__(self, name: str, options: MqttOptions, emit: Emit) -> None:
-        self._incoming = Incoming(name, options, emit)
+    Brokers send a message once for each of a session's filters that match, or once for all of them, as they like. So
+    sources whose filters overlap do not share a session: each further one has a connection of its own, with `-2`, `-3`
+    … behind the client id.
+    """
+
+    def __init__(self, name: str, options: MqttOptions, emit: Emit, state: Path | None = None) -> None:
+        self._name = name
+        self._options = options
+        self._emit = emit
+        self._state = state
+        self._incoming: list[Incoming] = []
         self._outgoing = Outgoing(name, options, emit)
 
     def source(self, operation: SourceOperation) -> MqttSource:
-        source = MqttSource(self._incoming, operation)
-        self._incoming.sources.append(source)
-        self._incoming.announces, self._outgoing.announces = True, False
+        connection = next((one for one in self._incoming if not one.overlaps(operation.topics)), None)
+        if connection is None:
+            connection = self._connect()
+        source = MqttSource(connection, operation)
+        connection.sources.append(source)
         return source
 
     def sink(self, operation: SinkOperation, on_refused: Callable[[Batch, NodeFault], None] | None) -> MqttSink:
         """Raises ValueError for a topic template that does not parse."""
         sink = MqttSink(self._outgoing, operation, on_refused)
         self._outgoing.sinks.append(sink)
-        self._outgoing.announces = not self._incoming.announces
+        self._outgoing.announces = not self._incoming
         return sink
+
+    def _connect(self) -> Incoming:
+        number = len(self._incoming) + 1
+        client_id = f"{self._options.client_id}-{number}" if number > 1 else str(self._options.client_id)
+        remembered = self._state / "subscriptions" / f"{quote(client_id, safe='')}.json" if self._state else None
+        connection = Incoming(self._name, self._options, client_id, self._emit, remembered)
+        connection.announces = number == 1
+        self._outgoing.announces = False
+        self._incoming.append(connection)
+        return connection

@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
+from itertools import compress
+from pathlib import Path
 from time import monotonic
 
 from flowrt.delivery.tracker import Tracker
@@ -18,11 +20,12 @@ from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.endpoints.mqtt.connection import Connection
 from flowrt.endpoints.mqtt.frames import reply
 from flowrt.endpoints.mqtt.link import Link, Subscribed
+from flowrt.endpoints.mqtt.remembered import read_filters, write_filters
 from flowrt.endpoints.mqtt.routes import Routes
 from flowrt.endpoints.mqtt.scan import PUBACK, PUBCOMP, PUBREC, PUBREL, Item, Reply, Run
 from flowrt.endpoints.mqtt.source import MqttSource
-from flowrt.endpoints.topics import filter_fault
-from flowrt.events import Emit, EndpointRefused
+from flowrt.endpoints.topics import filter_fault, overlap
+from flowrt.events import Emit, EndpointRefused, StoreFailed
 from flowrt.message import Batch
 
 RESUBSCRIBE_SECONDS = 60.0
@@ -107,10 +110,14 @@ class ExactlyOnce:
 
 
 class Incoming(Connection):
-    """Shared by the sources of one endpoint."""
+    """Shared by sources of one endpoint whose filters do not overlap."""
 
-    def __init__(self, endpoint: str, options: MqttOptions, emit: Emit) -> None:
-        super().__init__(endpoint, "in", options, str(options.client_id), emit)
+    def __init__(
+        self, endpoint: str, options: MqttOptions, client_id: str, emit: Emit, remembered: Path | None = None
+    ) -> None:
+        """`remembered`: file with the filters of earlier runs, so that those given up since can be unsubscribed."""
+        super().__init__(endpoint, "in", options, client_id, emit)
+        self._remembered = remembered
         self.sources: list[MqttSource] = []
         self._routes = Routes(self.sources)
         self._exactly_once = ExactlyOnce()
@@ -124,6 +131,10 @@ class Incoming(Connection):
         super().start()
         if self._keeper.ident is None:
             self._keeper.start()
+
+    def overlaps(self, filters: Sequence[str]) -> bool:
+        """Whether some topic is for one of these filters and for a source that is here already."""
+        return any(overlap(one, other) for source in self.sources for one in source.filters for other in filters)
 
     def granted(self, filters: Sequence[str]) -> bool:
         """Whether the broker has confirmed all of these."""
@@ -151,6 +162,8 @@ class Incoming(Connection):
         self._refused.clear()
         self._session = Session(link, self._exactly_once)
         self._subscribe(link, self._filters(), reconnected=reconnected)
+        if self._remembered is not None:
+            self._give_up_old(link, self._remembered)
 
     def _take(self, link: Link, items: Sequence[Item]) -> None:
         for item in items:
@@ -197,6 +210,18 @@ class Incoming(Connection):
             asked = {name: (qos, again if wanted else _SEND_NO_RETAINED) for name, (qos, wanted) in sound.items()}
             link.subscribe(asked)
 
+    def _give_up_old(self, link: Link, remembered: Path) -> None:
+        """A persistent session keeps what earlier versions of the graph subscribed to, until it is told otherwise."""
+        filters = set(self._filters())
+        old = read_filters(remembered)
+        if link.session_present and old - filters:
+            link.unsubscribe(sorted(old - filters))
+        if old != filters:
+            try:
+                write_filters(remembered, filters)
+            except OSError as error:
+                self._emit(StoreFailed(str(remembered), error.strerror or str(error), self._options.reconnect.max))
+
     def _answered(self, answer: Subscribed) -> None:
         asked = self._filters().get(answer.filter, (0, False))[0]
         address = self._options.address
@@ -225,25 +250,22 @@ class Incoming(Connection):
         tracker = session.tracker if run.qos else None
         seqs: Sequence[int] = session.open(run) if run.qos else range(count)
         batch = Batch(run.heads, run.payloads, (), (), seqs, tracker)
-        whole = self._routes.of_all(run.heads)
-        if whole is not None and len(whole) == 1:
-            _deliver(whole[0], batch)
+        source = self._routes.of_all(run.heads)
+        if source is not None:
+            _deliver(source, batch)
         else:
             self._divide(batch)
 
     def _divide(self, batch: Batch) -> None:
-        """Give each row to every source that subscribed to it."""
-        routes = [self._routes.of(head) for head in batch.heads]
-        tracker = batch.tracker
-        if tracker is not None:
-            tracker.fork([seq for seq, sources in zip(batch.seqs, routes, strict=True) for _ in sources[1:]])
-            tracker.settle([seq for seq, sources in zip(batch.seqs, routes, strict=True) if not sources])
+        """Give each row to the source that subscribed to it. One that nobody wants is done with."""
+        takers = [self._routes.of(head) for head in batch.heads]
+        if batch.tracker is not None:
+            batch.tracker.settle([seq for seq, taker in zip(batch.seqs, takers, strict=True) if taker is None])
         for source in self.sources:
-            rows = [row for row, sources in enumerate(routes) if source in sources]
-            if rows:
-                seqs = [batch.seqs[row] for row in rows]
-                heads, payloads = [batch.heads[row] for row in rows], [batch.payloads[row] for row in rows]
-                _deliver(source, Batch(heads, payloads, (), (), seqs, tracker))
+            mine = [taker is source for taker in takers]
+            if any(mine):
+                heads, payloads = list(compress(batch.heads, mine)), list(compress(batch.payloads, mine))
+                _deliver(source, Batch(heads, payloads, (), (), list(compress(batch.seqs, mine)), batch.tracker))
 
     def _keep_alive(self) -> None:
         """Ping while the reading thread waits in a full graph: a broker gives up a client that is silent."""

@@ -1,4 +1,4 @@
-"""Which sources of a connection a message is for."""
+"""Which source of a connection a message is for. Their filters do not overlap, so there is one at most."""
 
 from __future__ import annotations
 
@@ -11,36 +11,28 @@ from flowrt.message import Head
 TOPICS_MAX = 16384
 """Topics remembered. With more at once the filters are compared again; memory stays bounded."""
 
-Sources = tuple[MqttSource, ...]
-
 
 class Routes:
     """Filters are compared once a topic. `sources` may grow until the first message."""
 
     def __init__(self, sources: Sequence[MqttSource]) -> None:
         self._sources = sources
-        self._known: dict[str, Sources] = {}
+        self._known: dict[str, MqttSource | None] = {}
 
-    def of(self, head: Head) -> Sources:
-        """The sources that subscribed to a message's topic and want what was retained, if it was."""
-        sources = self._known.get(head.topic)
-        if sources is None:
+    def of(self, head: Head) -> MqttSource | None:
+        """The source that subscribed to a message's topic and wants what was retained, if it was."""
+        if head.topic not in self._known:
             if len(self._known) >= TOPICS_MAX:
                 self._known.clear()
-            sources = tuple(source for source in self._sources if _wants(source, head.topic))
-            self._known[head.topic] = sources
-        if head.retain:
-            return tuple(source for source in sources if source.wants_retained)
-        return sources
+            wanting = (one for one in self._sources if any(matches(name, head.topic) for name in one.filters))
+            self._known[head.topic] = next(wanting, None)
+        source = self._known[head.topic]
+        return None if source is not None and head.retain and not source.wants_retained else source
 
-    def of_all(self, heads: Sequence[Head]) -> Sources | None:
-        """The sources of all of these, where they are the same for all."""
+    def of_all(self, heads: Sequence[Head]) -> MqttSource | None:
+        """The source that all of these are for, or None where there is not just one."""
         first = self.of(heads[0])
         others = set(heads)
-        if len(others) > 1 and any(self.of(head) != first for head in others):
+        if len(others) > 1 and any(self.of(head) is not first for head in others):
             return None
         return first
-
-
-def _wants(source: MqttSource, topic: str) -> bool:
-    return any(matches(name, topic) for name in source.filters)

@@ -1,0 +1,314 @@
+"""Brokers that go, come back, refuse and misbehave."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from brokers import Broker, free_port, needs_broker
+from peers import Ends, Graph, batch, ends, eventually, peer
+
+from flowrt.delivery.tracker import Tracker
+from flowrt.endpoints.base import Stopped
+from flowrt.errors import NodeFault
+from flowrt.events import EndpointConnected, EndpointLost, EndpointRefused
+from flowrt.message import Batch
+
+pytestmark = needs_broker
+
+MANY = [b"%d" % number for number in range(300)]
+
+
+def test_messages_that_came_while_away_arrive_later(version: str) -> None:
+    with Broker() as broker, peer(broker) as other:
+        with ends(broker, version, clientId="gateway", sessionExpiry="1h") as end:
+            end.source(Graph(), "in/#")
+        for payload in MANY[:20]:
+            other.publish("in/a", payload)
+        graph = Graph()
+        with ends(broker, version, clientId="gateway", sessionExpiry="1h") as end:
+            end.source(graph, "in/#")
+            assert graph.expect(20) == MANY[:20]
+
+
+def test_what_was_not_settled_comes_again(version: str) -> None:
+    with Broker() as broker, peer(broker) as other:
+        graph = Graph(at_once=False)
+        with ends(broker, version, clientId="gateway", sessionExpiry="1h") as end:
+            source = end.source(graph, "in")
+            for payload in MANY[:5]:
+                other.publish("in", payload)
+            graph.expect(5)
+            first = graph.batches[0]
+            assert first.tracker is not None
+            first.tracker.settle(first.seqs[:1])
+            source.stop()
+        graph = Graph()
+        with ends(broker, version, clientId="gateway", sessionExpiry="1h") as end:
+            end.source(graph, "in")
+            assert graph.expect(4) == MANY[1:5]
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_broker_restart_loses_nothing(version: str, qos: int) -> None:
+    """Through source and sink, while messages flow; duplicates are allowed at QoS 1."""
+    with Broker(persistence=True) as broker:
+        released: list[int] = []
+        with ends(broker, version, clientId="gateway", sessionExpiry="1h") as end:
+            graph = Graph()
+            end.source(graph, "loop", qos=qos)
+            sink = end.sink("loop", qos=qos)
+            tracker = Tracker(released.append)
+            sender = threading.Thread(target=lambda: [sink.send(batch([one], tracker=tracker)) for one in MANY])
+            sender.start()
+            graph.expect(50)
+            broker.restart()
+            sender.join(20)
+            eventually(lambda: set(graph.expect(len(MANY))) == set(MANY))
+            assert sink.flush(10)
+            assert sum(released) == len(MANY)
+            assert end.said(EndpointLost)
+            seen = list(dict.fromkeys(message.payload for message in graph.messages))
+            assert seen == MANY
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_broker_that_is_down_at_boot_is_waited_for(version: str, qos: int) -> None:
+    broker = Broker()
+    try:
+        with ends(broker, version) as end:
+            graph = Graph()
+            source = end.source(graph, "x", qos=qos, ready=False)
+            sink = end.sink("x", qos=qos, ready=False)
+            eventually(lambda: end.said(EndpointLost, "refused"))
+            broker.start()
+            eventually(source.ready)
+            sink.send(batch([b"late"]))
+            assert graph.expect(1) == [b"late"]
+    finally:
+        broker.close()
+
+
+def test_a_send_that_waits_for_a_broker_ends_with_close() -> None:
+    broker = Broker()
+    end = Ends(broker, "auto")
+    sink = end.sink("x", ready=False)
+    ended = threading.Event()
+
+    def send() -> None:
+        with pytest.raises(Stopped):
+            sink.send(batch([b"never"]))
+        ended.set()
+
+    threading.Thread(target=send).start()
+    end.close()
+    assert ended.wait(10)
+
+
+def test_user_and_password(version: str, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    with Broker(users={"pump": "secret"}) as broker:
+        good = {"username": "pump", "passwordFile": str(tmp_path / "password")}
+        with ends(broker, version, credentials=good) as end:
+            end.source(Graph(), "x")
+        with ends(broker, version, credentials={"username": "pump"}) as end:
+            source = end.source(Graph(), "x", ready=False)
+            eventually(lambda: end.said(EndpointRefused, "uthori"))
+            assert not source.ready()
+
+
+def test_tls_with_a_client_certificate(version: str) -> None:
+    with Broker(tls=True, client_certificate=True) as broker:
+        tls = {"ca": str(broker.ca), "cert": str(broker.client_cert), "key": str(broker.client_key)}
+        graph = Graph()
+        with ends(broker, version, tls=tls) as end:
+            end.source(graph, "safe")
+            sink = end.sink("safe")
+            large = b"x" * 500_000
+            sink.send(batch([*MANY, large]))
+            assert graph.expect(len(MANY) + 1) == [*MANY, large]
+        with ends(broker, version, tls={"ca": str(broker.ca)}) as end:
+            end.source(graph, "safe", ready=False)
+            eventually(lambda: end.said(EndpointLost))
+        with ends(broker, version, tls={}) as end:
+            end.source(graph, "safe", ready=False)
+            eventually(lambda: end.said(EndpointLost, "certificate"))
+
+
+def test_birth_and_will(broker: Broker, version: str) -> None:
+    state = f"state/{version}"
+    with peer(broker, state) as other:
+        notes = {"birth": {"topic": state, "payload": "on"}, "will": {"topic": state, "payload": "off"}}
+        with ends(broker, version, **notes) as end:
+            end.source(Graph(), "x")
+            end.sink("y")
+            assert other.expect(1) == [b"on"]
+        assert other.expect(2) == [b"on", b"off"]
+
+
+def test_the_will_of_a_client_that_vanishes(version: str) -> None:
+    with Broker() as broker, peer(broker, "state") as other:
+        end = Ends(broker, version, will={"topic": "state", "payload": "off"})
+        source = end.source(Graph(), "x")
+        source._connection._session.link.abort()
+        assert other.expect(1) == [b"off"]
+        end.close()
+
+
+def test_a_refused_subscription_is_named(version: str) -> None:
+    """Mosquitto refuses a subscription whose filter is longer than its access list allows for."""
+    with fake_broker(suback_reason=0x87 if version == "5" else 0x80, version=version) as fake:
+        with ends(fake, version) as end:
+            source = end.source(Graph(), "secret/#", ready=False)
+            eventually(lambda: end.said(EndpointRefused, "secret/#"))
+            assert not source.ready()
+
+
+def test_a_message_the_broker_refuses_goes_to_who_decides() -> None:
+    with Broker(users={"pump": "x"}, acl=["user pump", "topic readwrite ok/#"]) as broker:
+        (broker.folder / "word").write_text("x")
+        refused: list[tuple[Batch, NodeFault]] = []
+        credentials = {"username": "pump", "passwordFile": str(broker.folder / "word")}
+        with ends(broker, "5", credentials=credentials) as end:
+            sink = end.sink("{topic}", on_refused=lambda rows, fault: refused.append((rows, fault)))
+            from flowrt.message import Head
+
+            sink.send(batch([b"no"], Head("secret/x")))
+            sink.send(batch([b"yes"], Head("ok/x")))
+            assert sink.flush(10)
+            assert [(rows.payloads, fault.kind) for rows, fault in refused] == [([b"no"], "send")]
+            assert "not authorized" in refused[0][1].detail
+            assert sink.counters.refused == 1
+
+
+def test_two_clients_of_one_id_are_told(broker: Broker, version: str) -> None:
+    with ends(broker, version, clientId="twin") as one, ends(broker, version, clientId="twin") as two:
+        one.source(Graph(), "x", ready=False)
+        two.source(Graph(), "x", ready=False)
+        eventually(lambda: any(end.said(EndpointRefused, "another client", "twin") for end in (one, two)))
+
+
+def test_auto_steps_down_where_a_broker_knows_only_3_1_1() -> None:
+    with fake_broker(version="3.1.1", refuses_five=True) as fake, ends(fake, "auto") as end:
+        source = end.source(Graph(), "x", ready=False)
+        eventually(source.ready)
+        assert end.said(EndpointConnected, "3.1.1")
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"),
+    [
+        (b"\x30\x02\x00\x09", "PUBLISH"),
+        (b"\x36\x06\x00\x01a\x00\x01\x00", "quality of service"),
+        (b"\x30\xff\xff\xff\xff\x7f", "length"),
+        (b"\x30\x05\x00\x01\xff\x00x", "PUBLISH"),
+        (b"\x32\x06\x00\x01a\x00\x00\x00", "identifier"),
+        (b"\x40\x01\x00", "acknowledgement"),
+    ],
+)
+def test_a_malformed_packet_ends_the_connection_and_it_recovers(packet: bytes, reason: str) -> None:
+    with fake_broker(version="5", sends=packet) as fake, ends(fake, "5") as end:
+        end.source(Graph(), "a", ready=False)
+        eventually(lambda: end.said(EndpointLost, reason), f"{end.events}")
+        eventually(lambda: sum(isinstance(event, EndpointConnected) for event in end.events) > 1)
+
+
+def test_topic_aliases_of_a_broker() -> None:
+    named = b"\x30\x09\x00\x01a\x03\x23\x00\x0511"
+    short = b"\x30\x08\x00\x00\x03\x23\x00\x0522"
+    with fake_broker(version="5", sends=named + short) as fake, ends(fake, "5") as end:
+        graph = Graph()
+        end.source(graph, "a", qos=0, ready=False)
+        assert graph.expect(2) == [b"11", b"22"]
+        assert {message.head.topic for message in graph.messages} == {"a"}
+
+
+def test_topics_removed_from_a_graph_are_unsubscribed(tmp_path: Path) -> None:
+    from flowrt.endpoints.mqtt.config import MqttOptions
+    from flowrt.endpoints.registry import Endpoints
+    from flowrt.operators.source import SourceOperation
+
+    def run(broker: Broker, *topics: str) -> None:
+        options = MqttOptions(host=broker.host, port=broker.port, client_id="g")
+        endpoints = Endpoints("graph", {"p": options}, emit=lambda _: None, state=tmp_path)
+        source = endpoints.source(SourceOperation(operation_type="source", name="s", endpoint="p", topics=topics))
+        source.start(lambda _: None, lambda: None)
+        eventually(source.ready)
+        source.close()
+
+    with Broker() as broker:
+        run(broker, "old/#", "kept/#")
+        run(broker, "kept/#", "new")
+        eventually(lambda: "Received UNSUBSCRIBE" in broker.log)
+        assert broker.log.count("old/#") > broker.log.count("new")
+
+
+class _Fake:
+    host = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.port = free_port()
+
+
+@contextmanager
+def fake_broker(
+    *, version: str, suback_reason: int | None = None, refuses_five: bool = False, sends: bytes = b""
+) -> Iterator[Any]:
+    """Says yes to CONNECT and SUBSCRIBE in one version, and sends what it is told to."""
+    fake = _Fake()
+    server = socket.create_server((fake.host, fake.port))
+    ended = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        five = version == "5"
+        with connection:
+            connection.settimeout(0.1)
+            while not ended.is_set():
+                data = _read(connection, ended)
+                if not data:
+                    return
+                if data[0] == 0x10 and refuses_five and b"MQTT\x05" in data:
+                    connection.sendall(b"\x20\x02\x00\x01")
+                    return
+                if data[0] == 0x10:
+                    connection.sendall(b"\x20\x03\x00\x00\x00" if five else b"\x20\x02\x00\x00")
+                elif data[0] == 0x82:
+                    body = data[2:4] + (b"\x00" if five else b"") + bytes((suback_reason or 0,))
+                    connection.sendall(b"\x90" + bytes((len(body),)) + body + sends)
+                elif data[0] == 0xC0:
+                    connection.sendall(b"\xd0\x00")
+
+    def serve() -> None:
+        server.settimeout(0.1)
+        while not ended.is_set():
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                continue
+            thread = threading.Thread(target=answer, args=(connection,))
+            thread.start()
+            threads.append(thread)
+
+    threads = [threading.Thread(target=serve)]
+    threads[0].start()
+    try:
+        yield fake
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(5)
+        server.close()
+
+
+def _read(connection: socket.socket, ended: threading.Event) -> bytes:
+    while not ended.is_set():
+        try:
+            return connection.recv(65536)
+        except TimeoutError:
+            continue
+        except OSError:
+            return b""
+    return b""
