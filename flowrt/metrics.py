@@ -288,13 +288,13 @@ FAMILIES = (
     ),
     Family(
         "flowrt_model_inference_seconds", "histogram", MODEL,
-        "Time of each run of a model, whatever its batch.",
+        "Time of each run of a model the graph names, whatever its batch; guests that drive one themselves included.",
         "`rate(…_sum[1m])` is the share of time the model runs.",
         _models(lambda model: model.counters.inference),
     ),
     Family(
         "flowrt_model_batch_messages", "histogram", MODEL,
-        "Messages in each run of a model.",
+        "Messages in each run of an `inference` operation's model; a guest that drives a model itself has none here.",
         "Always 1 under load: the model's first dimension is fixed, or `batch.max` is 1.",
         _models(lambda model: model.counters.rows),
     ),

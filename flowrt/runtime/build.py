@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from flowrt.counters import NodeCounters
+from flowrt.counters import ModelCounters, NodeCounters
 from flowrt.endpoints.base import Sink, Source
 from flowrt.errors import StartError
 from flowrt.events import GuestLogged
@@ -50,6 +50,7 @@ class Builder:
         self.sources: dict[str, Source] = {}
         self.sinks: dict[str, Sink] = {}
         self.extra_sinks: list[Sink] = []
+        self.model_runs: dict[str, Mapping[str, ModelCounters]] = {}
         self.closers: list[Callable[[], None]] = []
         """What to give back when the graph ends, last first."""
         self._plan = plan
@@ -72,6 +73,7 @@ class Builder:
             sources=self.sources,
             sinks=self.sinks,
             extra_sinks=self.extra_sinks,
+            model_runs=self.model_runs,
             closers=self.closers,
             stopping=self._stopping,
             emit=self._around.emit,
@@ -118,7 +120,9 @@ class Builder:
             case ConcatenateOperation():
                 return ConcatenateOperator()
             case InferenceOperation() as operation:
-                return InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
+                inference = InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
+                self.model_runs[node.name] = {node.models[0].name: inference.counters}
+                return inference
             case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
                 return GUESTS[type(operation)](self._guest_factory(node, node.module, operation))
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
@@ -152,6 +156,7 @@ class Builder:
             report=lambda text: emit(GuestLogged(graph, name, "warn", text)),
         )
         self.closers.append(door.close)
+        self.model_runs[node.name] = door.runs
         door.warm_up()
         return door
 

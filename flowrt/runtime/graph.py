@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
+from flowrt.counters import ModelCounters
 from flowrt.endpoints.base import Sink, Source
 from flowrt.events import Emit, GraphReady, GraphStarted, GraphStopped
 from flowrt.graph.plan import Plan
@@ -30,6 +31,7 @@ class RunningGraph:
         sources: Mapping[str, Source],
         sinks: Mapping[str, Sink],
         extra_sinks: Sequence[Sink],
+        model_runs: Mapping[str, Mapping[str, ModelCounters]],
         closers: Sequence[Callable[[], None]],
         stopping: threading.Event,
         emit: Emit,
@@ -41,6 +43,8 @@ class RunningGraph:
         self.stages = stages
         self.sources = sources
         self.sinks = sinks
+        self.model_runs = model_runs
+        """By node and model, what was run."""
         self._all_sinks = [*sinks.values(), *extra_sinks]
         self._closers = closers
         self._stopping = stopping

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from flowrt.counters import ModelCounters, NodeCounters
 from flowrt.endpoints.base import EndpointCounters, Sink, Source
-from flowrt.operators.inference import InferenceOperator
 from flowrt.runtime.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -80,11 +79,7 @@ def view(graph: RunningGraph) -> GraphView:
         graph.broken,
         [_node(graph, node, inboxes.get(node.name)) for node in plan.nodes.values()],
         [EndpointView(_endpoint(plan.nodes[name]), end.counters, end.ready) for name, end in ends.items()],
-        [
-            ModelView(name, plan.nodes[name].models[0].name, node.operator.counters)
-            for name, node in graph.nodes.items()
-            if isinstance(node.operator, InferenceOperator)
-        ],
+        [ModelView(node, model, runs) for node, models in graph.model_runs.items() for model, runs in models.items()],
     )
 
 

@@ -42,8 +42,10 @@ class Process:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=before)
 
     def wait_for(self, line):
-        """The log up to a line that contains these words, or matches them."""
-        return until(lambda: self.process.poll() is None and re.search(line, self.text), seconds=30)
+        """Where the log matches this, once it does."""
+        found = until(lambda: re.search(line, self.text) or self.process.poll() is not None, seconds=30)
+        assert isinstance(found, re.Match), self.text
+        return found
 
     @property
     def text(self):
@@ -132,6 +134,28 @@ def test_a_whole_life(run, tmp_path):
 
         assert process.end() == 0
     assert process.notified[-2:] == ["STOPPING=1", "STATUS=draining"]
+
+
+@pytest.mark.parametrize(
+    ("form", "ends"),
+    [
+        ("pump-anomaly", ()),
+        ("pump-anomaly-guest", ()),
+        ("pump-anomaly-short", ("source=mqtt://{}/plant/+/pump?qos=1", "sink=mqtt://{}/plant/skid/anomaly?qos=1")),
+    ],
+)
+def test_every_form_of_the_example_shows_its_nodes_and_its_model(run, form, ends, promtool):
+    with Broker() as broker:
+        bound = [f"--bind={end.format(f'{broker.host}:{broker.port}')}" for end in ends]
+        port = [] if ends else [f"--set=BROKER_PORT={broker.port}"]
+        process = run(ROOT / f"graphs/{form}.yaml", "--metrics=127.0.0.1:0", *port, *bound)
+        process.wait_for("(?m)^ready$")
+        _, text = get(process.wait_for(r"metrics at (\S+)")[1])
+        assert process.end() == 0
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    models = re.findall(r'flowrt_model_inference_seconds_count{graph="[^"]+",model="([^"]+)",node="([^"]+)"}', text)
+    assert [node for _, node in models] == ["detector"]
 
 
 def test_the_example_runs_where_no_memory_may_become_executable(run):

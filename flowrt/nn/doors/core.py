@@ -6,8 +6,9 @@ Nothing a guest passes raises beyond this file: it gets an errno, the node's cou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from flowrt.nn import encodings
@@ -18,6 +19,7 @@ from flowrt.nn.faults import ModelFault
 from flowrt.wasm.imports import BadAddress, GuestMemory, HostFunction, ValueType
 
 if TYPE_CHECKING:
+    from flowrt.counters import ModelCounters
     from flowrt.graph.plan import ModelUse
     from flowrt.nn.registry import Handle, Models
 
@@ -50,8 +52,9 @@ _FUNCTIONS: dict[str, tuple[ValueType, ...]] = {
 class _Graph:
     """A model a guest holds: by its graph handle, by contexts, or both."""
 
-    def __init__(self, handle: Handle, charged: int) -> None:
+    def __init__(self, handle: Handle, charged: int, runs: ModelCounters | None = None) -> None:
         self.model = handle
+        self.runs = runs
         self.charged = charged
         self.users = 1
 
@@ -72,10 +75,13 @@ class CoreDoor:
         memory: int,
         report: Callable[[str], None],
         refusals: dict[str, int] | None = None,
+        runs: Mapping[str, ModelCounters] | None = None,
     ) -> None:
         """`memory` bounds in bytes what the host holds for the guest: models it brought, tensors and outputs. `report`
-        is given the reason of a refusal, at the first, second, fourth, eighth … of its kind; `refusals` counts them."""
+        is given the reason of a refusal, at the first, second, fourth, eighth … of its kind; `refusals` counts them.
+        `runs` takes the times of the models it has by name."""
         self._refusals = {} if refusals is None else refusals
+        self._runs = runs or {}
         self._models = models
         self._uses = {use.name: use for use in uses}
         self._report = report
@@ -172,7 +178,11 @@ class CoreDoor:
         execution.set_input(index, kind, shape, memory.view(address, length))
 
     def _compute(self, _memory: GuestMemory, context: int) -> None:
-        self._contexts.get(context).execution.compute()
+        found = self._contexts.get(context)
+        began = monotonic()
+        found.execution.compute()
+        if found.graph.runs is not None:
+            found.graph.runs.inference.observe(monotonic() - began)
 
     def _get_output(self, memory: GuestMemory, context: int, index: int, out: int, room: int, written: int) -> None:
         data = self._contexts.get(context).execution.output(index)
@@ -198,7 +208,7 @@ class CoreDoor:
             known = ", ".join(self._uses) or "none"
             raise ModelFault("not-found", f"the node has no model named '{name}'; it has {known}")
         self._graphs.check_room()
-        return self._graphs.add(_Graph(self._models.open(use), 0))
+        return self._graphs.add(_Graph(self._models.open(use), 0, self._runs.get(name)))
 
     def _end(self, context: _Context) -> None:
         context.execution.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from flowrt.counters import ModelCounters
 from flowrt.nn.doors.core import CoreDoor
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class NodeDoor:
         beside those; `report` takes the reasons of refusals, made rare enough for a log."""
         self.refusals: dict[str, int] = {}
         """Calls that got an errno, by its code, over all instances."""
+        self.runs = {use.name: ModelCounters() for use in uses}
+        """What the node ran of each of its models, over all instances."""
         self._models = models
         self._uses = uses
         self._memory = memory
@@ -48,7 +51,7 @@ class NodeDoor:
     def __call__(self) -> Sequence[HostFunction]:
         if self._door is not None:
             self._door.close()
-        self._door = CoreDoor(self._models, self._uses, self._memory, self._report, self.refusals)
+        self._door = CoreDoor(self._models, self._uses, self._memory, self._report, self.refusals, self.runs)
         return self._door.functions()
 
     def memory_bytes(self) -> int:
