@@ -86,6 +86,7 @@ def test_wasi_nn_meets_the_guests_engine_in_its_doors_only():
         ("flowrt.graph.load", {"pydantic", "yaml"}),
         ("flowrt.cli.check", {"pydantic", "yaml"}),
         ("flowrt.runtime.runtime", {"pydantic"}),
+        ("flowrt.cli.serve", {"pydantic", "yaml"}),
         ("flowrt.web.server", set()),
     ],
 )
