@@ -4,6 +4,8 @@ import logging
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowrt import events
 from flowrt.events import EndpointLost, GuestLogged, MessagesDropped, NodeFaulted, NodeRestarted
@@ -81,6 +83,13 @@ def test_a_guest_cannot_forge_lines_or_reach_the_terminal(guest_text, shown, for
         assert text == f"08:00:00.000 INFO    pump/node: {shown}\n"
     else:
         assert json.loads(text)["text"] == guest_text
+
+
+@given(text=st.text(max_size=200), form=st.sampled_from(["text", "json"]))
+def test_whatever_a_guest_says_is_one_printable_line(text, form):
+    line = written(NodeFaulted("g", text, "error", text, 1, "dropped"), form=form)
+    assert line.endswith("\n")
+    assert line[:-1].isprintable()
 
 
 def test_long_words_are_cut():
