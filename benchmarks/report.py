@@ -16,6 +16,13 @@ RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures of `python -m benchmarks {group}` -->", "<!-- end of figures of {group} -->"
 
+SKELETON = """# Performance
+
+Made by `python -m benchmarks --write`. Systems take turns; a figure is the median over the rounds, a ratio is formed
+within its round, and beside it stand the lowest and the highest round.
+"""
+CHARTS = {"curves": ("topics", "graphs", "chain", "payload")}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -122,9 +129,18 @@ def save(rows: Sequence[Row]) -> Path:
     return path
 
 
+def _skeleton(rows: Sequence[Row]) -> str:
+    text = SKELETON
+    for group in dict.fromkeys(row.group for row in rows):
+        charts = "".join(f"![{name}](performance/{name}.svg)\n" for name in CHARTS.get(group, ()))
+        text += f"\n## {group.capitalize()}\n\n{BEGIN.format(group=group)}\n{END.format(group=group)}\n{charts}"
+    return text
+
+
 def write_page(rows: Sequence[Row], page: Path = PAGE) -> list[str]:
-    """Put each group's table between its markers; the groups for which the page has none."""
-    text = page.read_text()
+    """Put each group's table between its markers; the groups for which the page has none. A page that does not exist is
+    begun with markers for every group."""
+    text = page.read_text() if page.exists() else _skeleton(rows)
     missing = []
     facts = ", ".join(f"{key} {value}" for key, value in machine().items() if key not in ("date", "processor"))
     for group in dict.fromkeys(row.group for row in rows):

@@ -19,6 +19,8 @@ from benchmarks.processes import BenchError, Process
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "bench"
 """What is installed or generated for the bench; git ignores it."""
+CACHE = BUILD / "cache"
+"""Where flowrt keeps compiled code while it is measured."""
 NODE_RED = "node-red@4"
 NODE_RED_PORT = 18880
 
@@ -78,7 +80,7 @@ def flowrt_of(graphs: Sequence[Path], name: str = "flowrt", *, verdicts: bool = 
         str(BUILD / "state"),
     ]
     command = [str(program), "run", *map(str, graphs), *options]
-    return System(name, command, verdicts, says_ready=True, env={"XDG_CACHE_HOME": str(BUILD / "cache")}, **more)  # type: ignore[arg-type]
+    return System(name, command, verdicts, says_ready=True, env={"XDG_CACHE_HOME": str(CACHE)}, **more)  # type: ignore[arg-type]
 
 
 def pipeline(qos: int = 0) -> System:

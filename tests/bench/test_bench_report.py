@@ -57,6 +57,16 @@ def test_a_page_gets_its_figures_between_its_markers(tmp_path):
     assert page.read_text() == text
 
 
+def test_a_page_that_is_not_there_is_begun(tmp_path):
+    page = tmp_path / "performance.md"
+
+    missing = report.write_page([Row("curves", "10 topics", "messages/s", "", (52_000,))], page)
+
+    assert missing == []
+    assert "| 10 topics | messages/s | 52,000 |" in page.read_text()
+    assert "![topics](performance/topics.svg)" in page.read_text()
+
+
 def test_a_chart_is_sound_xml_with_every_point():
     chart = svg(
         "A & B", "topics", "messages/s", [Line("rate", (10, 100, 1000), (9.5, 40000, 3)), Line("MB", (10,), (80,))]
