@@ -106,7 +106,7 @@ def settle(batch: Batch) -> None:
 class Ends:
     """Endpoints of a graph on one broker, with the events they emitted."""
 
-    def __init__(self, broker: Broker, version: str, **options: Any) -> None:
+    def __init__(self, broker: Any, version: str, **options: Any) -> None:
         given = {
             "host": broker.host,
             "port": broker.port,
@@ -151,7 +151,7 @@ class Ends:
 
 
 @contextmanager
-def ends(broker: Broker, version: str = "auto", **options: Any) -> Iterator[Ends]:
+def ends(broker: Any, version: str = "auto", **options: Any) -> Iterator[Ends]:
     opened = Ends(broker, version, **options)
     try:
         yield opened

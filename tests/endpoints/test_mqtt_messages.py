@@ -1,5 +1,7 @@
 """What arrives and leaves over a real Mosquitto, in both versions of MQTT."""
 
+import threading
+
 import pytest
 from brokers import Broker, needs_broker
 from peers import Graph, batch, ends, eventually, peer
@@ -88,7 +90,7 @@ def test_sources_of_one_endpoint_get_their_own_topics(broker: Broker, version: s
 
 
 def test_properties_are_carried_both_ways(broker: Broker) -> None:
-    graph = Graph()
+    graph = Graph(at_once=False)
     with ends(broker, "5") as end, peer(broker, "back") as other:
         end.source(graph, "there")
         sink = end.sink("back")
@@ -170,7 +172,7 @@ def test_a_source_that_may_not_deliver_keeps_its_connection(broker: Broker, vers
     """While the graph is full the source pings; its messages come when there is room."""
     graph = Graph()
     with ends(broker, version, keepAlive="1s") as end, peer(broker) as other:
-        full, room = graph.deliver, __import__("threading").Event()
+        full, room = graph.deliver, threading.Event()
 
         def slow(batch: Batch) -> None:
             room.wait(10)

@@ -40,7 +40,7 @@ class Outgoing(Connection):
         self._waiters = 0
         # All below is guarded by `_changed`.
         self._link: Link | None = None
-        self._five = True
+        self._spoke_five = True
         self._window = Window()
         self._on_wire = 0
         """Messages of the window that were sent over the present link."""
@@ -100,9 +100,9 @@ class Outgoing(Connection):
                 words = f"the broker takes QoS {link.limits.maximum_qos} at most; a sink asks for QoS {sink.qos}"
                 self._emit(EndpointRefused(self.endpoint, self._options.address, words))
         with self._changed:
-            if link.five != self._five:
+            if link.five != self._spoke_five:
                 self._renew_envelopes(five=link.five, limits=link.limits)
-            self._five = link.five
+            self._spoke_five = link.five
             self._link = link
             self._on_wire = 0
             self._again.clear()
