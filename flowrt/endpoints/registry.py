@@ -79,7 +79,8 @@ class Endpoints:
             if self._broker is not None:
                 host, port = self._broker
                 changes |= {"host": host, "port": port, "tls": None, "credentials": None, "transport": "tcp"}
-                changes |= {"proxy": None}
+                # The embedded broker knows 3.1.1 only, and leaves a CONNECT of MQTT 5 without an answer.
+                changes |= {"proxy": None, "version": "3.1.1"}
             if options.client_id is None:
                 changes["client_id"] = f"flowrt-{socket.gethostname()}-{self._graph}-{name}"
             self._mqtt[name] = MqttEndpoint(name, options.model_copy(update=changes), self._emit, self._state)

@@ -56,7 +56,9 @@ class Builder:
         self._plan = plan
         self._around = around
         self._stopping = threading.Event()
-        self._endpoints = around.open_endpoints(plan.name, plan.endpoints, emit=around.emit, broker=around.broker)
+        self._endpoints = around.open_endpoints(
+            plan.name, plan.endpoints, emit=around.emit, broker=around.broker, state=around.state
+        )
 
     def build(self) -> RunningGraph:
         for node in self._plan.nodes.values():
