@@ -20,6 +20,7 @@ from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap, NodeFault
 from flowrt.quota.quantity import format_bytes
 from flowrt.wasm import capi
 from flowrt.wasm.capi import VALUE_WORDS, Failure
+from flowrt.wasm.deadline import Deadline
 from flowrt.wasm.engine import Engine
 from flowrt.wasm.imports import BadAddress, HostFunction
 from flowrt.wasm.memory import LinearMemory
@@ -38,8 +39,6 @@ _WORDS = {"i32": 1, "i64": 2, "f32": 1, "f64": 2}
 _TABLE_ELEMENTS = 1 << 16
 """Of 8 bytes each: more functions than any module we know has."""
 _TABLES = 16
-_GRACE = 0.05
-"""Seconds an overdue call goes on at most before it is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,6 @@ class Crossing:
         self._limits = limits
         self._watch = engine.watch
         self._pending: BaseException | None = None
-        self._overdue = False
-        self._extended: float | None = None
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
         self._quota = MemoryQuota(limits.memory)
         self._store.set_limits(-1, _TABLE_ELEMENTS, instances=1, tables=_TABLES, memories=1)
@@ -76,8 +73,7 @@ class Crossing:
         self.memory = LinearMemory(self._quota.view)
         self.broken = False
         """A call has failed: the instance must not be called again."""
-        engine.watch.expect(limits.deadline)
-        self._arm()
+        self._deadline = Deadline(engine.watch, self._store, limits.deadline)
         engine.memories.claims[threading.get_ident()] = self._quota
         try:
             self._instantiate(module, imports)
@@ -132,7 +128,7 @@ class Crossing:
         target = ctypes.c_void_p(ctypes.addressof(function.of.func))
         buffer, count = ctypes.c_void_p(ctypes.addressof(values)), ctypes.c_size_t(slots)
         watch, running, clock = self._watch, self._watch.running, self._watch.clock
-        cross, deadline, fuel = capi.call_unchecked, self._limits.deadline, self._limits.fuel
+        cross, due, deadline, fuel = capi.call_unchecked, self._deadline, self._limits.deadline, self._limits.fuel
 
         def call(first: int = 0, second: int = 0) -> int:
             if self.broken:
@@ -141,37 +137,18 @@ class Crossing:
                 capi.set_fuel(context, fuel)
             raw[0] = first
             raw[4] = second
-            running[self] = clock() + deadline
+            running[due] = clock() + deadline
             try:
                 if watch.asleep:
                     watch.wake()
                 error = cross(context, target, buffer, count, trap_address)
             finally:
-                del running[self]
+                del running[due]
             if error or trap.value:
                 raise self._failed(error)
             return raw[0]
 
         return call
-
-    def _arm(self) -> None:
-        """Let the engine ask us when its epoch moves on, which it only does when some call is overdue."""
-        callback = capi.EPOCH_CALLBACK(self._on_epoch)
-        self._kept.append(callback)
-        capi.set_epoch_callback(ctypes.cast(self._store.ptr(), ctypes.c_void_p), callback, None, None)
-        capi.set_epoch_deadline(self._context, 1)
-
-    def _on_epoch(self, _context: int, _data: int, delta: Any, kind: Any) -> int | None:
-        due, now = self._watch.running.get(self), self._watch.clock()
-        if due is not None and due <= now and due != self._extended:
-            # On a busy machine the thread may have waited between noting when it is due and entering the guest, so the
-            # first time it is found overdue proves nothing: from here the guest runs at once.
-            self._extended = self._watch.running[self] = now + min(self._limits.deadline / 4, _GRACE)
-        elif due is not None and due <= now:
-            self._overdue = True
-            return capi.new_error(b"deadline")  # type: ignore[no-any-return]
-        delta[0], kind[0] = 1, 0
-        return None
 
     def _instantiate(self, module: wasmtime.Module, imports: Sequence[HostFunction]) -> None:
         linker = wasmtime.Linker(self._store.engine)
@@ -181,7 +158,7 @@ class Crossing:
                 self._define(linker, function)
         if self._limits.fuel is not None:
             capi.set_fuel(self._context, self._limits.fuel)
-        self._watch.running[self] = self._watch.clock() + self._limits.deadline
+        self._watch.running[self._deadline] = self._watch.clock() + self._limits.deadline
         try:
             if self._watch.asleep:
                 self._watch.wake()
@@ -193,7 +170,7 @@ class Crossing:
                 self._trap_address,
             )
         finally:
-            del self._watch.running[self]
+            del self._watch.running[self._deadline]
             linker.close()
         if error or self._trap.value:
             raise self._failed(error)
@@ -248,25 +225,22 @@ class Crossing:
             self._trap.value = None
         pending, self._pending = self._pending, None
         if pending is not None:
-            return _from_host(pending, failure.backtrace)
-        return GuestTrap(self._kind(failure), self._words(failure), failure.backtrace)
-
-    def _kind(self, failure: Failure) -> str:
-        if self._overdue:
-            return "deadline"
-        if self._quota.refused and failure.code in {None, capi.TRAP_UNREACHABLE}:
-            return "memory"
-        return {capi.TRAP_OUT_OF_FUEL: "fuel", capi.TRAP_INTERRUPT: "deadline"}.get(failure.code or -1, "trap")
-
-    def _words(self, failure: Failure) -> str:
-        if self._overdue:
-            return f"a call took longer than {self._limits.deadline:g} s"
-        if self._kind(failure) == "memory":
-            return f"it asked for more memory than its quota of {format_bytes(self._limits.memory)}"
-        return failure.message or "the engine gave no reason"
+            return from_host(pending, failure.backtrace)
+        return trap_of(failure, self._limits, overdue=self._deadline.overdue, refused=self._quota.refused)
 
 
-def _from_host(error: BaseException, backtrace: str) -> BaseException:
+def trap_of(failure: Failure, limits: Limits, *, overdue: bool, refused: bool) -> GuestTrap:
+    """What a failed call is: `overdue` by its deadline, or `refused` memory before, or a trap of the guest's own."""
+    if overdue:
+        return GuestTrap("deadline", f"a call took longer than {limits.deadline:g} s", failure.backtrace)
+    if refused and failure.code in {None, capi.TRAP_UNREACHABLE}:
+        quota = format_bytes(limits.memory)
+        return GuestTrap("memory", f"it asked for more memory than its quota of {quota}", failure.backtrace)
+    kind = {capi.TRAP_OUT_OF_FUEL: "fuel", capi.TRAP_INTERRUPT: "deadline"}.get(failure.code or -1, "trap")
+    return GuestTrap(kind, failure.message or "the engine gave no reason", failure.backtrace)
+
+
+def from_host(error: BaseException, backtrace: str) -> BaseException:
     """What a host function raised, as the fault of the guest's call."""
     if isinstance(error, BadAddress):
         fault: GuestTrap = GuestMisuse(str(error))
