@@ -32,7 +32,7 @@ TAKEOVERS = 3
 FLUSH_SECONDS = 2.0
 """What a disconnect waits for acknowledgements that a slow socket has not taken yet."""
 SESSION_TAKEN_OVER = 0x8E
-GATHER_SECONDS = 0.0003
+GATHER_SECONDS = 0.0005
 """Under load, packets that trickle in are let come together for so long: a read, a hand-over and a write a batch cost
 ten times what a message does. It delays nothing at rates at which messages come one by one anyway."""
 GATHER_BYTES = 8192
