@@ -23,7 +23,8 @@ def batch_of(
 ) -> Batch:
     """A batch as a source would make it. With a tracker its messages are opened there."""
     count = len(payloads)
-    heads = [_HEAD] * count if topics is None else list(map({topic: Head(topic) for topic in topics}.__getitem__, topics))
+    shared = {topic: Head(topic) for topic in topics or ()}
+    heads = [_HEAD] * count if topics is None else [shared[topic] for topic in topics]
     seqs = tracker.open(count) if tracker is not None else range(count)
     return Batch(heads, list(payloads), range(time, time + count), [0.0] * count, seqs, tracker)
 

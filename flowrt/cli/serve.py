@@ -39,11 +39,11 @@ def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
     with _broker(options) as broker:
         server = _Server(options, logs.emit, broker)
         try:
-            server.begin(plans)
+            runtime = server.begin(server.built(plans))
             service.ready()
-            while not _until_something(server.runtime, signals, service, logs):
+            while not _until_something(runtime, signals, service, logs):
                 service.reloading()
-                server.reload()
+                runtime = server.reload(runtime)
                 service.ready()
             service.stopping()
         finally:
@@ -65,8 +65,8 @@ class _Server:
         self._broker = broker
         self._web: WebServer | None = None
 
-    def begin(self, plans: Sequence[Plan]) -> None:
-        self.runtime = self._built(plans)
+    def begin(self, runtime: Runtime) -> Runtime:
+        self.runtime = runtime
         if self._options.metrics and self._web is None:
             from flowrt.web.pages import pages
             from flowrt.web.server import WebServer
@@ -74,18 +74,24 @@ class _Server:
             self._web = WebServer(self._options.metrics, pages(self.views))
             self._web.start()
             print(f"metrics at {self._web.url}/metrics", file=sys.stderr, flush=True)
-        self.runtime.start()
+        runtime.start()
+        return runtime
 
-    def reload(self) -> None:
-        """Read the files again. With problems, what runs goes on; else drain it and start the new graphs: sessions
-        persist at the broker meanwhile."""
+    def reload(self, running: Runtime) -> Runtime:
+        """Read the files again and build what they say beside what runs. With problems, what runs goes on; else it is
+        drained and the new graphs start: sessions persist at the broker meanwhile."""
         plans, problems = loading.load_all(self._options, to_run=True)
         if loading.report(problems):
             self._emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))
-            return
+            return running
+        try:
+            wanted = self.built(plans)
+        except StartError as error:
+            self._emit(Reloaded(done=False, reason=f"{error}; what ran before runs on"))
+            return running
         self._stop()
-        self.begin(plans)
         self._emit(Reloaded(done=True, reason=""))
+        return self.begin(wanted)
 
     def views(self) -> list[GraphView]:
         """Of what runs at present; for the web server's threads."""
@@ -97,7 +103,7 @@ class _Server:
         if self._web is not None:
             self._web.stop()
 
-    def _built(self, plans: Sequence[Plan]) -> Runtime:
+    def built(self, plans: Sequence[Plan]) -> Runtime:
         around = Surroundings(
             self._emit, state_folder(self._options.state), interpreter=self._options.interpreter, broker=self._broker
         )

@@ -95,7 +95,8 @@ class RunningGraph:
         self._stopping.set()
         if not drained:
             self._abandon()
-        for end in (*self.sources.values(), *self._all_sinks):
+        ends: tuple[Source | Sink, ...] = (*self.sources.values(), *self._all_sinks)
+        for end in ends:
             end.close()
         ended = all(stage.ended() for stage in self.stages)
         for close in reversed(self._closers if ended else ()):
