@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from flowrt.graph.model import json_schema
+from flowrt.graph.schema import json_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -209,9 +209,3 @@ class GraphFile(Options):
     modules: tuple[ShortModule, ...] = ()
     """The short form: in place of operations and connections, a chain of modules between a source and a sink that
     `--bind source=URL` and `--bind sink=URL` bind."""
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the graph file, for editors and for `flowrt schema`."""
-    schema = GraphFile.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "flowrt graph"}

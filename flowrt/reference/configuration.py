@@ -19,7 +19,7 @@ from flowrt.graph.model import GraphFile
 from flowrt.operators.base import Operation
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.registry import OPERATIONS
-from flowrt.options import Options
+from flowrt.options import Options, descriptions
 from flowrt.quota.quantity import format_bytes, parse_bytes, parse_cores, parse_seconds
 from flowrt.reference.markdown import code, either, flowing, table
 
@@ -76,8 +76,9 @@ def _operation(name: str, model: type[Operation]) -> str:
 def _section(title: str, text: str, model: Model, *, beside: Model | None = None) -> str:
     """A model's table of fields, without those of `beside`, which stand in a section of their own."""
     known = beside.model_fields if beside else {}
+    texts = descriptions(model)
     rows = [
-        (code(field.alias or name), _type(field), _default(field), field.description or "")
+        (code(field.alias or name), _type(field), _default(field), texts.get(name, ""))
         for name, field in model.model_fields.items()
         if name not in known
     ]

@@ -6,7 +6,7 @@ import pytest
 from graph_cases import SOUND, found, problems, spoilt
 
 from flowrt.graph.codes import CODES
-from flowrt.graph.model import json_schema
+from flowrt.graph.schema import json_schema
 from flowrt.operators.registry import OPERATIONS
 
 
