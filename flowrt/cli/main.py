@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run graphs until SIGTERM or SIGINT",
     "graph": "draw a graph as SVG or Mermaid",
     "schema": "print the JSON Schema of the graph file, for editors",
+    "expr": "evaluate one expression of a transform",
     "modules": "rebuild guests from source, show what a module exports and imports",
     "dead": "list and show dead letters",
     "demo": "watch the example run: embedded broker, simulated pump, injected fault",

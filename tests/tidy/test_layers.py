@@ -12,6 +12,7 @@ LAYERS = (
     ("message",),
     ("quota",),
     ("delivery",),
+    ("transforms",),
     ("operators",),
     ("endpoints",),
     ("graph",),
@@ -36,9 +37,12 @@ HOMES = {
     "numpy": ("flowrt.nn", "flowrt.demo"),
     "onnx": ("flowrt.demo",),
     "amqtt": ("flowrt.demo.broker",),
+    "lark": ("flowrt.transforms.grammar",),
+    "re2": ("flowrt.transforms.patterns",),
     "pydantic": (
         "flowrt.options",
         "flowrt.quota",
+        "flowrt.transforms",
         "flowrt.operators",
         "flowrt.endpoints",
         "flowrt.graph",
@@ -92,6 +96,7 @@ def test_wasi_nn_meets_the_guests_engine_in_its_doors_only():
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(module, loaded):
     heavy = {"wasmtime", "onnxruntime", "numpy", "paho", "mqtt5", "prometheus_client", "pydantic", "yaml", "asyncio"}
+    heavy |= {"lark", "re2"}
     program = f"import sys, {module}; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= loaded

@@ -1,0 +1,44 @@
+"""JSON documents in and out of payloads. Everything that JSON can do wrong has one outcome.
+
+Of a key that stands twice the last counts, as with most parsers. Integers of any size pass unchanged. `NaN` and
+`Infinity`, text that is not UTF-8, and documents nested deeper than Python's parser goes are faults of kind `format`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from flowrt.errors import NodeFault
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def decode(payload: bytes) -> Any:
+    """The document in a payload. Raises `NodeFault` of kind `format`."""
+    try:
+        return _decode(str(payload, "utf-8"))
+    except UnicodeDecodeError as error:
+        raise NodeFault("format", f"the payload is not JSON: it is not UTF-8, from byte {error.start} on") from None
+    except RecursionError:
+        raise NodeFault("format", "the payload's JSON is nested too deeply") from None
+    except ValueError as error:
+        raise NodeFault("format", f"the payload is not JSON: {error}") from None
+
+
+def encode(document: object) -> bytes:
+    """A document as compact UTF-8. Raises `NodeFault` of kind `expression` for what JSON cannot hold."""
+    try:
+        return _encode(document).encode()
+    except UnicodeEncodeError:
+        raise NodeFault("expression", "the result holds half of a surrogate pair, which is no text") from None
+    except RecursionError:
+        raise NodeFault("expression", "the result is nested too deeply") from None
+    except ValueError:
+        raise NodeFault("expression", "the result holds NaN or infinity, which JSON cannot") from None
