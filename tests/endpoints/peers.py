@@ -121,11 +121,8 @@ class Ends:
         self._open: list[Any] = []
 
     def source(self, graph: Graph, *topics: str, qos: int = 1, ready: bool = True, **more: Any) -> Any:
-        source = self.endpoints.source(
-            SourceOperation(operation_type="source", name="s", endpoint="plant", topics=topics, qos=qos, **more)
-        )
+        source = self.unstarted(*topics, qos=qos, **more)
         source.start(graph.deliver, lambda: None)
-        self._open.append(source)
         if ready:
             eventually(source.ready, f"the source is ready; events: {self.events}")
         return source

@@ -79,10 +79,10 @@ def test_a_shared_subscription_gives_each_message_to_one_member(broker: Broker, 
 def test_sources_of_one_endpoint_get_their_own_topics(broker: Broker, version: str) -> None:
     left, right, both = Graph(), Graph(), Graph()
     with ends(broker, version) as end, peer(broker) as other:
-        end.source(left, "left/+", ready=False)
-        end.source(right, "right/+", qos=0, ready=False)
-        source = end.source(both, "shared/+", ready=False)
-        eventually(source.ready)
+        sources = [end.unstarted("left/+"), end.unstarted("right/+", qos=0), end.unstarted("shared/+")]
+        for source, graph in zip(sources, (left, right, both), strict=True):
+            source.start(graph.deliver, lambda: None)
+        eventually(lambda: all(source.ready() for source in sources))
         other.publish("left/1", b"l")
         other.publish("right/1", b"r", qos=0)
         other.publish("shared/1", b"b")

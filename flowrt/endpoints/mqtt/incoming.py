@@ -128,6 +128,9 @@ class Incoming(Connection):
         self._keeper = threading.Thread(target=self._keep_alive, name=f"flowrt/{endpoint}/alive", daemon=True)
 
     def start(self) -> None:
+        """Connect once the last of the sources is started: what comes must find its taker."""
+        if not all(source.started for source in self.sources):
+            return
         super().start()
         if self._keeper.ident is None:
             self._keeper.start()

@@ -32,6 +32,10 @@ class MqttSource:
         self._deliver = deliver
         self._connection.start()
 
+    @property
+    def started(self) -> bool:
+        return self._deliver is not None
+
     def ready(self) -> bool:
         return self._connection.granted(self.filters)
 
