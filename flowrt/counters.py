@@ -6,7 +6,9 @@ read whenever they are asked: a reading may be one batch behind, never wrong for
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
+from typing import Literal
 
 SECONDS_PROCESSING = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """From a guest that only copies to a model that is too large for the gateway, two steps a decade."""
@@ -38,19 +40,93 @@ class Histogram:
         return sum(self.counts)
 
 
+OWN_BOUNDS = tuple(step * 10.0**power for power in range(-3, 7) for step in (1, 3))
+"""Of a guest's own histograms, whose unit is not known: a millisecond to a fortnight, a byte to megabytes."""
+OWN_SERIES = 100
+"""Series one node's guests may make: names times label values."""
+_OWN_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,199}")
+_OWN_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
+_OWN_VALUE = 200
+_OURS = ("flowrt_", "process_", "python_")
+_TAKEN = ("graph", "node", "le")
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class OwnMetrics:
+    """The counters and histograms that a node's guests count themselves, under their own names."""
+
+    def __init__(self) -> None:
+        self.series: dict[tuple[str, Labels], int | Histogram] = {}
+        """By name (a counter's without `_total`) and sorted labels."""
+        self.refused = 0
+        """Values with a name or labels that cannot be, or more series than a node may have."""
+        self._kinds: dict[str, str] = {}
+
+    def add(self, name: str, value: int, labels: Labels = ()) -> str | None:
+        """Count up; gives what is wrong instead, or None."""
+        key = (name.removesuffix("_total"), tuple(sorted(labels)))
+        if key not in self.series:
+            if (wrong := self._admit(*key, "counter")) is not None:
+                return wrong
+            self.series[key] = 0
+        self.series[key] = self.series[key] + value  # type: ignore[operator]
+        return None
+
+    def observe(self, name: str, value: float, labels: Labels = ()) -> str | None:
+        """Note a value; gives what is wrong instead, or None."""
+        key = (name, tuple(sorted(labels)))
+        found = self.series.get(key)
+        if not isinstance(found, Histogram):
+            if (wrong := self._admit(*key, "histogram")) is not None:
+                return wrong
+            found = self.series[key] = Histogram(OWN_BOUNDS)
+        found.observe(value)
+        return None
+
+    def _admit(self, name: str, labels: Labels, kind: Literal["counter", "histogram"]) -> str | None:
+        wrong = self._objection(name, labels, kind)
+        if wrong is None:
+            self._kinds[name] = kind
+        else:
+            self.refused += 1
+        return wrong
+
+    def _objection(self, name: str, labels: Labels, kind: str) -> str | None:
+        if not _OWN_NAME.fullmatch(name) or name.startswith(_OURS):
+            return "the name of a metric is letters, digits and _, and does not begin with flowrt_"
+        if self._kinds.get(name, kind) != kind:
+            return f"{name} is a {self._kinds[name]}"
+        if len(self.series) >= OWN_SERIES:
+            return f"a node has at most {OWN_SERIES} series"
+        keys = [key for key, _ in labels]
+        if len(set(keys)) != len(keys) or not all(map(_OWN_LABEL.fullmatch, keys)):
+            return "labels are letters, digits and _, each once"
+        if any(key.startswith("__") or key in _TAKEN for key in keys):
+            return f"the labels {', '.join(_TAKEN)} and those that begin with __ are taken"
+        if any(len(value) > _OWN_VALUE for _, value in labels):
+            return f"a label's value has at most {_OWN_VALUE} characters"
+        return None
+
+
 class NodeCounters:
     """What one node did since it was made; a restart of its guest does not set it back."""
 
     __slots__ = (
         "batches",
+        "bypassed",
         "cpu_seconds",
         "dead_lettered",
+        "disabled",
+        "disables",
         "dropped",
         "emitted",
         "faults",
         "filtered",
         "latency",
+        "own",
         "processing",
+        "rate_throttled_seconds",
         "received",
         "restarts",
         "retries",
@@ -77,14 +153,24 @@ class NodeCounters:
         """Messages tried again, once for each time."""
         self.restarts = 0
         """Fresh instances put in the place of trapped ones."""
+        self.bypassed = 0
+        """Messages that passed on unchanged because the node was over a limit, failed on them or was switched off."""
+        self.disables = 0
+        """How often the node was switched off."""
+        self.disabled = False
+        """Whether it is at present."""
         self.batches = 0
         self.cpu_seconds = 0.0
         self.throttled_seconds = 0.0
-        """Time the node waited because it was over its share of the processor."""
+        """Time the node waited because it was over its share of the processor, or its graph over its budget."""
+        self.rate_throttled_seconds = 0.0
+        """Time it waited because it was over its messages or bytes a second."""
         self.processing = Histogram(SECONDS_PROCESSING)
         """Seconds a batch took in the operator, restarts and retries included, the nodes behind it not."""
         self.latency = Histogram(SECONDS_LATENCY)
         """Seconds each message was under way from its source; sinks only."""
+        self.own = OwnMetrics()
+        """What a component counts through its `metrics` interface."""
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count messages that ended early."""
