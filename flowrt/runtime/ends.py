@@ -52,8 +52,7 @@ class SinkOperator:
         self._counters.sent += len(batch)
         now, born = monotonic(), batch.born
         observe = self._counters.latency.observe
-        # Messages of one read were born together, and reads are taken in order: usually one look is enough.
-        if born[0] == born[-1]:
+        if born.count(born[0]) == len(born):  # all of one read, as is usual
             observe(now - born[0], len(batch))
         else:
             for moment, count in Counter(born).items():
