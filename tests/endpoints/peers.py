@@ -127,6 +127,14 @@ class Ends:
             eventually(source.ready, f"the source is ready; events: {self.events}")
         return source
 
+    def unstarted(self, *topics: str, qos: int = 1, **more: Any) -> Any:
+        """As a graph opens its sources: all of them before it starts one."""
+        source = self.endpoints.source(
+            SourceOperation(operation_type="source", name="s", endpoint="plant", topics=topics, qos=qos, **more)
+        )
+        self._open.append(source)
+        return source
+
     def sink(
         self, topic: str = "{topic}", qos: int = 1, ready: bool = True, on_refused: Any = None, **more: Any
     ) -> Any:
