@@ -35,6 +35,9 @@ SESSION_TAKEN_OVER = 0x8E
 GATHER_SECONDS = 0.0005
 """Under load, packets that trickle in are let come together for so long: a read, a hand-over and a write a batch cost
 ten times what a message does. It delays nothing at rates at which messages come one by one anyway."""
+GATHER_BUSY_SECONDS = 0.001
+"""The same where reads bring more than `BUSY_BYTES`: ten thousands of messages a second, which gain most by batches."""
+BUSY_BYTES = 1024
 GATHER_BYTES = 8192
 """A read of this size needs no gathering."""
 _POLL_MS = 1000
@@ -249,6 +252,7 @@ class Connection:
 def _gather(transport: Transport) -> None:
     """Wait a moment if the last read was a small one, and only just now."""
     if transport.last_read_bytes < GATHER_BYTES:
-        left = transport.last_received + GATHER_SECONDS - monotonic()
+        wait = GATHER_BUSY_SECONDS if transport.last_read_bytes > BUSY_BYTES else GATHER_SECONDS
+        left = transport.last_received + wait - monotonic()
         if left > 0:
             sleep(left)
