@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import signal
 import sys
 import threading
@@ -74,6 +75,7 @@ class _Server:
             self._web = WebServer(self._options.metrics, pages(self.views))
             self._web.start()
             print(f"metrics at {self._web.url}/metrics", file=sys.stderr, flush=True)
+        _settle()
         runtime.start()
         return runtime
 
@@ -105,7 +107,11 @@ class _Server:
 
     def built(self, plans: Sequence[Plan]) -> Runtime:
         around = Surroundings(
-            self._emit, state_folder(self._options.state), interpreter=self._options.interpreter, broker=self._broker
+            self._emit,
+            state_folder(self._options.state),
+            interpreter=self._options.interpreter,
+            broker=self._broker,
+            budget=loading.budget(self._options),
         )
         try:
             return Runtime(plans, around)
@@ -116,6 +122,16 @@ class _Server:
         if self.runtime is not None:
             self.runtime.stop(self._options.drain)
             self.runtime = None
+
+
+def _settle() -> None:
+    """Leave what was loaded out of every collection: it lives as long as the process, and looking through it would
+    hold all threads up for some 10 ms, now and again."""
+    if gc.get_freeze_count():  # a reload
+        gc.unfreeze()
+        gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 class _Signals:
