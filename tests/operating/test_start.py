@@ -4,14 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {
-    "wasmtime", "numpy", "onnxruntime", "paho", "mqtt5", "prometheus_client", "http.server", "asyncio", "multiprocessing",
-    "amqtt", "onnx",
+    "wasmtime", "numpy", "onnxruntime", "paho", "mqtt5", "prometheus_client", "http.server", "asyncio",
+    "multiprocessing", "amqtt", "onnx",
 }  # fmt: skip
 FILES = "endpoints: [{name: in, file: {path: in.jsonl}}, {name: out, file: {path: out.jsonl}}]"
 GUEST = "{operationType: map, name: between, module: passthrough:1.0.0}"
@@ -24,11 +25,11 @@ def graph(folder, node):
         "metadata: {name: start}",
         FILES,
         "operations:",
-        f"  - {{operationType: source, name: in, endpoint: in}}",
+        "  - {operationType: source, name: in, endpoint: in}",
         *([f"  - {node}"] if node else []),
         "  - {operationType: sink, name: out, endpoint: out}",
         "connections:",
-        *(f"  - {{from: {{name: {a}}}, to: {{name: {b}}}}}" for a, b in zip(nodes, nodes[1:], strict=False)),
+        *(f"  - {{from: {{name: {a}}}, to: {{name: {b}}}}}" for a, b in pairwise(nodes)),
     ]
     (folder / "in.jsonl").write_text("{}\n")
     (folder / "graph.yaml").write_text("\n".join(lines))
