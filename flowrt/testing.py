@@ -49,6 +49,9 @@ class ListSource:
     def ready(self) -> bool:
         return True
 
+    def broken(self) -> bool:
+        return False
+
     def stop(self) -> None:
         if self._thread is not None:
             self._thread.join(5)
@@ -105,6 +108,9 @@ class ListSink:
 
     def ready(self) -> bool:
         return True
+
+    def broken(self) -> bool:
+        return False
 
     def send(self, batch: Batch) -> None:
         with self._changed:

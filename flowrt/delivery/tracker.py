@@ -30,6 +30,8 @@ class Tracker:
         self._done = bytearray()
         self._extra: dict[int, int] = {}
         self._owed = 0
+        self.surplus = 0
+        """Rows settled again after their release: a fault of ours, without harm to others."""
 
     def open(self, count: int) -> range:
         """Numbers for `count` new messages."""
@@ -67,10 +69,13 @@ class Tracker:
 
     def _mark(self, seqs: Sequence[int]) -> None:
         base, done, extra = self._base, self._done, self._extra
-        if isinstance(seqs, range) and seqs.step == 1 and not extra:
+        if isinstance(seqs, range) and seqs.step == 1 and not extra and seqs.start >= base:
             done[seqs.start - base : seqs.stop - base] = b"\x01" * len(seqs)
             return
         for seq in seqs:
+            if seq < base:
+                self.surplus += 1
+                continue
             more = extra.get(seq)
             if more is None:
                 done[seq - base] = 1

@@ -46,6 +46,9 @@ class Source(Protocol):
     def ready(self) -> bool:
         """Whether every subscription is acknowledged (or the file is open)."""
 
+    def broken(self) -> bool:
+        """Whether a thread of it has ended although nobody asked it to: a fault of ours, which only a restart mends."""
+
     def stop(self) -> None:
         """Read nothing more, but stay able to acknowledge. Safe to call twice."""
 
@@ -63,6 +66,9 @@ class Sink(Protocol):
 
     def ready(self) -> bool:
         """Whether it is connected."""
+
+    def broken(self) -> bool:
+        """As for a source."""
 
     def send(self, batch: Batch) -> None:
         """Take responsibility for a batch: each row is settled at its tracker once the other side has it for good.

@@ -56,6 +56,10 @@ class FileSource:
         self._thread = threading.Thread(target=self._run, args=(deliver, ended), name=name, daemon=True)
         self._thread.start()
 
+    def broken(self) -> bool:
+        """A thread that ends early ends the source with it."""
+        return False
+
     def ready(self) -> bool:
         return self._file is not None
 
@@ -140,6 +144,10 @@ class FileSink:
     def start(self) -> None:
         with contextlib.suppress(OSError):  # the first write tries again, and says what is wrong
             self._open()
+
+    def broken(self) -> bool:
+        """It has no thread of its own."""
+        return False
 
     def ready(self) -> bool:
         return self._fd >= 0

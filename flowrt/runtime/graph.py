@@ -78,8 +78,11 @@ class RunningGraph:
         return True
 
     def broken(self) -> list[str]:
-        """Stages whose thread has ended although nobody asked it to: a fault of ours, which only a restart mends."""
-        return [stage.name for stage in self.stages if stage.broken()]
+        """Stages and ends whose thread has ended although nobody asked it to: a fault of ours, which only a restart
+        mends."""
+        ends: Sequence[tuple[str, Source | Sink]] = [*self.sources.items(), *self.sinks.items()]
+        stages = [stage.name for stage in self.stages if stage.broken()]
+        return stages + [f"{self.name}/{name}" for name, end in ends if end.broken()]
 
     def stop(self, timeout: float) -> bool:
         """Read nothing more, handle what is under way, send it, acknowledge it, and end. What cannot be finished in

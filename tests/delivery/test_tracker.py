@@ -63,3 +63,16 @@ def test_the_mark_never_passes_an_open_message(data):
         prefix = next((i for i, count in enumerate(left) if count), len(left))
         assert released.count == prefix
     assert tracker.open_count == 0
+
+
+def test_a_row_settled_again_after_its_release_harms_nobody():
+    released = Released()
+    tracker = released.tracker
+    first = tracker.open(2)
+    tracker.settle(first)
+    second = tracker.open(2)
+
+    tracker.settle(first)
+    assert (released.count, tracker.surplus, tracker.open_count) == (2, 2, 2)
+    tracker.settle(second)
+    assert released.count == 4

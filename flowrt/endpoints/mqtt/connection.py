@@ -7,6 +7,7 @@ import os
 import random
 import select
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from time import monotonic, sleep
 
@@ -43,7 +44,7 @@ GATHER_BYTES = 8192
 _POLL_MS = 1000
 
 
-class Connection:
+class Connection(ABC):
     """A thread and its link. Subclasses say what happens to messages."""
 
     def __init__(self, endpoint: str, direction: str, options: MqttOptions, client_id: str, emit: Emit) -> None:
@@ -77,29 +78,34 @@ class Connection:
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(FLUSH_SECONDS + self._options.connect_timeout)
 
+    def broken(self) -> bool:
+        """Whether its thread has ended although nobody asked it to."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._closing.is_set()
+
     # What subclasses do.
 
+    @abstractmethod
     def _counters(self) -> Sequence[EndpointCounters]:
-        raise NotImplementedError
+        """Those of every operation on this connection."""
 
+    @abstractmethod
     def _clean(self, *, first: bool, five: bool) -> bool:
         """Whether the broker should forget this client's session when it connects."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _opened(self, link: Link) -> None:
         """A link is up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take(self, link: Link, items: Sequence[Item]) -> None:
         """Packets came."""
-        raise NotImplementedError
 
-    def _tick(self, link: Link, now: float) -> None:
+    def _tick(self, link: Link, now: float) -> None:  # noqa: B027 - not every direction has something to do
         """Called about once a second, and after each read or write."""
 
+    @abstractmethod
     def _lost(self) -> None:
         """The link is gone."""
-        raise NotImplementedError
 
     # The thread.
 

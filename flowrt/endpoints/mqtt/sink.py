@@ -47,6 +47,9 @@ class MqttSink:
     def start(self) -> None:
         self._connection.start()
 
+    def broken(self) -> bool:
+        return self._connection.broken()
+
     def ready(self) -> bool:
         return self._connection.connected()
 

@@ -36,6 +36,9 @@ class MqttSource:
     def started(self) -> bool:
         return self._deliver is not None
 
+    def broken(self) -> bool:
+        return self._connection.broken()
+
     def ready(self) -> bool:
         return self._connection.granted(self.filters)
 
