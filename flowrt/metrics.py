@@ -326,6 +326,7 @@ class Metrics(Collector):
         graphs = self._graphs()
         for family in FAMILIES:
             yield _metric(family, family.read(graphs))
+        yield from _own(graphs)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """The text and its content type, in the format an `Accept` header asks for."""
@@ -346,6 +347,32 @@ def _metric(family: Family, samples: Iterable[Sample]) -> Metric:
     for labels, value in samples:
         metric.add_metric(labels, value)
     return metric
+
+
+def _own(graphs: Graphs) -> Iterator[Metric]:
+    """What guests count, under their own names. Of a name that is a counter at one node and a histogram at another, the
+    first one's kind is told."""
+    found: dict[str, Metric] = {}
+    for graph in graphs:
+        for node in graph.nodes:
+            place = {"graph": graph.name, "node": node.name}
+            for (name, own), value in list(node.counters.own.series.items()):
+                kind = "histogram" if isinstance(value, Histogram) else "counter"
+                metric = found.setdefault(name, Metric(name, f"A guest's own {kind}.", kind))
+                if metric.type == kind:
+                    _add(metric, {**place, **dict(own)}, value)
+    return iter(found.values())
+
+
+def _add(metric: Metric, labels: dict[str, str], value: int | Histogram) -> None:
+    if not isinstance(value, Histogram):
+        metric.add_sample(f"{metric.name}_total", labels, value)
+        return
+    buckets, total = _buckets(value)
+    for bound, count in buckets:
+        metric.add_sample(f"{metric.name}_bucket", {**labels, "le": bound}, count)
+    metric.add_sample(f"{metric.name}_count", labels, buckets[-1][1])
+    metric.add_sample(f"{metric.name}_sum", labels, total)
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.errors import StartError
+from flowrt.guests.component import componentize
 from flowrt.guests.recipe import Source, find_sources
 from flowrt.guests.toolchain import check_compiler, commands, environment
 
@@ -72,6 +73,8 @@ def _build_one(source: Source, sdk: Path, target: Path) -> Built:
             error = _run(command, source.folder, Path(scratch))
             if error is not None:
                 return Built(source.name, target, error=error)
+        if source.recipe.component:
+            made.write_bytes(componentize(made.read_bytes()))
         made.chmod(0o644)
         content = made.read_bytes()
         changed = not target.is_file() or target.read_bytes() != content

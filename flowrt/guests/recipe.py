@@ -33,6 +33,8 @@ class Recipe(Options):
     """The compiler this module must be built with, since bytes depend on it. Unset: any."""
     simd: bool = False
     """Use 128-bit vector instructions."""
+    component: bool = False
+    """Make an operator component of it (C only): `sdk/c/aio.h`."""
 
 
 @dataclass(frozen=True, slots=True)

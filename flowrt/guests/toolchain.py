@@ -50,6 +50,8 @@ def commands(source: Source, sdk: Path, scratch: Path, out: Path) -> list[list[s
     """What to run, in this order and in the module's folder, to make `out`. `scratch` is an empty folder."""
     if source.recipe.language == "c":
         simd = ["-msimd128"] if source.recipe.simd else []
+        if source.recipe.component:
+            simd.append("-Wl,--import-memory")  # the component's own module has the memory (flowrt/guests/component.py)
         return [[sys.executable, "-m", "ziglang", *_C, *simd, "-I", str(sdk / "c"), "-o", str(out), source.main]]
     crate = scratch / "libflowrt.rlib"
     simd = ["-Ctarget-feature=+simd128"] if source.recipe.simd else []

@@ -12,6 +12,7 @@ from flowrt.errors import StartError
 from flowrt.events import GuestLogged
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.plan import NodePlan, Plan
+from flowrt.graph.worlds import is_component
 from flowrt.message import Batch
 from flowrt.operators.base import GuestFactory, Operator
 from flowrt.operators.branch import BranchOperation, BranchOperator
@@ -125,6 +126,8 @@ class Builder:
                 inference = InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
                 self.model_runs[node.name] = {node.models[0].name: inference.counters}
                 return inference
+            case GuestOperation() as operation if type(operation) in GUESTS and is_component(node.module):
+                return GUESTS[type(operation)](self._component_factory(node, counters))
             case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
                 return GUESTS[type(operation)](self._guest_factory(node, node.module, operation))
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
@@ -144,6 +147,20 @@ class Builder:
             node=node.name,
             extra=self._nn_door(node) if node.nn else tuple,
             grants=frozenset(operation.grants),
+            cache=around.cache,
+        )
+
+    def _component_factory(self, node: NodePlan, counters: NodeCounters) -> GuestFactory:
+        from flowrt.wasm.component.factory import component_factory
+
+        around = self._around
+        return component_factory(
+            around.engine,
+            node,
+            emit=around.emit,
+            graph=self._plan.name,
+            metrics=counters.own,
+            state=around.states,
             cache=around.cache,
         )
 

@@ -14,6 +14,7 @@ from flowrt.endpoints.registry import Endpoints, Refused
 from flowrt.events import Emit
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.state.store import StateStore
 
 if TYPE_CHECKING:
     from flowrt.nn.registry import Models
@@ -68,6 +69,12 @@ class Surroundings:
     def letters(self) -> DeadLetters:
         self._open.append("letters")
         return DeadLetters(self.state / "dead-letters.sqlite")
+
+    @cached_property
+    def states(self) -> StateStore:
+        """What operator components keep in the state store, shared by all graphs."""
+        self._open.append("states")
+        return StateStore(self.state / "state-store.sqlite")
 
     def close(self) -> None:
         """Give back what was made, last first."""

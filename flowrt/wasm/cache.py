@@ -12,14 +12,19 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import wasmtime
+import wasmtime.component
 
 from flowrt.wasm.engine import Engine
 
 _DIGEST = hashlib.sha256().digest_size
+Compiled = wasmtime.Module | wasmtime.component.Component
+_Code = TypeVar("_Code", wasmtime.Module, wasmtime.component.Component)
 
 
 class CodeCache:
@@ -31,21 +36,25 @@ class CodeCache:
         self.misses = 0
         self._directory = directory or _default_directory()
 
-    def load(self, engine: Engine, digest: str, *, fuel: bool = False) -> wasmtime.Module | None:
-        """The module of that digest, when its code was compiled for this engine, this machine and these settings."""
+    def load(
+        self, engine: Engine, digest: str, read: Callable[[wasmtime.Engine, bytes], _Code], *, fuel: bool = False
+    ) -> _Code | None:
+        """The module or component of that digest, when its code was compiled for this engine, this machine and these
+        settings. `read` is the engine's `deserialize` for the one or the other."""
         module = None
         path = self._path(engine, digest, fuel=fuel)
         if path is not None:
             with contextlib.suppress(OSError, wasmtime.WasmtimeError):
-                module = _read(path, engine.native(fuel=fuel))
+                code = _read(path)
+                module = None if code is None else read(engine.native(fuel=fuel), code)
         if module is None:
             self.misses += 1
         else:
             self.hits += 1
         return module
 
-    def store(self, engine: Engine, digest: str, module: wasmtime.Module, *, fuel: bool = False) -> None:
-        """Keep a module's code. A folder that is full or cannot be written only means that nothing is kept."""
+    def store(self, engine: Engine, digest: str, module: Compiled, *, fuel: bool = False) -> None:
+        """Keep the code. A folder that is full or cannot be written only means that nothing is kept."""
         path = self._path(engine, digest, fuel=fuel)
         if path is not None:
             with contextlib.suppress(OSError):
@@ -76,13 +85,33 @@ def compile_module(
     engine: Engine, code: bytes, cache: CodeCache | None = None, *, fuel: bool = False
 ) -> wasmtime.Module:
     """A module from its bytes, compiled or from the cache. Raises ValueError in the engine's words for what is none."""
+    return _compile(engine, code, cache, wasmtime.Module, wasmtime.Module.deserialize, fuel=fuel)
+
+
+def compile_component(
+    engine: Engine, code: bytes, cache: CodeCache | None = None, *, fuel: bool = False
+) -> wasmtime.component.Component:
+    """The same of a component."""
+    component = wasmtime.component.Component
+    return _compile(engine, code, cache, component, component.deserialize, fuel=fuel)
+
+
+def _compile(
+    engine: Engine,
+    code: bytes,
+    cache: CodeCache | None,
+    make: Callable[[wasmtime.Engine, bytes], _Code],
+    read: Callable[[wasmtime.Engine, bytes], _Code],
+    *,
+    fuel: bool,
+) -> _Code:
     digest = hashlib.sha256(code).hexdigest()
-    if cache is not None and (known := cache.load(engine, digest, fuel=fuel)) is not None:
+    if cache is not None and (known := cache.load(engine, digest, read, fuel=fuel)) is not None:
         return known
     if not code.startswith(b"\0asm"):
         raise ValueError("it is not a WebAssembly binary")
     try:
-        module = wasmtime.Module(engine.native(fuel=fuel), code)
+        module = make(engine.native(fuel=fuel), code)
     except wasmtime.WasmtimeError as error:
         raise ValueError(str(error)) from error
     if cache is not None:
@@ -90,7 +119,8 @@ def compile_module(
     return module
 
 
-def _read(path: Path, native: wasmtime.Engine) -> wasmtime.Module | None:
+def _read(path: Path) -> bytes | None:
+    """What the engine serialised, when the file is whole and ours alone."""
     with path.open("rb") as file:
         found = os.fstat(file.fileno())
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
@@ -99,7 +129,7 @@ def _read(path: Path, native: wasmtime.Engine) -> wasmtime.Module | None:
     code, digest = data[:-_DIGEST], data[-_DIGEST:]
     if hashlib.sha256(code).digest() != digest:
         return None
-    return wasmtime.Module.deserialize(native, code)
+    return code
 
 
 def _write(path: Path, code: bytes) -> None:

@@ -64,18 +64,22 @@ def guest_factory(
     """Compile the module of `facts` (or take it from the cache) for one node. `extra` makes further host functions for
     each instance. Raises StartError when the file is gone, has changed since it was inspected, or does not compile."""
     if facts.form != "core":
-        raise StartError(
-            f"node '{node}': module {facts.path} is a {facts.form}; this version runs core modules as nodes"
-        )
-    try:
-        code = Path(facts.path).read_bytes()
-    except OSError as error:
-        raise StartError(f"node '{node}': module {facts.path} cannot be read: {error.strerror}") from error
-    if digest_of(code) != facts.digest:
-        raise StartError(f"node '{node}': module {facts.path} has changed since it was checked; start again")
+        raise StartError(f"node '{node}': module {facts.path} is a {facts.form}; this is the factory of core modules")
+    code = read_code(facts, node)
     try:
         module = compile_module(engine, code, cache, fuel=resources.fuel is not None)
     except ValueError as error:
         raise StartError(f"node '{node}': module {facts.path} does not compile: {error}") from error
     log = GuestLog(emit, graph, node, resources.log_lines)
     return CoreGuestFactory(engine, module, resources, properties, NodeHeads(facts.outputs), log, grants, extra)
+
+
+def read_code(facts: ModuleFacts, node: str) -> bytes:
+    """The bytes that were inspected. Raises StartError when the file is gone or has changed since."""
+    try:
+        code = Path(facts.path).read_bytes()
+    except OSError as error:
+        raise StartError(f"node '{node}': module {facts.path} cannot be read: {error.strerror}") from error
+    if digest_of(code) != facts.digest:
+        raise StartError(f"node '{node}': module {facts.path} has changed since it was checked; start again")
+    return code

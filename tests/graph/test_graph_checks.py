@@ -84,9 +84,17 @@ def test_a_mistake_in_the_graph(text: str, expected: list[tuple[int, int, str]])
     [
         (Unreadable("looked in /m", missing=True), (13, 13, "missing-module"), "looked in /m"),
         (Unreadable("it does not begin with \\0asm"), (13, 13, "unreadable-module"), "rebuild it"),
-        (module(form="component", exports={"wasm-graph:processor/map@1.1.0": "instance"}),
-         (13, 13, "unsupported-module"),
-         "an operator component (wasm-graph:processor/map@1.1.0)"),
+        (module(form="component", exports={"wasm-graph:processor/filter@1.1.0": "instance"}),
+         (13, 13, "missing-export"), "which a map calls; it can be used as filter"),
+        (module(form="component", exports={"tinykube-graph:processor/map@1.0.0": "instance"}),
+         (13, 13, "unsupported-module"), "AIO's preview"),
+        (module(form="component", exports={"wasm-graph:processor/map@2.0.0": "instance"}),
+         (13, 13, "unsupported-module"), "this version runs wasm-graph:processor@1.1.0"),
+        (module(form="component", exports={"wasi:cli/run@0.2.0": "instance"}),
+         (13, 13, "unsupported-module"), "a component that does not export wasm-graph:processor/map@1.1.0"),
+        (module(form="component", exports={"wasm-graph:processor/map@1.1.0": "instance"},
+                imports=(("wasi:sockets/tcp@0.2.0", "", ""), ("wasi:nn/tensor@0.2.0", "", ""))),
+         (13, 13, "unknown-import"), "imports wasi:nn/tensor@0.2.0, which this version does not offer"),
         (module(form="command"), (13, 13, "unsupported-module"), "flowrt exec"),
         (module(exports={k: v for k, v in EXPORTS.items() if k != "flowrt_map"}), (13, 13, "missing-export"),
          "does not export flowrt_map, which a map calls; it can be used as filter or branch"),
@@ -197,7 +205,7 @@ def test_declared_quotas_are_summed_and_defaults_are_not() -> None:
     assert {problem.severity for problem in small} == {Severity.WARNING}
 
 
-def test_operations_of_components_say_that_they_do_not_run_yet() -> None:
+def test_operations_that_do_not_run_yet_say_so() -> None:
     assert found(spoilt("operationType: map", "operationType: accumulate")) == [(11, 20, "unsupported-operation")]
 
 

@@ -11,7 +11,7 @@ LAYERS = (
     ("errors",),
     ("message",),
     ("quota",),
-    ("delivery",),
+    ("delivery", "state"),
     ("transforms",),
     ("operators",),
     ("endpoints",),

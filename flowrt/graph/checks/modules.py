@@ -10,6 +10,7 @@ from flowrt.graph.model import WASI_NN
 from flowrt.graph.planner import NN_MODULE, uses_nn
 from flowrt.graph.resolve import bad_module_name
 from flowrt.graph.wiring import kind_of
+from flowrt.graph.worlds import kinds_of, missing, not_offered
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.problem import Problem, nearest
 from flowrt.quota.quantity import format_bytes
@@ -43,9 +44,7 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
             yield _unreadable(graph, loc, operation, module)
         elif kind_of(operation) in LATER:
             kind = kind_of(operation)
-            message = (
-                f"{kind} runs operator components, which this version does not; the graph can be checked and drawn"
-            )
+            message = f"this version does not run {kind} operations; the graph can be checked and drawn"
             yield graph.problem(("operations", index, "operationType"), "unsupported-operation", message)
         elif module is not None:
             yield from _module(graph, loc, operation, module)
@@ -65,8 +64,11 @@ def _module(graph: Graph, loc: Loc, operation: GuestOperation, module: ModuleFac
     if operation.sha256 is not None and module.digest != f"sha256:{operation.sha256}":
         message = f"module {module.path} has {module.digest}; fetch the right file or correct sha256"
         yield graph.problem((*loc[:2], "sha256"), "digest-mismatch", message)
+    if module.form == "component":
+        yield from _component(graph, loc, kind_of(operation), module)
+        return
     if module.form != "core":
-        yield _form(graph, loc, module)
+        yield _command(graph, loc, module)
         return
     yield from _exports(graph, loc, operation, module)
     yield from _imports(graph, loc, module)
@@ -80,16 +82,22 @@ def _module(graph: Graph, loc: Loc, operation: GuestOperation, module: ModuleFac
         yield graph.problem(place, "memory-above-quota", message)
 
 
-def _form(graph: Graph, loc: Loc, module: ModuleFacts) -> Problem:
-    if module.form == "command":
-        message = (
-            f"module {module.path} is a command (it exports _start); run it with flowrt exec, or build it with the SDK"
-        )
-        return graph.problem(loc, "unsupported-module", message)
-    worlds = sorted(name for name in module.exports if name.startswith("wasm-graph:processor/"))
-    what = f"an operator component ({', '.join(worlds)})" if worlds else "a component"
-    message = f"module {module.path} is {what}, and this version runs core modules; build it with the C or Rust SDK"
+def _command(graph: Graph, loc: Loc, module: ModuleFacts) -> Problem:
+    message = (
+        f"module {module.path} is a command (it exports _start); run it with flowrt exec, or build it with the SDK"
+    )
     return graph.problem(loc, "unsupported-module", message)
+
+
+def _component(graph: Graph, loc: Loc, kind: str, module: ModuleFacts) -> Iterator[Problem]:
+    """By names; the types of its functions are compared when it is compiled."""
+    if (wrong := missing(module, kind)) is not None:
+        code = "missing-export" if kinds_of(module) else "unsupported-module"
+        yield graph.problem(loc, code, f"module {module.path} {wrong}")
+        return
+    for name in not_offered(module):
+        message = f"module {module.path} imports {name}, which this version does not offer to components"
+        yield graph.problem(loc, "unknown-import", message)
 
 
 def _exports(graph: Graph, loc: Loc, operation: GuestOperation, module: ModuleFacts) -> Iterator[Problem]:

@@ -1,0 +1,1 @@
+"""The state store that operator components share: keys and values that outlive a graph."""

@@ -1,0 +1,102 @@
+"""From a component's facts to what an operator needs: something that makes guests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wasmtime import component as native
+
+from flowrt.counters import OwnMetrics
+from flowrt.errors import FlowrtBug, StartError
+from flowrt.events import Emit
+from flowrt.graph.plan import NodePlan
+from flowrt.graph.wiring import kind_of
+from flowrt.graph.worlds import KINDS, WASI, interface
+from flowrt.quota.resources import Resources
+from flowrt.state.store import StateStore
+from flowrt.wasm.cache import CodeCache, compile_component
+from flowrt.wasm.component import wit
+from flowrt.wasm.component.guest import ComponentGuest
+from flowrt.wasm.component.host import host_calls
+from flowrt.wasm.component.signature import functions
+from flowrt.wasm.engine import Engine
+from flowrt.wasm.factory import read_code
+from flowrt.wasm.log import GuestLog
+
+_SHOWN_MAX = 120
+
+
+class ComponentGuestFactory:
+    """Makes the instances of one node, one after the other. Implements `operators.base.GuestFactory`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        component: native.Component,
+        kind: str,
+        resources: Resources,
+        properties: Sequence[tuple[str, str]],
+        log: GuestLog,
+        metrics: OwnMetrics,
+        state: StateStore,
+    ) -> None:
+        self.log = log
+        self._parts = (engine, component, kind, resources, tuple(properties), host_calls(log, metrics, state), log)
+
+    def __call__(self) -> ComponentGuest:
+        return ComponentGuest(*self._parts)
+
+
+def component_factory(
+    engine: Engine,
+    node: NodePlan,
+    *,
+    emit: Emit,
+    graph: str,
+    metrics: OwnMetrics,
+    state: StateStore,
+    cache: CodeCache | None = None,
+) -> ComponentGuestFactory:
+    """Compile the component of a node (or take it from the cache). Raises StartError when the file is gone, has changed
+    since it was inspected, does not compile, or has functions of other types than the interfaces."""
+    facts, kind, resources = node.module, kind_of(node.operation), node.operation.resources
+    if facts is None or kind not in KINDS:
+        raise FlowrtBug(f"node '{node.name}' is no component's")
+    code = read_code(facts, node.name)
+    try:
+        component = compile_component(engine, code, cache, fuel=resources.fuel is not None)
+    except ValueError as error:
+        raise StartError(f"node '{node.name}': component {facts.path} does not compile: {error}") from error
+    for wrong in objections(engine, component, kind, fuel=resources.fuel is not None):
+        raise StartError(f"node '{node.name}': component {facts.path} {wrong}")
+    log = GuestLog(emit, graph, node.name, resources.log_lines)
+    return ComponentGuestFactory(engine, component, kind, resources, node.properties, log, metrics, state)
+
+
+def objections(engine: Engine, component: native.Component, kind: str, *, fuel: bool = False) -> list[str]:
+    """Why a component cannot run as an operation of that type."""
+    own = engine.native(fuel=fuel)
+    exported = functions(component, own, exported=True).get(interface(kind), {})
+    needed = {"process": wit.PROCESS[kind], "init": wit.INIT}
+    found = [
+        f"exports {name} of {interface(kind)} as {_short(exported[name])}, and it must be {_short(wanted)}"
+        if name in exported
+        else f"does not export {name} of {interface(kind)}"
+        for name, wanted in needed.items()
+        if exported.get(name) != wanted
+    ]
+    for name, offered in functions(component, own, exported=False).items():
+        if name.startswith(WASI):
+            continue
+        if name not in wit.OFFERED:
+            found.append(f"imports {name}, which this version does not offer")
+        found += [
+            f"imports {function} of {name} as {_short(signature)}, which this host does not offer"
+            for function, signature in offered.items()
+            if name in wit.OFFERED and wit.OFFERED[name].get(function) != signature
+        ]
+    return found
+
+
+def _short(signature: str) -> str:
+    return signature if len(signature) <= _SHOWN_MAX else signature[: _SHOWN_MAX - 1] + "…"

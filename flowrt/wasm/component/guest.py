@@ -1,0 +1,156 @@
+"""A component as operators see it: one instance, called once a message.
+
+A message that the guest refuses, or whose output cannot be one, is lost alone; a trap ends the instance. A component
+has no way to hand its state over: a fresh instance begins anew, and what must survive belongs in the state store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from wasmtime import component as native
+
+from flowrt.errors import FlowrtBug, GuestTrap, NodeFault
+from flowrt.graph.worlds import interface
+from flowrt.message import Batch, Head
+from flowrt.operators.base import GuestOutput
+from flowrt.quota.resources import Resources
+from flowrt.wasm.component.receiving import Receiver, Refused
+from flowrt.wasm.component.sending import BYTES_MAX, Sender, Sent
+from flowrt.wasm.component.store import ComponentStore, HostCall
+from flowrt.wasm.component.values import Arena, as_bool
+from flowrt.wasm.crossing import Limits
+from flowrt.wasm.engine import Engine
+from flowrt.wasm.log import GuestLog, LineBuffer
+
+
+class ComponentGuest:
+    """Implements `operators.base.Guest`; raises `GuestTrap` when it does not come up. The log belongs to the node and
+    outlives the instance."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        component: native.Component,
+        kind: str,
+        resources: Resources,
+        properties: Sequence[tuple[str, str]],
+        imports: Sequence[HostCall],
+        log: GuestLog,
+    ) -> None:
+        self._kind = kind
+        self._sender = Sender()
+        self._streams = (
+            LineBuffer(lambda text: log.write("info", text)),
+            LineBuffer(lambda text: log.write("warning", text)),
+        )
+        limits = Limits(resources.memory, resources.deadline, resources.fuel)
+        outputs = (self._streams[0].feed, self._streams[1].feed)
+        try:
+            self._store = ComponentStore(engine, component, imports, limits, outputs)
+        except GuestTrap as trap:
+            raise _of_init(trap) from trap
+        self._receiver = Receiver(self._store.take, resources.message)
+        self._message_max = resources.message
+        try:
+            self._process = self._bound(kind)
+            self._init(kind, properties)
+        except GuestTrap as trap:
+            self.close()
+            raise _of_init(trap) from trap
+        except BaseException:
+            self.close()
+            raise
+
+    def map(self, batch: Batch) -> GuestOutput:
+        self._check(batch, "map")
+        rows, payloads, heads, errors = [], [], [], {}
+        changed = False
+        for row, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
+            result, sent, resource = self._call(head, payload, time)
+            try:
+                made, data = self._receiver.message(result, head, sent)
+            except Refused as refused:
+                errors[row] = str(refused)
+                continue
+            finally:
+                self._after(resource)
+            rows.append(row)
+            payloads.append(data)
+            heads.append(made)
+            changed = changed or made is not head
+        count = len(batch)
+        return GuestOutput(range(count) if not errors else rows, payloads, heads if changed else None, errors)
+
+    def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Mapping[int, str]]:
+        self._check(batch, entry)
+        verdicts, errors = bytearray(len(batch)), {}
+        for row, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
+            if entry == "branch":
+                self._sender.time(time)
+            result, _, resource = self._call(head, payload, time)
+            try:
+                verdicts[row] = self._receiver.verdict(result)
+            except Refused as refused:
+                errors[row] = str(refused)
+            finally:
+                self._after(resource)
+        return bytes(verdicts), errors
+
+    def save(self) -> bytes | None:
+        """A component cannot be asked for its state."""
+        return None
+
+    def restore(self, state: bytes) -> None:
+        raise FlowrtBug(f"a component has no state to restore from {len(state)} bytes")
+
+    def memory_bytes(self) -> int:
+        """Linear memory in use: safe to ask from any thread."""
+        return self._store.memory_bytes()
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.flush()
+        self._store.close()
+
+    def _check(self, batch: Batch, kind: str) -> None:
+        if kind != self._kind:
+            raise FlowrtBug(f"a guest made for {self._kind} is asked for {kind}")
+        largest = max(map(len, batch.payloads), default=0)
+        if largest > self._message_max:
+            raise NodeFault("size", f"a payload of {largest} bytes; the node takes {self._message_max}")
+
+    def _call(self, head: Head, payload: bytes, time: int) -> tuple[bytes, Sent, int]:
+        """Call `process`; gives its result, what the guest saw, and the resource that carried the payload or 0."""
+        resource = self._store.lend(payload) if len(payload) > BYTES_MAX else 0
+        sent = self._sender.message(head, payload, time, resource)
+        return self._process(), sent, resource
+
+    def _after(self, resource: int) -> None:
+        self._store.release()
+        if resource:
+            self._store.forget(resource)
+
+    def _bound(self, kind: str) -> Callable[[], bytes]:
+        sender = self._sender
+        if kind == "branch":
+            return self._store.function(interface(kind), "process", sender.clock_address, 2)
+        return self._store.function(interface(kind), "process", sender.message_address, 1)
+
+    def _init(self, kind: str, properties: Sequence[tuple[str, str]]) -> None:
+        arena = Arena()
+        pairs = arena.sequence(*(arena.pair(arena.string(key), arena.string(value)) for key, value in properties))
+        configuration = arena.put(arena.record(properties=pairs, module_schemas=arena.sequence()))
+        accepted = as_bool(self._store.function(interface(kind), "init", configuration, 1)())
+        self._store.release()
+        if not accepted:
+            self._store.broken = True
+            raise GuestTrap("init", "init refused the configuration: it returned false")
+
+
+def _of_init(trap: GuestTrap) -> GuestTrap:
+    """A plain trap before the first message is the fault of `init`; a limit or a breach keeps its kind."""
+    if trap.kind == "trap":
+        return GuestTrap("init", trap.detail, trap.backtrace)
+    return trap

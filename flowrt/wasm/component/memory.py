@@ -1,0 +1,43 @@
+"""The linear memories of one component, which have one quota together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowrt.wasm import capi
+from flowrt.wasm.quota import MemoryQuota
+
+
+class TotalQuota(MemoryQuota):
+    """At most `limit` bytes in all memories of an instance."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._parts: list[_Part] = []
+
+    def create(self, minimum: int, capacity: int, guard: int, made: Any) -> int | None:
+        part = _Part(self)
+        self._parts.append(part)
+        return part.create(minimum, capacity, guard, made)
+
+    def release(self) -> None:
+        for part in self._parts:
+            part.release()
+        self.size = 0
+
+
+class _Part(MemoryQuota):
+    """One memory."""
+
+    def __init__(self, total: TotalQuota) -> None:
+        super().__init__(total.limit)
+        self._total = total
+
+    def _grow(self, environment: int, size: int) -> int:
+        before = self.size
+        if self._total.size - before + size > self._total.limit:
+            self._total.refused = True
+            return capi.new_error(b"over the quota")  # type: ignore[no-any-return]
+        error = super()._grow(environment, size)
+        self._total.size += self.size - before
+        return error

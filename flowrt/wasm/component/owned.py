@@ -1,0 +1,59 @@
+"""Values that the engine takes over: what a host function answers. Their inner parts are the engine's allocations."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+
+from flowrt.wasm.component import capi
+from flowrt.wasm.component.values import ENTRY, LIST, OPTION, RECORD, RESULT, SIZE, STRING, VARIANT, fill_bytes, memory
+
+_PAIR = struct.Struct("<QQ")
+
+
+def string(text: str) -> bytes:
+    return struct.pack("<B7x", STRING) + _name(text) + bytes(8)
+
+
+def byte_list(data: bytes) -> bytes:
+    """A `list<u8>`."""
+    made = ctypes.create_string_buffer(16)
+    capi.list_new(ctypes.addressof(made), len(data))
+    if data:
+        fill_bytes(memory(_PAIR.unpack(made.raw)[1], SIZE * len(data)), data)
+    return struct.pack("<B7x", LIST) + made.raw + bytes(8)
+
+
+def record(**fields: bytes) -> bytes:
+    """Fields by name, `_` for `-`."""
+    made = ctypes.create_string_buffer(16)
+    capi.record_new(ctypes.addressof(made), len(fields))
+    room = memory(_PAIR.unpack(made.raw)[1], ENTRY * len(fields))
+    for start, (name, value) in zip(range(0, len(room), ENTRY), fields.items(), strict=True):
+        room[start : start + ENTRY] = _name(name.replace("_", "-")) + value
+    return struct.pack("<B7x", RECORD) + made.raw + bytes(8)
+
+
+def variant(case: str, value: bytes | None = None) -> bytes:
+    return struct.pack("<B7x", VARIANT) + _name(case) + struct.pack("<Q", _box(value))
+
+
+def option(value: bytes | None) -> bytes:
+    return struct.pack("<B7xQ16x", OPTION, _box(value))
+
+
+def result(*, ok: bool, value: bytes | None = None) -> bytes:
+    return struct.pack("<B7xB7xQ8x", RESULT, ok, _box(value))
+
+
+def _box(value: bytes | None) -> int:
+    """The address of a value on the engine's heap, or 0 for none."""
+    if value is None:
+        return 0
+    return int(capi.value_new(ctypes.addressof(ctypes.create_string_buffer(value, SIZE))))
+
+
+def _name(text: str) -> bytes:
+    made, data = ctypes.create_string_buffer(16), text.encode()
+    capi.name_new(ctypes.addressof(made), len(data), data)
+    return made.raw

@@ -1,0 +1,254 @@
+"""One instance of a component in a store of its own: what bounds it, calls in, callbacks out.
+
+As `crossing.py` for core modules: the same kinds of faults, the same deadlines, an exact memory quota. Everything here
+is used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import wasmtime
+from wasmtime import _ffi as ffi
+from wasmtime import component as native
+
+from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap
+from flowrt.graph.worlds import interface
+from flowrt.wasm import capi as core
+from flowrt.wasm.component import buffers, capi
+from flowrt.wasm.component.buffers import Buffers
+from flowrt.wasm.component.memory import TotalQuota
+from flowrt.wasm.component.values import SIZE, memory, values_at
+from flowrt.wasm.crossing import Limits, from_host, trap_of
+from flowrt.wasm.deadline import Deadline
+from flowrt.wasm.engine import Engine
+
+_INSTANCES, _TABLES, _MEMORIES, _TABLE_ELEMENTS = 64, 64, 16, 1 << 18
+"""A component made of Python has 19 core instances, and tables of 40,000 functions."""
+_NO_FINALIZER = None
+
+Answer = Callable[["ComponentStore", list[bytes]], bytes | None]
+"""A host function: takes the values of its arguments (valid during the call), gives an owned value (`owned.py`)."""
+Output = Callable[[bytes], None]
+"""Takes what a guest writes to a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostCall:
+    """One function of an interface that a component may import."""
+
+    interface: str
+    name: str
+    call: Answer
+
+
+class ComponentStore:
+    """A store with one instance. Raises `GuestTrap` when it does not come up; call `close` in the end."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        component: native.Component,
+        imports: Sequence[HostCall],
+        limits: Limits,
+        streams: tuple[Output, Output],
+    ) -> None:
+        self.buffers = Buffers(limits.memory)
+        self.broken = False
+        """A call has failed: the instance must not be called again."""
+        self._limits = limits
+        self._watch = engine.watch
+        self._pending: BaseException | None = None
+        self._quota = TotalQuota(limits.memory)
+        self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
+        self._store.set_limits(-1, _TABLE_ELEMENTS, instances=_INSTANCES, tables=_TABLES, memories=_MEMORIES)
+        self._store.set_wasi(_wasi(streams))
+        self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
+        self._deadline = Deadline(engine.watch, self._store, limits.deadline)
+        self._result = ctypes.create_string_buffer(SIZE)
+        self._result_address = ctypes.c_void_p(ctypes.addressof(self._result))
+        self._kept: list[Any] = []
+        engine.memories.claims[threading.get_ident()] = self._quota
+        try:
+            self._instance = self._instantiate(component, imports)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            del engine.memories.claims[threading.get_ident()]
+
+    def function(self, name: str, function: str, arguments: int, count: int) -> Callable[[], bytes]:
+        """An exported function of an interface, bound to `count` arguments at that address, whose type the caller has
+        compared. Called, it gives the value of its result, which is valid until `release`."""
+        index = self._instance.get_export_index(self._store, name)
+        inner = index and self._instance.get_export_index(self._store, function, index)
+        found = inner and self._instance.get_func(self._store, inner)
+        if not found:
+            raise GuestMisuse(f"it does not export {function} of {name}")
+        self._kept.append(found)
+        target = ctypes.c_void_p(ctypes.addressof(found._func))
+        given, given_count, one = ctypes.c_void_p(arguments), ctypes.c_size_t(count), ctypes.c_size_t(1)
+        context, result, result_address = self._context, self._result, self._result_address
+        watch, running, clock = self._watch, self._watch.running, self._watch.clock
+        cross, due, deadline, fuel = capi.call, self._deadline, self._limits.deadline, self._limits.fuel
+
+        def call() -> bytes:
+            if self.broken:
+                raise FlowrtBug("a guest was called after it had failed")
+            if fuel is not None:
+                core.set_fuel(context, fuel)
+            running[due] = clock() + deadline
+            try:
+                if watch.asleep:
+                    watch.wake()
+                error = cross(target, context, given, given_count, result_address, one)
+            finally:
+                del running[due]
+            if error:
+                raise self._failed(error)
+            return result.raw
+
+        return call
+
+    def release(self) -> None:
+        """Give the result of the last call back."""
+        capi.value_delete(self._result_address)
+        ctypes.memset(self._result, 0, SIZE)
+
+    def lend(self, payload: bytes) -> int:
+        """The address of a resource for a buffer that the guest will own; for one call, then `forget` it."""
+        host = capi.host_new(True, self.buffers.add(payload), buffers.KIND)
+        made = ctypes.c_void_p()
+        error = capi.host_to_any(self._context, host, ctypes.addressof(made))
+        capi.host_delete(host)
+        if error:
+            raise FlowrtBug(f"a buffer cannot be made: {core.take_error(error).message}")
+        return int(made.value or 0)
+
+    def forget(self, resource: int) -> None:
+        """Free our side of a resource."""
+        capi.any_delete(resource)
+
+    def number_of(self, resource: int) -> int:
+        """The number of the buffer behind a resource that the guest gave. Raises `GuestMisuse` when it is none."""
+        host = ctypes.c_void_p()
+        error = capi.any_to_host(self._context, resource, ctypes.addressof(host))
+        if error:
+            raise GuestMisuse(f"it gave a resource that is no buffer: {core.take_error(error).message}")
+        number, kind = capi.host_number(host.value), capi.host_kind(host.value)
+        capi.host_delete(host.value)
+        if kind != buffers.KIND:
+            raise GuestMisuse("it gave a resource that is no buffer")
+        return int(number)
+
+    def take(self, resource: int) -> bytes:
+        """What the buffer behind a resource held that the guest gave back."""
+        return self.buffers.take(self.number_of(resource))
+
+    def memory_bytes(self) -> int:
+        """Linear memory in use; safe to ask from any thread."""
+        return self._quota.size
+
+    def close(self) -> None:
+        """Give the instance and its memory back. Safe to call twice."""
+        self.broken = True
+        self._store.close()
+        self._quota.release()
+        self._kept.clear()
+
+    def _instantiate(self, component: native.Component, imports: Sequence[HostCall]) -> native.Instance:
+        linker = native.Linker(self._store.engine)
+        linker.add_wasip2()
+        self._define(linker, imports)
+        if self._limits.fuel is not None:
+            core.set_fuel(self._context, self._limits.fuel)
+        made = ffi.wasmtime_component_instance_t()
+        self._watch.running[self._deadline] = self._watch.clock() + self._limits.deadline
+        try:
+            if self._watch.asleep:
+                self._watch.wake()
+            error = capi.instantiate(
+                ctypes.cast(linker.ptr(), ctypes.c_void_p),
+                self._context,
+                ctypes.cast(component.ptr(), ctypes.c_void_p),
+                ctypes.addressof(made),
+            )
+        finally:
+            del self._watch.running[self._deadline]
+            linker.close()
+        if error:
+            raise self._failed(error)
+        return native.Instance._from_raw(made)
+
+    def _define(self, linker: native.Linker, imports: Sequence[HostCall]) -> None:
+        names = dict.fromkeys([interface("types"), *(call.interface for call in imports)])
+        with linker.root() as root:
+            for name in names:
+                with root.add_instance(name) as instance:
+                    address = ctypes.cast(instance.ptr(), ctypes.c_void_p)
+                    if name == interface("types"):
+                        self._define_buffer(address)
+                    for call in imports:
+                        if call.interface == name:
+                            self._define_call(address, call)
+
+    def _define_buffer(self, instance: ctypes.c_void_p) -> None:
+        def drop(_data: int, _context: int, number: int) -> int:
+            self.buffers.drop(number)
+            return 0
+
+        callback = capi.DESTRUCTOR(drop)
+        kind = native.ResourceType.host(buffers.KIND)
+        self._kept += [callback, kind]
+        pointer = ctypes.cast(kind.ptr(), ctypes.c_void_p)
+        _defined("buffer", capi.add_resource(instance, b"buffer", 6, pointer, callback, None, _NO_FINALIZER))
+
+    def _define_call(self, instance: ctypes.c_void_p, function: HostCall) -> None:
+        answer = function.call
+
+        def callback(_d: int, _c: int, _t: int, given: int, count: int, results: int, _n: int) -> int:
+            try:
+                value = answer(self, values_at(given, count))
+                if value is not None:
+                    memory(results, SIZE)[:] = value
+            except BaseException as error:  # noqa: BLE001 - nothing may pass through the engine's frames; it is raised behind them
+                self._pending = error
+                return int(core.new_error(b"host"))
+            return 0
+
+        kept, name = capi.FUNCTION(callback), function.name.encode()
+        self._kept.append(kept)
+        _defined(function.name, capi.add_function(instance, name, len(name), kept, None, _NO_FINALIZER))
+
+    def _failed(self, error: int) -> BaseException:
+        """What the call that just failed is to raise. Frees what the engine gave."""
+        self.broken = True
+        failure = core.take_error(error)
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            return from_host(pending, failure.backtrace)
+        if self._limits.fuel is not None and not self._fuel_left():
+            return GuestTrap("fuel", f"a call used up its fuel of {self._limits.fuel}", failure.backtrace)
+        return trap_of(failure, self._limits, overdue=self._deadline.overdue, refused=self._quota.refused)
+
+    def _fuel_left(self) -> int:
+        try:
+            return self._store.get_fuel()
+        except wasmtime.WasmtimeError:
+            return 0
+
+
+def _wasi(streams: tuple[Output, Output]) -> wasmtime.WasiConfig:
+    """WASI 0.2 with no folder, no environment, no argument, no network and an empty input."""
+    config = wasmtime.WasiConfig()
+    config.stdout_custom, config.stderr_custom = streams
+    return config
+
+
+def _defined(name: str, error: int | None) -> None:
+    if error:
+        raise FlowrtBug(f"{name} cannot be offered: {core.take_error(error).message}")
