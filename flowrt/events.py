@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 FAULTS = {
     "abi": "the guest returned something its interface does not allow",
     "deadline": "a call took longer than the node's deadline",
+    "disabled": "the node is switched off, because it failed too often",
     "error": "the guest refused the message with its own words",
     "fuel": "a call used up the node's fuel",
     "inference": "the model's engine failed",
@@ -29,6 +30,7 @@ FAULTS = {
 
 DROPS = {
     "filtered": "a filter or a guest left it out on purpose",
+    "limit": "the node was over its cpu, messageRate or byteRate, and its atLimit is drop",
     "onError": "the operation's onError policy is drop",
     "overflow": "a QoS 0 source's inbox was full and the source drops rather than waits",
     "deadLetterFull": "the dead-letter store was full and dropped its oldest",
@@ -103,6 +105,46 @@ class NodeRestarted(Event):
     restarts: int
     reason: str
     """The fault that ended the instance before."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReached(Event):
+    """A node is over one of its rates; said once in a while, however long that lasts."""
+
+    level: ClassVar[str] = "warning"
+    graph: str
+    node: str
+    bound: str
+    """`cpu`, `messageRate` or `byteRate`."""
+    limit: str
+    """As a user writes it."""
+    seconds: float
+    """How far it is over: the time after which it would be within again."""
+    outcome: str
+    """`throttle`, `drop` or `bypass`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDisabled(Event):
+    """A node that failed too often is switched off for a while."""
+
+    level: ClassVar[str] = "error"
+    graph: str
+    node: str
+    faults: int
+    within: float
+    pause: float
+    reason: str
+    """Its last fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEnabled(Event):
+    """A node that was switched off is tried again."""
+
+    level: ClassVar[str] = "warning"
+    graph: str
+    node: str
 
 
 @dataclass(frozen=True, slots=True)

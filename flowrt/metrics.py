@@ -122,6 +122,8 @@ def _dropped(node: NodeView) -> Mapping[str, int]:
 NODE = ("graph", "node")
 ENDPOINT = ("graph", "endpoint")
 MODEL = ("graph", "node", "model")
+WORKERS = ("map", "filter", "branch", "concatenate", "accumulate", "delay", "inference", "sink")
+"""Operation types that work on messages; a source works for its endpoint."""
 
 FAMILIES = (
     Family(
@@ -203,10 +205,34 @@ FAMILIES = (
         _nodes(lambda node: node.cpu_limit),
     ),
     Family(
-        "flowrt_node_throttled_seconds", "counter", NODE,
-        "Time the node waited because it was over its `cpu` quota.",
+        "flowrt_node_cpu_throttled_seconds", "counter", NODE,
+        "Time the node waited because it was over its `cpu` quota, or its graph or the runtime over their budget.",
         "Growing together with waiting messages: the quota is too small for the load.",
-        _nodes(lambda node: node.counters.throttled_seconds if node.cpu_limit is not None else None),
+        _nodes(lambda node: node.counters.throttled_seconds, kinds=WORKERS),
+    ),
+    Family(
+        "flowrt_node_rate_throttled_seconds", "counter", NODE,
+        "Time the node waited because it was over its `messageRate` or `byteRate`.",
+        "Growing: more arrives than the rate lets through.",
+        _nodes(lambda node: node.counters.rate_throttled_seconds),
+    ),
+    Family(
+        "flowrt_node_bypassed_messages", "counter", NODE,
+        "Messages that passed on unchanged: over a limit with `atLimit: bypass`, or failed on with `atFault: bypass`.",
+        "An increase: what follows gets messages that this node has not seen to.",
+        _nodes(lambda node: node.counters.bypassed),
+    ),
+    Family(
+        "flowrt_node_disabled", "gauge", NODE,
+        "Whether the node is switched off by `resources.disable` (1) or not (0).",
+        "Alert on 1: its messages become dead letters, are dropped or pass unchanged.",
+        _nodes(lambda node: int(node.counters.disabled)),
+    ),
+    Family(
+        "flowrt_node_disables", "counter", NODE,
+        "How often the node was switched off.",
+        "An increase means the module, its input or its quotas need a look.",
+        _nodes(lambda node: node.counters.disables),
     ),
     Family(
         "flowrt_node_memory_bytes", "gauge", NODE,

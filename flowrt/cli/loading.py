@@ -8,17 +8,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from flowrt.graph.checks.quotas import check_together
 from flowrt.graph.facts import Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
 from flowrt.graph.load import load, read_graph
 from flowrt.graph.plan import Plan
 from flowrt.problem import Problem, has_errors, in_order
+from flowrt.quota.quantity import parse_bytes, parse_cores
+from flowrt.quota.resources import Budget
 
 Inspect = Callable[[Path], ModuleFacts | Unreadable]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`FILE…`, `--modules`, `--set`, `--bind`."""
+    """`FILE…`, `--modules`, `--set`, `--bind`, `--cpu`, `--memory`."""
     parser.add_argument("files", nargs="+", metavar="FILE", type=Path, help="graph file")
     parser.add_argument("--modules", action="append", default=[], metavar="DIR", type=Path, help="folder of modules")
     parser.add_argument(
@@ -32,11 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_pair,
         help="bind an abstract source or sink: mqtt://HOST[:PORT]/TOPIC?qos=1, file:PATH",
     )
+    parser.add_argument(
+        "--cpu", type=_quantity(parse_cores), metavar="CORES", help="what all graphs may use together, as 1500m"
+    )
+    parser.add_argument(
+        "--memory",
+        type=_quantity(parse_bytes),
+        metavar="SIZE",
+        help="what the guests and models of all graphs may hold together, as 512Mi",
+    )
 
 
 def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list[Plan], list[Problem]]:
     """Every file's plan, where it has one, and every problem in order. A graph `to_run` needs an endpoint at each end;
     one that is only checked may leave them abstract, as AIO's definitions do."""
+    machine = _granted(options)
     plans: list[Plan] = []
     problems: list[Problem] = []
     for path in options.files:
@@ -48,12 +61,13 @@ def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list
             modules_dirs=options.modules,
             inspect_module=_inspect_module,
             inspect_model=_inspect_model,
-            machine=this_machine(),
+            machine=machine,
             abstract_ends=not to_run,
         )
         problems.extend(found)
         if plan is not None:
             plans.append(plan)
+    problems.extend(check_together(plans, machine))
     return plans, in_order(problems)
 
 
@@ -80,6 +94,26 @@ def this_machine() -> Machine:
     """The cores this process may use and the memory of the machine."""
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return Machine(float(len(os.sched_getaffinity(0))), pages * page)
+
+
+def budget(options: argparse.Namespace) -> Budget:
+    """What `--cpu` and `--memory` grant all graphs together."""
+    return Budget(cpu=options.cpu, memory=options.memory)
+
+
+def _granted(options: argparse.Namespace) -> Machine:
+    here, granted = this_machine(), budget(options)
+    return Machine(granted.cpu or here.cores, granted.memory or here.memory_bytes)
+
+
+def _quantity(parse: Callable[[object], float]) -> Callable[[str], float]:
+    def parsed(text: str) -> float:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
 
 
 def _inspect_module(path: Path) -> ModuleFacts | Unreadable:

@@ -120,6 +120,19 @@ CODES: dict[str, str] = {
     # quotas and configuration
     "cpu-over-machine": "The declared cpu quotas add up to more than the machine has. Lower some of them.",
     "memory-over-machine": "The declared memory quotas add up to more than the machine has. Lower some of them.",
+    "cpu-over-graph": (
+        "The declared cpu quotas add up to more than the graph's own `resources.cpu`: not all can have theirs at once. "
+        "Lower some, or raise the graph's."
+    ),
+    "memory-over-graph": (
+        "The memory quotas, defaults included, add up to more than the graph's own `resources.memory`: a guest may be "
+        "refused memory below its quota. Lower some, or raise the graph's."
+    ),
+    "no-bypass": (
+        "Messages can bypass what has one way in and one way out: map, filter and inference. Use throttle, drop or "
+        "restart."
+    ),
+    "quota-without-effect": "The operation runs no code of its own that this quota could bound. Remove it.",
     "missing-parameter": "A required parameter has no value. Give `--set KEY=VALUE` or a default.",
     "duplicate-parameter": "Two parameters give the module the same name. Rename one.",
     # portability

@@ -20,6 +20,7 @@ from flowrt.operators.map import MapOperation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.options import Options
+from flowrt.quota.resources import Budget
 
 AIO_SCHEMA = "https://www.schemastore.org/aio-wasm-graph-config-1.0.0.json"
 WASI_NN = "wasi-nn"
@@ -194,6 +195,8 @@ class GraphFile(Options):
     """What the graph is called."""
     module_requirements: ModuleRequirements = ModuleRequirements()
     """What the graph's modules need of a host."""
+    resources: Budget | None = None
+    """What all operations may use together, whatever each one's own `resources`."""
     endpoints: tuple[Endpoint, ...] = ()
     """Where messages come from and go to."""
     models: tuple[NamedModel, ...] = ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flowrt.graph.facts import ModelFacts, ModuleFacts
 from flowrt.operators.base import Operation
 from flowrt.options import Options
+from flowrt.quota.resources import NO_BUDGET, Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +67,5 @@ class Plan:
     """Sources have no stage of their own: they run on their endpoint's thread. Their `NodePlan.stage` is -1."""
     endpoints: Mapping[str, Options]
     """By name: the endpoint's config model."""
+    budget: Budget = NO_BUDGET
+    """What all nodes may use together."""

@@ -22,6 +22,8 @@ from flowrt.operators.inference import InferenceOperation, ModelOptions
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.options import Options
+from flowrt.quota.bucket import BURST_SECONDS
+from flowrt.quota.resources import NO_BUDGET, Resources
 
 SOURCE_STAGE = -1
 LIGHT_MODEL_BYTES = 256 * 2**10
@@ -48,6 +50,7 @@ def plan(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> Plan:
         path=graph.path,
         nodes=nodes,
         stages=tuple(_stage(names, wiring.operations[names[0]]) for names in stages),
+        budget=graph.file.resources or NO_BUDGET,
         endpoints={endpoint.name: _located(endpoint.options, graph) for endpoint in graph.file.endpoints},
     )
 
@@ -81,7 +84,7 @@ def stages_of(graph: Graph, facts: Facts) -> list[list[str]]:
 
 def is_heavy(operation: Operation, graph: Graph, facts: Facts) -> bool:
     """Whether a node needs a thread of its own: it may be throttled, waits for a batch to fill, or runs long."""
-    if operation.resources.cpu is not None:
+    if operation.resources.has_rate:
         return True
     if not isinstance(operation, InferenceOperation):
         return False
@@ -117,9 +120,16 @@ def _stage(names: list[str], first: Operation) -> StagePlan:
         nodes=tuple(names),
         inbox=first.resources.inbox,
         inbox_bytes=first.resources.inbox_memory,
-        batch=batching.max if batching else BATCH,
+        batch=_batch(first.resources, batching.max if batching else BATCH),
         wait=batching.wait if batching else 0.0,
     )
+
+
+def _batch(resources: Resources, most: int) -> int:
+    """A node with a rate takes a burst's worth at once, so that it waits often and shortly."""
+    if resources.message_rate is None:
+        return most
+    return max(1, min(most, int(resources.message_rate * BURST_SECONDS)))
 
 
 def _node(graph: Graph, facts: Facts, operation: Operation, stage: int, sets: Mapping[str, str]) -> NodePlan:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from flowrt.events import EndpointLost, EndpointRefused, Event, MessagesDropped, NodeFaulted, NodeRestarted, StoreFailed
+from flowrt.events import (
+    EndpointLost,
+    EndpointRefused,
+    Event,
+    LimitReached,
+    MessagesDropped,
+    NodeFaulted,
+    NodeRestarted,
+    StoreFailed,
+)
 from flowrt.logs.sentences import Line
 
 ALIKE: dict[type[Event], tuple[str, ...]] = {
     NodeFaulted: ("graph", "node", "kind", "outcome"),
     NodeRestarted: ("graph", "node"),
+    LimitReached: ("graph", "node", "bound"),
     MessagesDropped: ("where", "reason"),
     EndpointLost: ("endpoint",),
     EndpointRefused: ("endpoint", "reason"),

@@ -1,24 +1,48 @@
-"""A sustained share of CPU time, as a token bucket. Pure: the clock and the used time are passed in."""
+"""A sustained rate, as a token bucket. Pure: the clock and what was used are passed in."""
 
 from __future__ import annotations
 
+import threading
+
+BURST_SECONDS = 0.1
+"""So much of a second's worth may be used at once: a batch passes without waiting, and over a few seconds the rate
+holds."""
+
 
 class Bucket:
-    """Fills at `share` seconds of CPU a second, holds at most `burst` seconds, and may go into debt.
+    """Fills at `share` units (CPU seconds, messages, bytes) a second, holds `burst` seconds' worth, may go into debt.
 
     A node is charged after a batch, for what the batch took: a debt is what it must wait off before the next one.
     """
 
-    __slots__ = ("_at", "_burst", "_level", "_share")
+    __slots__ = ("_at", "_burst", "_level", "share")
 
-    def __init__(self, share: float, now: float, burst: float = 0.1) -> None:
-        self._share = share
+    def __init__(self, share: float, now: float, burst: float = BURST_SECONDS) -> None:
+        self.share = share
         self._burst = share * burst
         self._level = self._burst
         self._at = now
 
     def charge(self, now: float, used: float) -> float:
-        """Take `used` CPU seconds at time `now`; the seconds to wait before going on."""
-        self._level = min(self._burst, self._level + (now - self._at) * self._share) - used
+        """Take `used` units at time `now`; the seconds to wait before going on."""
+        self._level = min(self._burst, self._level + (now - self._at) * self.share) - used
         self._at = now
-        return -self._level / self._share if self._level < 0 else 0.0
+        return -self._level / self.share if self._level < 0 else 0.0
+
+    def left(self, now: float) -> float:
+        """Units that may be used at `now` without a debt; negative while there is one."""
+        return min(self._burst, self._level + (now - self._at) * self.share)
+
+
+class SharedBucket(Bucket):
+    """A bucket that several threads charge."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, share: float, now: float, burst: float = BURST_SECONDS) -> None:
+        super().__init__(share, now, burst)
+        self._lock = threading.Lock()
+
+    def charge(self, now: float, used: float) -> float:
+        with self._lock:
+            return super().charge(max(now, self._at), used)

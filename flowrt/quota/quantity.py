@@ -52,6 +52,11 @@ def format_bytes(count: float) -> str:
     return str(int(count))
 
 
+def format_cores(share: float) -> str:
+    """0.25 -> `250m`, 2.0 -> `2`."""
+    return f"{share:g}" if share == int(share) else f"{share * 1000:g}m"
+
+
 def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return repr(value)

@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from flowrt.options import Options
 from flowrt.quota.quantity import Bytes, Cores, Seconds
+
+AtLimit = Literal["throttle", "drop", "bypass"]
+AtFault = Literal["restart", "bypass"]
+
+
+class Disable(Options):
+    """When a node that fails again and again is switched off for a while."""
+
+    faults: int = Field(10, ge=1, le=10_000)
+    """So many faults of the node (a trap or a bound that a call broke; not messages it refused) …"""
+    within: Seconds = Field(60.0, gt=0, le=86400)
+    """… in so long switch it off."""
+    pause: Seconds = Field(600.0, gt=0, le=30 * 86400)
+    """For so long; then it is tried again. Until then its messages go where `onError` says, as faults of kind
+    `disabled`, or pass unchanged with `atFault: bypass`. 10m: long enough that the log shows it, short enough that what
+    mends itself does so within a shift."""
+
+
+class Budget(Options):
+    """What all operations of a graph may use together, whatever each one's own quota."""
+
+    cpu: Cores | None = Field(None, le=1024)
+    """Sustained share of the processor, as `1500m`: who is at work beyond it waits."""
+    memory: Bytes | None = Field(None, ge=2**16, le=2**44)
+    """Linear memory of all guests and models of all inference operations: a guest that asks for more is refused."""
+
+
+NO_BUDGET = Budget()
 
 
 class Resources(Options):
     """The quota of one operation."""
 
     cpu: Cores | None = Field(None, le=64)
-    """Sustained share of one core, as `250m`. Unset: no share of its own, bounded by the machine."""
+    """Sustained share of one core, as `250m`. Unset: no share of its own, bounded by the graph's budget and the
+    machine."""
     memory: Bytes = Field(64 * 2**20, ge=2**16, le=2**32)
     """Bound of a guest's linear memory and of what the host holds for it. 64Mi: several times what the example
     guests use, and small enough that a dozen nodes fit a gateway of 1 GB."""
+    message_rate: float | None = Field(None, gt=0, le=1e9)
+    """Messages a second, on average; bursts of a tenth of a second's worth pass. Unset: as fast as they come."""
+    byte_rate: Bytes | None = Field(None, gt=0, le=2**40)
+    """Payload bytes a second, likewise."""
+    at_limit: AtLimit = "throttle"
+    """What happens above `cpu`, `messageRate` and `byteRate`: `throttle` lets the messages wait, which is
+    back-pressure; `drop` forgets those above it; `bypass` passes those above it on unchanged. Each is
+    counted."""
+    at_fault: AtFault = "restart"
+    """What happens when a call traps or breaks `memory`, `deadline`, `fuel` or `outputs`: the guest gets a fresh
+    instance, with back-off, and the message goes where `onError` says (`restart`), or on unchanged (`bypass`)."""
+    disable: Disable | None = None
+    """Switch the node off for a while after so many faults in so long. Unset: it is restarted for ever, which costs at
+    most one start a second."""
     deadline: Seconds = Field(1.0, gt=0, le=3600)
-    """Longest one call may take. 1 s: no preprocessing step is slower, and a loop is noticed before a watchdog is."""
+    """Longest one call may take, waits for a `cpu` share left out. 1 s: no preprocessing step is slower, and a loop is
+    noticed before a watchdog is."""
     fuel: int | None = Field(None, gt=0)
     """Instructions one call may execute, where a deterministic bound is wanted. Unset: `deadline` bounds the call."""
     inbox: int = Field(4096, ge=1, le=1_000_000)
@@ -34,3 +80,8 @@ class Resources(Options):
     @property
     def declared_cpu(self) -> float:
         return self.cpu or 0.0
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether the node may have to wait for a share or a rate of its own."""
+        return self.cpu is not None or self.message_rate is not None or self.byte_rate is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from flowrt.counters import ModelCounters, NodeCounters
@@ -23,9 +24,12 @@ from flowrt.operators.inference import InferenceOperation, InferenceOperator
 from flowrt.operators.map import MapOperation, MapOperator
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.quota.bucket import Bucket, SharedBucket
+from flowrt.quota.pool import Pool
 from flowrt.runtime.ends import Entrance, SinkOperator
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.inbox import Inbox
+from flowrt.runtime.limits import Limits
 from flowrt.runtime.node import Node, Target
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.stage import Stage
@@ -57,6 +61,10 @@ class Builder:
         self._plan = plan
         self._around = around
         self._stopping = threading.Event()
+        self._budgets = [bucket for bucket in (_share(plan), around.cpu) if bucket is not None]
+        self._pool = around.pool
+        if plan.budget.memory is not None:
+            self._pool = Pool(plan.budget.memory, "the graph's", around.pool)
         self._endpoints = around.open_endpoints(
             plan.name, plan.endpoints, emit=around.emit, broker=around.broker, state=around.state
         )
@@ -64,7 +72,9 @@ class Builder:
     def build(self) -> RunningGraph:
         for node in self._plan.nodes.values():
             if isinstance(node.operation, SourceOperation):
-                self.entrances[node.name] = Entrance(NodeCounters(), node.operation.overflow)
+                counters = NodeCounters()
+                limits = self._limits(node, counters, shared=False)
+                self.entrances[node.name] = Entrance(counters, node.operation.overflow, limits)
                 self.sources[node.name] = self._endpoints.source(node.operation)
             else:
                 self.nodes[node.name] = self._node(node)
@@ -89,6 +99,7 @@ class Builder:
 
     def _node(self, node: NodePlan) -> Node:
         operation, counters = node.operation, NodeCounters()
+        limits = self._limits(node, counters)
         faults = FaultHandler(
             self._plan.name,
             node.name,
@@ -100,7 +111,7 @@ class Builder:
             digest=node.module.digest if node.module else "",
             publish=self._publisher(node),
         )
-        operator = self._operator(node, counters, faults)
+        operator = self._operator(node, counters, faults, limits)
         self.closers.append(operator.close)
         return Node(
             self._plan.name,
@@ -109,13 +120,23 @@ class Builder:
             faults,
             counters,
             on_error=operation.on_error,
-            message_max=operation.resources.message,
-            cpu=operation.resources.cpu,
+            limits=limits,
             stopping=self._stopping,
             emit=self._around.emit,
         )
 
-    def _operator(self, node: NodePlan, counters: NodeCounters, faults: FaultHandler) -> Operator:
+    def _limits(self, node: NodePlan, counters: NodeCounters, *, shared: bool = True) -> Limits:
+        return Limits(
+            self._plan.name,
+            node.name,
+            node.operation.resources,
+            counters,
+            self._stopping,
+            self._around.emit,
+            budgets=self._budgets if shared else (),
+        )
+
+    def _operator(self, node: NodePlan, counters: NodeCounters, faults: FaultHandler, limits: Limits) -> Operator:
         match node.operation:
             case SinkOperation() as operation:
                 sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse)
@@ -129,11 +150,13 @@ class Builder:
             case GuestOperation() as operation if type(operation) in GUESTS and is_component(node.module):
                 return GUESTS[type(operation)](self._component_factory(node, counters))
             case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
-                return GUESTS[type(operation)](self._guest_factory(node, node.module, operation))
+                return GUESTS[type(operation)](self._guest_factory(node, node.module, operation, limits))
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
         raise StartError(f"node '{node.name}' of '{self._plan.name}': this version does not run '{kind}' operations")
 
-    def _guest_factory(self, node: NodePlan, module: ModuleFacts, operation: GuestOperation) -> GuestFactory:
+    def _guest_factory(
+        self, node: NodePlan, module: ModuleFacts, operation: GuestOperation, limits: Limits
+    ) -> GuestFactory:
         from flowrt.wasm.factory import guest_factory  # a graph without guests never loads the engine
 
         around = self._around
@@ -148,6 +171,8 @@ class Builder:
             extra=self._nn_door(node) if node.nn else tuple,
             grants=frozenset(operation.grants),
             cache=around.cache,
+            meter=limits.meter,
+            pool=self._pool,
         )
 
     def _component_factory(self, node: NodePlan, counters: NodeCounters) -> GuestFactory:
@@ -211,6 +236,10 @@ class Builder:
 
     def _target(self, node: NodePlan, to: NodePlan, inboxes: Sequence[Inbox]) -> Target:
         return self.nodes[to.name].accept if to.stage == node.stage else inboxes[to.stage].put
+
+
+def _share(plan: Plan) -> Bucket | None:
+    return None if plan.budget.cpu is None else SharedBucket(plan.budget.cpu, monotonic())
 
 
 def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:

@@ -12,14 +12,18 @@ from flowrt.endpoints.base import Sink
 from flowrt.message import Batch
 from flowrt.operators.base import Emission
 from flowrt.runtime.inbox import Inbox
+from flowrt.runtime.limits import Limits
 from flowrt.runtime.node import send
 
 
 class Entrance:
     """Where a source delivers. `deliver` runs on the source's own thread."""
 
-    def __init__(self, counters: NodeCounters, overflow: Literal["wait", "newest", "oldest"]) -> None:
+    def __init__(
+        self, counters: NodeCounters, overflow: Literal["wait", "newest", "oldest"], limits: Limits | None = None
+    ) -> None:
         self.counters = counters
+        self._limits = limits if limits is not None and limits.bounded else None
         self.inboxes: Sequence[Inbox] = ()
         """The first inbox of each connection. Set once while the graph is built."""
         self._overflow = overflow
@@ -28,6 +32,22 @@ class Entrance:
         """Take a batch into the graph. Only messages nobody acknowledges are ever dropped for want of room."""
         counters = self.counters
         counters.received += len(batch)
+        if self._limits is None:
+            self._enter(batch)
+            return
+        room = self._limits.room(batch)
+        if room < len(batch):
+            over = batch.slice(room, len(batch))
+            counters.drop("limit", len(over))
+            if over.tracker is not None:
+                over.tracker.settle(over.seqs)
+            batch = batch.slice(0, room)
+        if len(batch):
+            self._enter(batch)
+            self._limits.settle(batch)
+
+    def _enter(self, batch: Batch) -> None:
+        counters = self.counters
         if self._overflow == "wait" or batch.tracker is not None:
             counters.emitted += len(batch)
             send(batch, [inbox.put for inbox in self.inboxes], counters)

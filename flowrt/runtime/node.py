@@ -1,7 +1,7 @@
 """A node at work: the operator, with everything around it that its author does not write.
 
 Counting, charging the quota, recovering from faults, sending faulted rows where `onError` says, forking and settling at
-the tracker, and handing the results on. All of it once a batch.
+the tracker, and handing the results on. All of it once a batch. What a node may use is `runtime/limits.py`'s.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import monotonic, thread_time
+from time import monotonic
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Stopped
 from flowrt.errors import NodeFault
 from flowrt.events import Emit, NodeRestarted
-from flowrt.message import Batch
+from flowrt.message import Batch, join
 from flowrt.operators.base import Emission, Fault, OnError, Operator
 from flowrt.quota.backoff import Backoff
-from flowrt.quota.bucket import Bucket
+from flowrt.quota.breaker import NODE_FAULTS
+from flowrt.runtime.limits import Limits
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.recovery import merged, process_recovering
 
@@ -41,8 +42,7 @@ class Node:
         counters: NodeCounters,
         *,
         on_error: OnError,
-        message_max: int,
-        cpu: float | None,
+        limits: Limits,
         stopping: threading.Event,
         emit: Emit,
     ) -> None:
@@ -54,9 +54,12 @@ class Node:
         """For each port, who takes what comes out of it. Set once while the graph is built."""
         self._faults = faults
         self._on_error = on_error
-        self._message_max = message_max
-        self._bucket = Bucket(cpu, monotonic()) if cpu else None
+        self._limits = limits
+        self._message_max = limits.message_max
+        self._meter = limits.meter
         self._backoff = Backoff()
+        self._dead: NodeFault | None = None
+        """Why the operator is not to be called before it was restarted."""
         self._stopping = stopping
         self._emit = emit
 
@@ -68,23 +71,80 @@ class Node:
             batch = self._without_oversized(batch)
             if not len(batch):
                 return
-        started, cpu = monotonic(), thread_time()
+        if self._limits.bounded:
+            batch = self._admitted(batch)
+            if not len(batch):
+                return
+        self._meter.begin()
+        started = monotonic()
         emission = self._process(batch)
         if emission.faults and self._on_error.policy == "retry":
             emission = self._retry(emission)
-        now, used = monotonic(), thread_time() - cpu
         counters.batches += 1
-        counters.cpu_seconds += used
-        counters.processing.observe(now - started)
-        if self._bucket is not None:
-            self._throttle(self._bucket.charge(now, used))
+        counters.processing.observe(monotonic() - started)
+        self._meter.count()
+        if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
+            emission = self._judged(emission, batch)
         self._hand_on(emission, batch)
+        if self._limits.bounded:
+            self._limits.settle(batch)
+
+    def memory_bytes(self) -> int:
+        """What the node holds at present; safe from any thread."""
+        return self.operator.memory_bytes()
+
+    def _admitted(self, batch: Batch) -> Batch:
+        """The messages that may enter now; the others come to the end their limit names."""
+        limits = self._limits
+        if limits.switched_off():
+            if limits.bypass_faults:
+                self._bypass(batch)
+            else:
+                self._faults.handle(Fault(batch, limits.off_fault()))
+            return batch.slice(0, 0)
+        room = limits.room(batch)
+        if room == len(batch):
+            return batch
+        over = batch.slice(room, len(batch))
+        if limits.outcome == "bypass":
+            self._bypass(over)
+        else:
+            self.counters.drop("limit", len(over))
+            if over.tracker is not None:
+                over.tracker.settle(over.seqs)
+        return batch.slice(0, room)
+
+    def _bypass(self, batch: Batch) -> None:
+        self.counters.bypassed += len(batch)
+        self.counters.emitted += len(batch)
+        send(batch, self.targets[0], self.counters)
+
+    def _judged(self, emission: Emission, batch: Batch) -> Emission:
+        """Faults that are the node's own may switch it off, and may let their messages pass unchanged, in order."""
+        own = [fault for fault in emission.faults if fault.error.kind in NODE_FAULTS]
+        for fault in own:
+            self._limits.failed(fault.error)
+        if not own or not self._limits.bypass_faults:
+            return emission
+        for fault in own:
+            self._faults.count(fault.error, len(fault.rows))
+            self.counters.bypassed += len(fault.rows)
+        parts = [part for part in (*emission.ports[:1], *(fault.rows for fault in own)) if part is not None]
+        out = join(parts)
+        place = {seq: at for at, seq in enumerate(batch.seqs)}
+        in_order = out.take(sorted(range(len(out)), key=lambda row: place[out.seqs[row]]))
+        rest = [fault for fault in emission.faults if fault.error.kind not in NODE_FAULTS]
+        return replace(emission, ports=(in_order,), faults=rest)
 
     def _process(self, batch: Batch) -> Emission:
         try:
+            if self._dead is not None:
+                self._revive(self._dead)
             return process_recovering(self.operator, batch, self._revive)
         except Stopped:
             raise
+        except NodeFault as off:  # it was switched off while it was being restarted
+            return Emission((), faults=(Fault(batch, off),))
         except Exception as error:  # the node boundary: a fault of ours must not take the graph down
             log.exception("node %s of %s failed", self.name, self.graph)
             fault = NodeFault("internal", f"{type(error).__name__}: {error}")
@@ -128,7 +188,9 @@ class Node:
         return batch.select(fits)
 
     def _revive(self, fault: NodeFault) -> None:
-        """Restart the operator, as often as it takes, waiting longer each time. Raises `Stopped` at the end."""
+        """Restart the operator, as often as it takes, waiting longer each time. Raises `Stopped` at the end, and the
+        fault that came next when that switched the node off."""
+        self._dead = fault
         while True:
             self._pause(self._backoff.next(monotonic()))
             self.counters.restarts += 1
@@ -136,15 +198,13 @@ class Node:
                 self.operator.restart()
             except NodeFault as again:
                 self._faults.count(again)
-                fault = again
+                if self._limits.failed(again):
+                    raise self._limits.off_fault() from again
+                self._dead = fault = again
                 continue
+            self._dead = None
             self._emit(NodeRestarted(self.graph, self.name, self.counters.restarts, str(fault)))
             return
-
-    def _throttle(self, seconds: float) -> None:
-        if seconds > 0:
-            self.counters.throttled_seconds += seconds
-            self._stopping.wait(seconds)
 
     def _pause(self, seconds: float) -> None:
         if seconds and self._stopping.wait(seconds):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from flowrt.delivery.deadletters import DeadLetters
@@ -14,6 +15,9 @@ from flowrt.endpoints.registry import Endpoints, Refused
 from flowrt.events import Emit
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.quota.bucket import Bucket, SharedBucket
+from flowrt.quota.pool import Pool
+from flowrt.quota.resources import NO_BUDGET, Budget
 from flowrt.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -41,9 +45,21 @@ class Surroundings:
     """Run guests in the engine's interpreter, for services that may not map executable memory."""
     broker: tuple[str, int] | None = None
     """Host and port that take the place of every MQTT endpoint's."""
+    budget: Budget = NO_BUDGET
+    """What all graphs may use together."""
     open_endpoints: Callable[..., Ends] = Endpoints
     """Makes what opens a graph's sources and sinks: `Endpoints`, or a stand-in that tests look into."""
     _open: list[str] = field(default_factory=list, init=False)
+
+    @cached_property
+    def cpu(self) -> Bucket | None:
+        """The budget's share of the processor."""
+        return None if self.budget.cpu is None else SharedBucket(self.budget.cpu, monotonic())
+
+    @cached_property
+    def pool(self) -> Pool | None:
+        """The budget's memory."""
+        return None if self.budget.memory is None else Pool(self.budget.memory, "the runtime's")
 
     @cached_property
     def engine(self) -> Engine:

@@ -89,7 +89,7 @@ def _node(graph: RunningGraph, node: NodePlan, inbox: Inbox | None) -> NodeView:
         node.name,
         _kind(node),
         running.counters if running else graph.entrances[node.name].counters,
-        running.operator.memory_bytes if running else _nothing,
+        running.memory_bytes if running else _nothing,
         node.operation.resources.memory,
         node.operation.resources.cpu,
         inbox,

@@ -17,6 +17,8 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap, NodeFault
+from flowrt.quota.meter import Meter
+from flowrt.quota.pool import Pool
 from flowrt.quota.quantity import format_bytes
 from flowrt.wasm import capi
 from flowrt.wasm.capi import VALUE_WORDS, Failure
@@ -25,6 +27,7 @@ from flowrt.wasm.engine import Engine
 from flowrt.wasm.imports import BadAddress, HostFunction
 from flowrt.wasm.memory import LinearMemory
 from flowrt.wasm.quota import MemoryQuota
+from flowrt.wasm.tables import ANY_TABLES, Tables
 
 Call = Callable[..., int]
 """An exported function of up to two i32 parameters: takes them unsigned, gives its i32 result unsigned (0 for none)."""
@@ -36,9 +39,6 @@ _TYPES = {
     "f64": wasmtime.ValType.f64,
 }
 _WORDS = {"i32": 1, "i64": 2, "f32": 1, "f64": 2}
-_TABLE_ELEMENTS = 1 << 16
-"""Of 8 bytes each: more functions than any module we know has."""
-_TABLES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,16 @@ class Limits:
     """What bounds an instance."""
 
     memory: int
-    """Bytes of linear memory."""
+    """Bytes of linear memory and tables."""
     deadline: float
     """Seconds a call may take."""
     fuel: int | None = None
     """Instructions a call may execute."""
+    tables: Tables = ANY_TABLES
+    meter: Meter | None = None
+    """What takes the node's share of the processor: a long call is made to wait in the middle."""
+    pool: Pool | None = None
+    """What linear memory is taken from besides."""
 
 
 class Crossing:
@@ -63,8 +68,9 @@ class Crossing:
         self._watch = engine.watch
         self._pending: BaseException | None = None
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
-        self._quota = MemoryQuota(limits.memory)
-        self._store.set_limits(-1, _TABLE_ELEMENTS, instances=1, tables=_TABLES, memories=1)
+        tables = limits.tables
+        self._quota = MemoryQuota(limits.memory - tables.bytes, limits.pool)
+        self._store.set_limits(-1, tables.elements, instances=1, tables=tables.count, memories=1)
         self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
         self._trap = ctypes.c_void_p()
         self._trap_address = ctypes.c_void_p(ctypes.addressof(self._trap))
@@ -73,7 +79,7 @@ class Crossing:
         self.memory = LinearMemory(self._quota.view)
         self.broken = False
         """A call has failed: the instance must not be called again."""
-        self._deadline = Deadline(engine.watch, self._store, limits.deadline)
+        self._deadline = Deadline(engine.watch, self._store, limits.deadline, limits.meter)
         engine.memories.claims[threading.get_ident()] = self._quota
         try:
             self._instantiate(module, imports)
@@ -109,8 +115,8 @@ class Crossing:
         return GuestMisuse(detail)
 
     def memory_bytes(self) -> int:
-        """Linear memory in use; safe to ask from any thread."""
-        return self._quota.size
+        """Linear memory in use, and all that the tables may come to; safe to ask from any thread."""
+        return self._quota.size + self._limits.tables.bytes
 
     def close(self) -> None:
         """Give the instance and its memory back. Safe to call twice."""
@@ -128,7 +134,7 @@ class Crossing:
         target = ctypes.c_void_p(ctypes.addressof(function.of.func))
         buffer, count = ctypes.c_void_p(ctypes.addressof(values)), ctypes.c_size_t(slots)
         watch, running, clock = self._watch, self._watch.running, self._watch.clock
-        cross, due, deadline, fuel = capi.call_unchecked, self._deadline, self._limits.deadline, self._limits.fuel
+        cross, due, span, fuel = capi.call_unchecked, self._deadline, self._deadline.span, self._limits.fuel
 
         def call(first: int = 0, second: int = 0) -> int:
             if self.broken:
@@ -137,7 +143,7 @@ class Crossing:
                 capi.set_fuel(context, fuel)
             raw[0] = first
             raw[4] = second
-            running[due] = clock() + deadline
+            running[due] = clock() + span
             try:
                 if watch.asleep:
                     watch.wake()
@@ -158,7 +164,7 @@ class Crossing:
                 self._define(linker, function)
         if self._limits.fuel is not None:
             capi.set_fuel(self._context, self._limits.fuel)
-        self._watch.running[self._deadline] = self._watch.clock() + self._limits.deadline
+        self._watch.running[self._deadline] = self._watch.clock() + self._deadline.span
         try:
             if self._watch.asleep:
                 self._watch.wake()
@@ -226,16 +232,18 @@ class Crossing:
         pending, self._pending = self._pending, None
         if pending is not None:
             return from_host(pending, failure.backtrace)
-        return trap_of(failure, self._limits, overdue=self._deadline.overdue, refused=self._quota.refused)
+        overdue, quota = self._deadline.overdue, self._quota
+        return trap_of(failure, self._limits, overdue=overdue, refused=quota.refused, bound=quota.words)
 
 
-def trap_of(failure: Failure, limits: Limits, *, overdue: bool, refused: bool) -> GuestTrap:
-    """What a failed call is: `overdue` by its deadline, or `refused` memory before, or a trap of the guest's own."""
+def trap_of(failure: Failure, limits: Limits, *, overdue: bool, refused: bool, bound: str = "") -> GuestTrap:
+    """What a failed call is: `overdue` by its deadline, or `refused` memory before, beyond `bound`, or a trap of the
+    guest's own."""
     if overdue:
         return GuestTrap("deadline", f"a call took longer than {limits.deadline:g} s", failure.backtrace)
     if refused and failure.code in {None, capi.TRAP_UNREACHABLE}:
-        quota = format_bytes(limits.memory)
-        return GuestTrap("memory", f"it asked for more memory than its quota of {quota}", failure.backtrace)
+        bound = bound or f"its quota of {format_bytes(limits.memory)}"
+        return GuestTrap("memory", f"it asked for more memory than {bound}", failure.backtrace)
     kind = {capi.TRAP_OUT_OF_FUEL: "fuel", capi.TRAP_INTERRUPT: "deadline"}.get(failure.code or -1, "trap")
     return GuestTrap(kind, failure.message or "the engine gave no reason", failure.backtrace)
 

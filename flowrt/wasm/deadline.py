@@ -1,4 +1,9 @@
-"""The deadline of one store's calls: what the engine asks when its epoch moves on (`watch.py`)."""
+"""The deadline of one store's calls, and their share of the processor: what the engine asks when its epoch moves on
+(`watch.py`).
+
+A call of a node with a share is looked at after 20 ms and then again and again: it pays for what it used, and sleeps in
+the callback until it may go on. So an endless call keeps its share too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from typing import Any
 
 import wasmtime
 
+from flowrt.quota.meter import Meter
 from flowrt.wasm import capi
 from flowrt.wasm.watch import Watch
 
@@ -14,29 +20,52 @@ _GRACE = 0.05
 """Seconds an overdue call goes on at most before it is ended."""
 
 
-class Deadline:
-    """Enter it into `watch.running` with the time it is due around each call into the store."""
+LOOK_SECONDS = 0.02
+"""What a node may overdraw its share by before it is made to wait."""
 
-    def __init__(self, watch: Watch, store: wasmtime.Store, seconds: float) -> None:
+
+class Deadline:
+    """Enter it into `watch.running` with the time now plus `span` around each call into the store."""
+
+    def __init__(self, watch: Watch, store: wasmtime.Store, seconds: float, meter: Meter | None = None) -> None:
+        self._meter = meter if meter is not None and meter.bounded else None
+        self.span = seconds if self._meter is None else min(seconds, LOOK_SECONDS)
+        """Seconds from a call's begin to the first look at it."""
+        if self._meter is not None:
+            self._meter.adopt()
         self.overdue = False
         """A call has been ended."""
         self._watch = watch
         self._seconds = seconds
-        self._extended: float | None = None
+        self._noted = self._due = 0.0
+        self._extended = False
         self._callback = capi.EPOCH_CALLBACK(self._on_epoch)
-        watch.expect(seconds)
+        watch.expect(self.span)
         # The engine asks when its epoch moves on, which it only does when some call is overdue.
         capi.set_epoch_callback(ctypes.cast(store.ptr(), ctypes.c_void_p), self._callback, None, None)
         capi.set_epoch_deadline(ctypes.cast(store._context(), ctypes.c_void_p), 1)
 
     def _on_epoch(self, _context: int, _data: int, delta: Any, kind: Any) -> int | None:
-        due, now = self._watch.running.get(self), self._watch.clock()
-        if due is not None and due <= now and due != self._extended:
-            # On a busy machine the thread may have waited between noting when it is due and entering the guest, so the
-            # first time it is found overdue proves nothing: from here the guest runs at once.
-            self._extended = self._watch.running[self] = now + min(self._seconds / 4, _GRACE)
-        elif due is not None and due <= now:
+        look, now = self._watch.running.get(self), self._watch.clock()
+        if look is not None and look <= now and not self._may_go_on(look, now):
             self.overdue = True
             return capi.new_error(b"deadline")  # type: ignore[no-any-return]
         delta[0], kind[0] = 1, 0
         return None
+
+    def _may_go_on(self, look: float, now: float) -> bool:
+        """Judge a call that was to be looked at at `look`, and make it wait for its share."""
+        if look != self._noted:  # its first time
+            self._due, self._extended = look - self.span + self._seconds, False
+        if self._due <= now:
+            if self._extended:
+                return False
+            # On a busy machine the thread may have waited between noting when it is due and entering the guest, so the
+            # first time it is found overdue proves nothing: from here the guest runs at once.
+            self._due, self._extended = now + min(self._seconds / 4, _GRACE), True
+        look = self._due
+        if self._meter is not None:
+            self._due += self._meter.pause()  # what we make it wait is not the guest's time
+            look = min(self._due, self._watch.clock() + LOOK_SECONDS)
+        self._noted = self._watch.running[self] = look
+        return True

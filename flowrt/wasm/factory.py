@@ -11,6 +11,8 @@ import wasmtime
 from flowrt.errors import StartError
 from flowrt.events import Emit
 from flowrt.graph.facts import ModuleFacts
+from flowrt.quota.meter import Meter
+from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
 from flowrt.wasm.cache import CodeCache, compile_module
 from flowrt.wasm.engine import Engine
@@ -19,6 +21,7 @@ from flowrt.wasm.heads import NodeHeads
 from flowrt.wasm.imports import HostFunction
 from flowrt.wasm.inspect import digest_of
 from flowrt.wasm.log import GuestLog
+from flowrt.wasm.tables import ANY_TABLES, Tables, tables_of
 
 HostFunctions = Callable[[], Sequence[HostFunction]]
 """Makes the functions of one instance: what they remember (contexts, handles) must not outlive it."""
@@ -37,12 +40,19 @@ class CoreGuestFactory:
         log: GuestLog,
         grants: frozenset[str],
         extra: HostFunctions,
+        *,
+        tables: Tables = ANY_TABLES,
+        meter: Meter | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.denied: dict[str, int] = {}
         """WASI calls that failed for want of a grant, by name, over all instances."""
         self.log = log
         self._extra = extra
-        self._make = partial(CoreGuest, engine, module, resources, properties, heads, log, grants, self.denied)
+        self._make = partial(
+            CoreGuest, engine, module, resources, properties, heads, log, grants, self.denied,
+            tables=tables, meter=meter, pool=pool,
+        )  # fmt: skip
 
     def __call__(self) -> CoreGuest:
         return self._make(self._extra())
@@ -60,6 +70,8 @@ def guest_factory(
     extra: HostFunctions = tuple,
     grants: frozenset[str] = frozenset(),
     cache: CodeCache | None = None,
+    meter: Meter | None = None,
+    pool: Pool | None = None,
 ) -> CoreGuestFactory:
     """Compile the module of `facts` (or take it from the cache) for one node. `extra` makes further host functions for
     each instance. Raises StartError when the file is gone, has changed since it was inspected, or does not compile."""
@@ -71,7 +83,10 @@ def guest_factory(
     except ValueError as error:
         raise StartError(f"node '{node}': module {facts.path} does not compile: {error}") from error
     log = GuestLog(emit, graph, node, resources.log_lines)
-    return CoreGuestFactory(engine, module, resources, properties, NodeHeads(facts.outputs), log, grants, extra)
+    return CoreGuestFactory(
+        engine, module, resources, properties, NodeHeads(facts.outputs), log, grants, extra,
+        tables=tables_of(code, resources.memory), meter=meter, pool=pool,
+    )  # fmt: skip
 
 
 def read_code(facts: ModuleFacts, node: str) -> bytes:

@@ -10,6 +10,8 @@ import wasmtime
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap, NodeFault
 from flowrt.message import Batch, Head
 from flowrt.operators.base import GuestOutput
+from flowrt.quota.meter import Meter
+from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
 from flowrt.wasm import frame
 from flowrt.wasm.crossing import Call, Crossing, Limits
@@ -18,6 +20,7 @@ from flowrt.wasm.frame import BadFrame, TooLarge, TooMany
 from flowrt.wasm.heads import NodeHeads, check_tensors
 from flowrt.wasm.imports import BadAddress, HostFunction, flowrt_functions
 from flowrt.wasm.log import GuestLog
+from flowrt.wasm.tables import ANY_TABLES, Tables
 from flowrt.wasm.wasi import Wasi
 
 ABI = 1
@@ -46,6 +49,10 @@ class CoreGuest:
         grants: frozenset[str],
         denied: dict[str, int],
         extra: Sequence[HostFunction] = (),
+        *,
+        tables: Tables = ANY_TABLES,
+        meter: Meter | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.denied = denied
         """Refused WASI calls by name."""
@@ -58,7 +65,7 @@ class CoreGuest:
         self._buffer_at = self._buffer_size = 0
         self._wasi = Wasi(grants, log.write, denied)
         imports = [*flowrt_functions(log.write, self._fail), *self._wasi.functions(), *extra]
-        limits = Limits(resources.memory, resources.deadline, resources.fuel)
+        limits = Limits(resources.memory, resources.deadline, resources.fuel, tables, meter, pool)
         try:
             self._crossing = Crossing(engine, module, imports, limits)
         except GuestTrap as trap:
@@ -124,7 +131,7 @@ class CoreGuest:
             raise GuestTrap("init", "flowrt_restore refused the state")
 
     def memory_bytes(self) -> int:
-        """Linear memory in use: safe to ask from any thread."""
+        """Linear memory and tables: safe to ask from any thread."""
         return self._crossing.memory_bytes()
 
     def close(self) -> None:

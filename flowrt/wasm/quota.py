@@ -16,6 +16,8 @@ from typing import Any
 
 from wasmtime import _ffi as ffi
 
+from flowrt.quota.pool import Pool
+from flowrt.quota.quantity import format_bytes
 from flowrt.wasm import capi
 
 _NO_ACCESS, _READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
@@ -38,16 +40,19 @@ _FAILED = ctypes.c_void_p(-1).value
 
 
 class MemoryQuota:
-    """The linear memory of one instance: at most `limit` bytes."""
+    """The linear memory of one instance: at most `limit` bytes, taken from `pool` too where there is one."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, pool: Pool | None = None) -> None:
         self.limit = limit
         self.refused = False
-        """The guest, or its module's start, has asked for more than `limit`."""
+        """The guest, or its module's start, has asked for more."""
+        self.words = f"its quota of {format_bytes(limit)}"
+        """What it asked for more than."""
         self.size = 0
         """Bytes in use."""
         self._base = self._reserved = self._capacity = 0
         self._kept: list[Any] = []
+        self._pool = pool
 
     def create(self, minimum: int, capacity: int, guard: int, made: Any) -> int | None:
         """Fill in a `wasmtime_linear_memory_t`; gives an error of the engine's or None."""
@@ -72,6 +77,8 @@ class MemoryQuota:
         """Give the memory back, after its store is gone. Safe to call twice."""
         if self._base:
             _munmap(self._base, self._reserved)
+            if self._pool is not None:
+                self._pool.give(self.size)
             self._base = self.size = 0
             self._kept.clear()
 
@@ -83,7 +90,12 @@ class MemoryQuota:
         if size > self.limit:
             self.refused = True
             return capi.new_error(b"over the quota")  # type: ignore[no-any-return]
+        if self._pool is not None and not self._pool.take(size - self.size):
+            self.refused, self.words = True, f"is left of {self._pool.words}"
+            return capi.new_error(b"over the budget")  # type: ignore[no-any-return]
         if size and _mprotect(self._base, size, _READ_WRITE):
+            if self._pool is not None:
+                self._pool.give(size - self.size)
             return capi.new_error(b"no memory")  # type: ignore[no-any-return]
         self.size = size
         return 0

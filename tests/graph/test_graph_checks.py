@@ -253,3 +253,31 @@ def test_every_code_the_checks_use_is_listed() -> None:
     assert used == set(CODES)
     quoted = set(findall(r'(?:report|problem|warning)\([^"]*"([a-z]+(?:-[a-z0-9]+)+)"', source))
     assert quoted <= set(CODES)
+
+
+def in_graph(resources: str) -> str:
+    return SOUND.replace("operations:\n", f"resources: {resources}\noperations:\n", 1)
+
+
+def test_quotas_are_summed_against_the_graphs_own_budget() -> None:
+    """Every guest's and model's memory counts, because the budget is enforced."""
+    tight = problems(in_graph("{cpu: 100m, memory: 64Mi}"))
+    assert [(p.line, p.code) for p in tight] == [(15, "cpu-over-graph"), (16, "memory-over-graph")]
+    assert found(in_graph("{cpu: 1, memory: 1Gi}")) == []
+
+
+def test_a_graph_counts_against_the_machine_with_its_budget_at_most() -> None:
+    assert problems(in_graph("{cpu: 200m}"), machine=Machine(cores=0.2, memory_bytes=2**30))[0].code == "cpu-over-graph"
+    assert len(problems(in_graph("{cpu: 200m}"), machine=Machine(cores=0.2, memory_bytes=2**30))) == 1
+
+
+@pytest.mark.parametrize("outcome", ["atLimit: bypass", "atFault: bypass"])
+def test_only_what_has_one_way_through_can_be_bypassed(outcome: str) -> None:
+    text = spoilt("topic: alerts", f"topic: alerts\n    resources: {{{outcome}}}")
+    (problem,) = problems(text)
+    assert problem.code == "no-bypass"
+
+
+def test_a_share_of_the_processor_for_a_source_has_no_effect() -> None:
+    text = spoilt('    topics: ["plant/+/pump"]\n', '    topics: ["plant/+/pump"]\n    resources: {cpu: 100m}\n')
+    assert [problem.code for problem in problems(text)] == ["quota-without-effect"]

@@ -42,7 +42,7 @@ def scraped(graphs=None):
         (("flowrt_node_processing_seconds_count", "pump", "features"), 4),
         (("flowrt_node_processing_seconds_sum", "pump", "features"), 0.002),
         (("flowrt_node_cpu_limit_cores", "pump", "features"), 0.25),
-        (("flowrt_node_throttled_seconds_total", "pump", "features"), 0.5),
+        (("flowrt_node_cpu_throttled_seconds_total", "pump", "features"), 0.5),
         (("flowrt_node_memory_bytes", "pump", "features"), 131072),
         (("flowrt_node_memory_limit_bytes", "pump", "features"), 67108864),
         (("flowrt_node_waiting_messages", "pump", "features"), 2),
@@ -64,7 +64,7 @@ def test_a_figure_stands_where_its_counter_says(sample, value):
     "sample",
     [
         ("flowrt_node_cpu_limit_cores", "pump", "sensors"),
-        ("flowrt_node_throttled_seconds_total", "pump", "alerts"),
+        ("flowrt_node_cpu_throttled_seconds_total", "pump", "sensors"),
         ("flowrt_node_waiting_messages", "pump", "sensors"),
         ("flowrt_sink_latency_seconds_count", "pump", "features"),
         ("flowrt_node_processing_seconds_count", "pump", "sensors"),

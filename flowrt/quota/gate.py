@@ -1,0 +1,58 @@
+"""What may enter a node: its share of the processor, its messages and its bytes a second, and what is over them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from time import monotonic
+
+from flowrt.quota.bucket import Bucket
+from flowrt.quota.meter import Meter
+from flowrt.quota.resources import AtLimit, Resources
+
+
+class Gate:
+    """Stands before a node that has a rate of its own or that a budget bounds. Used by the node's thread only."""
+
+    __slots__ = ("_bytes", "_messages", "_meter", "outcome")
+
+    def __init__(self, resources: Resources, meter: Meter) -> None:
+        now = monotonic()
+        self.outcome: AtLimit = resources.at_limit
+        self._meter = meter
+        self._messages = None if resources.message_rate is None else Bucket(resources.message_rate, now)
+        self._bytes = None if resources.byte_rate is None else Bucket(resources.byte_rate, now)
+
+    def room(self, payloads: Sequence[bytes]) -> int:
+        """How many of these messages, in order, may enter now. With `throttle` all of them: who is over waits behind
+        them. One message passes when nothing is owed, however small the rate."""
+        count = len(payloads)
+        if self.outcome == "throttle":
+            return count
+        if self._meter.in_debt():
+            return 0
+        now = monotonic()
+        if self._messages is not None:
+            count = min(count, _fitting(self._messages.left(now), 1))
+        if self._bytes is not None and count:
+            left = self._bytes.left(now)
+            sums = list(accumulate(map(len, payloads[:count])))
+            count = 0 if left < 0 else max(1, bisect_right(sums, left))
+        return count
+
+    def charge(self, payloads: Sequence[bytes]) -> tuple[float, str]:
+        """Take what these messages used; the seconds to wait for messages or bytes, and the bound that asks for it."""
+        now = monotonic()
+        longest, bound = 0.0, ""
+        if self._messages is not None:
+            longest, bound = self._messages.charge(now, len(payloads)), "messageRate"
+        if self._bytes is not None:
+            wait = self._bytes.charge(now, sum(map(len, payloads)))
+            if wait > longest:
+                longest, bound = wait, "byteRate"
+        return longest, bound
+
+
+def _fitting(left: float, size: int) -> int:
+    return 0 if left < 0 else max(1, int(left / size))

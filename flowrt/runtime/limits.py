@@ -1,0 +1,120 @@
+"""What one node may use while it runs, and what happens beyond it: made from its `resources`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from time import monotonic
+
+from flowrt.counters import NodeCounters
+from flowrt.errors import NodeFault
+from flowrt.events import Emit, LimitReached, NodeDisabled, NodeEnabled
+from flowrt.message import Batch
+from flowrt.quota.breaker import Breaker
+from flowrt.quota.bucket import Bucket
+from flowrt.quota.gate import Gate
+from flowrt.quota.meter import Meter
+from flowrt.quota.quantity import format_bytes, format_cores
+from flowrt.quota.resources import Resources
+
+_SAY_AGAIN_SECONDS = 30.0
+"""How often a node that stays over a limit says so: the metrics tell the rest."""
+
+
+class Limits:
+    """The limits of one node. Used by its thread only, but for `meter`, which the builder's thread uses before."""
+
+    def __init__(
+        self,
+        graph: str,
+        node: str,
+        resources: Resources,
+        counters: NodeCounters,
+        stopping: threading.Event,
+        emit: Emit,
+        *,
+        budgets: Sequence[Bucket] = (),
+    ) -> None:
+        """`budgets` are the shares that it has in common with others."""
+        self._resources = resources
+        own = [] if resources.cpu is None else [Bucket(resources.cpu, monotonic())]
+        self.meter = Meter(counters, [*own, *budgets], whole_thread=bool(own), wait=stopping.wait)
+        self.message_max = resources.message
+        self.outcome = resources.at_limit
+        self.bypass_faults = resources.at_fault == "bypass"
+        disable = resources.disable
+        self.breaker = None if disable is None else Breaker(disable.faults, disable.within, disable.pause)
+        self.bounded = resources.has_rate or self.meter.bounded or self.breaker is not None
+        """Whether there is anything to ask before a batch, and to wait for after it."""
+        self._gate = Gate(resources, self.meter)
+        self._graph, self._node, self._counters = graph, node, counters
+        self._stopping = stopping
+        self._emit = emit
+        self._said = float("-inf")
+
+    def room(self, batch: Batch) -> int:
+        """How many of its messages may enter."""
+        room = self._gate.room(batch.payloads)
+        if room < len(batch):
+            self._say("cpu" if self.meter.in_debt() else self._rate_bound(), 0.0)
+        return room
+
+    def settle(self, batch: Batch) -> None:
+        """Pay for a batch, and wait where that is what the node does."""
+        owed = self.meter.owed()
+        behind, bound = self._gate.charge(batch.payloads)
+        if self.outcome != "throttle":
+            return
+        if owed > 0:
+            self._say("cpu", owed)
+            behind -= self.meter.wait(owed)
+        if behind > 0:
+            self._say(bound, behind)
+            began = monotonic()
+            self._stopping.wait(behind)
+            self._counters.rate_throttled_seconds += monotonic() - began
+
+    def failed(self, fault: NodeFault) -> bool:
+        """The node failed; too often switches it off. Whether this time did."""
+        disable = self._resources.disable
+        if self.breaker is None or disable is None or fault.kind == "disabled":
+            return False
+        switched_off = self.breaker.fault(monotonic())
+        if switched_off:
+            self._counters.disables += 1
+            self._counters.disabled = True
+            event = NodeDisabled(self._graph, self._node, disable.faults, disable.within, disable.pause, str(fault))
+            self._emit(event)
+        return switched_off
+
+    def switched_off(self) -> bool:
+        """Whether the node is switched off; says so when that is over."""
+        if not self._counters.disabled:
+            return False
+        if self.breaker is not None and self.breaker.off(monotonic()):
+            return True
+        self._counters.disabled = False
+        self._emit(NodeEnabled(self._graph, self._node))
+        return False
+
+    def off_fault(self) -> NodeFault:
+        """The fault of a message that reaches the node while it is switched off."""
+        return NodeFault("disabled", "the node is switched off, because it failed too often")
+
+    def _rate_bound(self) -> str:
+        return "messageRate" if self._resources.message_rate is not None else "byteRate"
+
+    def _say(self, bound: str, seconds: float) -> None:
+        now = monotonic()
+        if now - self._said >= _SAY_AGAIN_SECONDS:
+            self._said = now
+            self._emit(LimitReached(self._graph, self._node, bound, self._limit(bound), seconds, self.outcome))
+
+    def _limit(self, bound: str) -> str:
+        resources = self._resources
+        match bound:
+            case "cpu":
+                return "its graph's budget" if resources.cpu is None else format_cores(resources.cpu)
+            case "messageRate":
+                return f"{resources.message_rate:g} messages a second"
+        return f"{format_bytes(resources.byte_rate or 0)} a second"

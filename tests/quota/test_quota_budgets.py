@@ -1,0 +1,64 @@
+"""What several nodes share, and what a node's clock and breaker say."""
+
+from time import thread_time
+
+import pytest
+
+from flowrt.counters import NodeCounters
+from flowrt.quota.breaker import Breaker
+from flowrt.quota.bucket import Bucket, SharedBucket
+from flowrt.quota.meter import Meter
+from flowrt.quota.pool import Pool
+from flowrt.quota.quantity import format_cores, parse_cores
+
+
+def test_a_pool_gives_all_or_nothing_and_takes_from_the_one_around_it():
+    machine = Pool(100, "the runtime's")
+    one, two = Pool(80, "the graph's", machine), Pool(80, "the graph's", machine)
+
+    assert one.take(60)
+    assert not one.take(21)
+    assert not two.take(41)
+    assert two.take(40)
+    one.give(60)
+    assert (machine.used, one.used, two.used) == (40, 0, 40)
+
+
+def test_a_breaker_opens_at_so_many_faults_in_so_long_and_closes_again():
+    breaker = Breaker(3, within=10, pause=60)
+
+    assert [breaker.fault(now) for now in (0, 1, 12)] == [False, False, False]
+    assert [breaker.fault(now) for now in (13, 14)] == [False, True]
+    assert breaker.off(73)
+    assert not breaker.off(74)
+
+
+def test_a_meter_pays_every_bucket_and_names_the_longest_wait():
+    own, shared = Bucket(0.5, 0, burst=0), SharedBucket(0.1, 0, burst=0)
+    counters = NodeCounters()
+    meter = Meter(counters, [own, shared])
+
+    meter.add(0.2)
+
+    assert 1.9 < meter.owed() <= 2.0
+    assert meter.in_debt()
+    assert counters.cpu_seconds == 0.2
+    assert 1.9 < meter.owed() <= 2.0  # paid once
+
+
+def test_a_meter_counts_what_its_thread_used():
+    counters = NodeCounters()
+    meter = Meter(counters)
+    meter.begin()
+    until = thread_time() + 0.02
+    while thread_time() < until:
+        pass
+    meter.count()
+
+    assert counters.cpu_seconds >= 0.02
+    assert meter.owed() == 0
+
+
+@pytest.mark.parametrize("text", ["250m", "2", "1500m"])
+def test_a_share_is_written_as_it_was_read(text):
+    assert format_cores(parse_cores(text)) == text
