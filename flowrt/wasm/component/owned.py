@@ -50,7 +50,8 @@ def _box(value: bytes | None) -> int:
     """The address of a value on the engine's heap, or 0 for none."""
     if value is None:
         return 0
-    return int(capi.value_new(ctypes.addressof(ctypes.create_string_buffer(value, SIZE))))
+    block = ctypes.create_string_buffer(value, SIZE)
+    return int(capi.value_new(ctypes.addressof(block)))
 
 
 def _name(text: str) -> bytes:

@@ -1,0 +1,253 @@
+"""Components that mean harm, or were built for something else: each ends in words, and its neighbours go on."""
+
+import resource
+
+import pytest
+import wasmtime
+from component_guests import ECHO, HEAD, batch, component, core
+
+from flowrt.errors import GuestTrap, StartError
+from flowrt.graph.plan import NodePlan
+from flowrt.guests import component as guests
+from flowrt.operators.filter import FilterOperation
+from flowrt.operators.map import MapOperation
+from flowrt.wasm.component.factory import component_factory
+from flowrt.wasm.inspect import inspect_module
+
+
+@pytest.fixture
+def start(guest, tmp_path):
+    """Makes a node of a component's bytes, as the runtime does."""
+
+    def make(code, operation=MapOperation):
+        path = tmp_path / "c.wasm"
+        path.write_bytes(code)
+        made = operation(operation_type=operation.__name__[:-9].lower(), name="n", module="c.wasm")
+        node = NodePlan("n", made, ((),), 0, module=inspect_module(path))
+        return component_factory(
+            guest.engine, node, emit=guest.events.append, graph="g", metrics=guest.metrics, state=guest.state
+        )
+
+    return make
+
+
+def test_an_operator_that_is_not_there(start):
+    with pytest.raises(StartError, match="does not export process of wasm-graph:processor/filter"):
+        start(component({"map": ECHO}), FilterOperation)
+
+
+def wrong(code, old, new):
+    """The component's text with another type in it."""
+    text = guests._text(["map"], ["buffer-read", "buffer-drop", "log"], 131072)
+    assert old in text
+    return guests._filled(guests.to_binary(text.replace(old, new)), code)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('(field "width" u32)', '(field "width" s32)', "exports process of wasm-graph:processor/map@1.1.0 as"),
+        ('"warn" "error" "critical"', '"warn" "error" "fatal"', "imports log of wasm-graph:processor/logger@1.1.0 as"),
+        ("processor/logger@1.1.0", "processor/lagger@1.1.0", "imports wasm-graph:processor/lagger@1.1.0, which"),
+        ('(param "context" string) (param', '(param "context" (list u8)) (param', "imports log of"),
+    ],
+)
+def test_functions_of_other_types_are_refused_by_name(start, old, new, words):
+    with pytest.raises(StartError, match=words):
+        start(wrong(core({"map": ECHO}), old, new))
+
+
+def test_a_type_that_writes_out_endlessly_is_refused(guest):
+    doubled = "".join(f"(type $t{i + 1} (tuple $t{i} $t{i}))" for i in range(14))
+    text = f"""(component (type $t0 (tuple u8 u8)) {doubled}
+      (import "wasm-graph:processor/logger@1.1.0" (instance
+        (alias outer 1 $t14 (type $t)) (export "log" (func (param "level" $t))))))"""
+    made = wasmtime.component.Component(guest.engine.native(), text)
+    from flowrt.wasm.component.factory import objections
+
+    assert any("imports log of" in words for words in objections(guest.engine, made, "map"))
+
+
+def test_a_file_that_is_no_component(start):
+    with pytest.raises(StartError, match="does not compile"):
+        start(b"\0asm\x0d\0\1\0\1\4asdf")
+
+
+def test_a_topic_that_is_not_text(guest):
+    body = f"(i32.store8 (i32.load offset=52 (local.get $model)) (i32.const 255)) {ECHO}"
+    instance = guest(component({"map": body}))
+    output = instance.map(batch(b"1", b"2"))
+    assert output.errors == dict.fromkeys((0, 1), "it gave a topic that is not UTF-8")
+    assert instance.memory_bytes() > 0
+
+
+def test_a_property_that_is_not_text_ends_the_call(guest):
+    body = f"(i32.store8 (i32.load offset=4 (i32.load offset=88 (local.get $model))) (i32.const 255)) {ECHO}"
+    with pytest.raises(GuestTrap, match="invalid utf-8"):
+        guest(component({"map": body})).map(batch(b""))
+
+
+def test_a_log_line_of_a_hundred_megabytes_is_cut(guest):
+    body = f"(call $log (i32.const 2) (i32.const 0) (i32.const 0) (global.get $at) (i32.const 100000000)) {ECHO}"
+    code = component(
+        {"map": body},
+        init="""(global.set $at (call $alloc (i32.const 100000000)))
+          (memory.fill (global.get $at) (i32.const 65) (i32.const 100000000)) (i32.const 1)""",
+        extra="(global $at (mut i32) (i32.const 0))",
+    )
+    assert guest(code, memory="256Mi").map(batch(b"1")).payloads == [b"1"]
+    assert guest.texts() == [("info", "A" * 8192)]
+
+
+def test_lines_above_the_quota_are_left_out(guest):
+    body = f"""(local.set $at (i32.const 10000))
+      (loop $more
+        (call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1))
+        (br_if $more (local.tee $at (i32.sub (local.get $at) (i32.const 1))))) {ECHO}"""
+    assert guest(component({"map": body})).map(batch(b"1")).payloads == [b"1"]
+    assert len(guest.events) <= 300
+
+
+def multiplied(count, size):
+    """Gives `count` user properties that are all the same `size` bytes of its memory."""
+    return f"""(local $list i32) (local $i i32) (local $big i32)
+      (local.set $big (call $alloc (i32.const {size})))
+      (memory.fill (local.get $big) (i32.const 97) (i32.const {size}))
+      (local.set $list (call $alloc (i32.const {24 * count})))
+      (loop $more
+        (local.set $at (i32.add (local.get $list) (i32.mul (local.get $i) (i32.const 24))))
+        (i32.store8 (local.get $at) (i32.const 1))
+        (i32.store offset=4 (local.get $at) (local.get $big))
+        (i32.store offset=8 (local.get $at) (i32.const {size}))
+        (i32.store8 offset=12 (local.get $at) (i32.const 1))
+        (i32.store offset=20 (local.get $at) (i32.const 0))
+        (br_if $more (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {count}))))
+      (i32.store offset=88 (local.get $model) (local.get $list))
+      (i32.store offset=92 (local.get $model) (i32.const {count}))
+      {ECHO}"""
+
+
+def echoing(body):
+    """A map whose body has locals of its own."""
+    return component(
+        {"map": "(call $own (local.get $model))"},
+        extra=f"(func $own (param $model i32) (result i32) (local $at i32) {body})",
+    )
+
+
+def test_what_a_guest_multiplies_is_bounded(guest):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(GuestTrap, match="too much data"):
+        guest(echoing(multiplied(20_000, 1_000_000))).map(batch(b""))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+    assert grown < 256 << 20
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "words"),
+    [(2000, 1, "2000 user properties; 1024 are the most"), (1, 70_000, "a text of more than 65535 bytes")],
+)
+def test_heads_have_bounds(guest, count, size, words):
+    assert words in guest(echoing(multiplied(count, size))).map(batch(b"")).errors[0]
+
+
+def test_a_payload_larger_than_the_node_makes(guest):
+    body = f"(i32.store offset=84 (local.get $model) (i32.const 200)) {ECHO}"
+    output = guest(component({"map": body}), message=100).map(batch(b"1"))
+    assert output.errors == {0: "it made a payload of 200 bytes; the node makes at most 100"}
+
+
+def test_a_payload_beyond_the_memory_ends_the_call(guest):
+    body = f"(i32.store offset=84 (local.get $model) (i32.const 0x7fffffff)) {ECHO}"
+    with pytest.raises(GuestTrap):
+        guest(component({"map": body})).map(batch(b"1"))
+
+
+def test_a_buffer_that_it_does_not_have(guest):
+    body = f"""(i32.store8 offset=76 (local.get $model) (i32.const 0))
+      (i32.store offset=80 (local.get $model) (i32.const 77)) {ECHO}"""
+    with pytest.raises(GuestTrap, match="unknown handle index 77"):
+        guest(component({"map": body})).map(batch(b"1"))
+
+
+def test_a_buffer_given_back_twice(guest):
+    body = f"""(i32.store8 offset=48 (local.get $model) (i32.const 0))
+      (i32.store offset=52 (local.get $model) (i32.load offset=80 (local.get $model))) {ECHO}"""
+    with pytest.raises(GuestTrap):
+        guest(component({"map": body})).map(batch(bytes(1000)))
+
+
+def test_a_topic_may_be_a_buffer(guest):
+    body = f"""(i32.store8 offset=48 (local.get $model) (i32.const 0))
+      (i32.store offset=52 (local.get $model) (i32.load offset=80 (local.get $model)))
+      (i32.store8 offset=76 (local.get $model) (i32.const 1))
+      (i32.store offset=84 (local.get $model) (i32.const 0)) {ECHO}"""
+    output = guest(component({"map": body})).map(batch(b"t" * 200))
+    assert (output.heads[0].topic, output.payloads) == ("t" * 200, [b""])
+
+
+KEEP = """(call $fail (i32.load offset=52 (local.get $model)) (i32.const 5))"""
+
+
+def test_buffers_that_a_guest_hoards_count_against_its_memory(guest):
+    instance = guest(component({"map": KEEP}), memory="1Mi")
+    with pytest.raises(GuestTrap, match="memory: it keeps buffers"):
+        instance.map(batch(*[bytes(300_000)] * 20))
+
+
+NETWORK = """
+(import "wasi:sockets/network@0.2.0" (instance $net
+  (export "network" (type (sub resource)))
+  (type $1 (enum "unknown" "access-denied" "not-supported" "invalid-argument" "out-of-memory" "timeout"
+    "concurrency-conflict" "not-in-progress" "would-block" "invalid-state" "new-socket-limit"
+    "address-not-bindable" "address-in-use" "remote-unreachable" "connection-refused" "connection-reset"
+    "connection-aborted" "datagram-too-large" "name-unresolvable" "temporary-resolver-failure"
+    "permanent-resolver-failure"))
+  (export "error-code" (type (eq $1)))))
+(alias export $net "network" (type $network))
+(alias export $net "error-code" (type $code))
+(import "wasi:sockets/instance-network@0.2.0" (instance $here
+  (alias outer 1 $network (type $n)) (export "network" (type $network (eq $n)))
+  (export "instance-network" (func (result (own $network))))))
+(import "wasi:sockets/ip-name-lookup@0.2.0" (instance $lookup
+  (alias outer 1 $network (type $n)) (alias outer 1 $code (type $c))
+  (export "network" (type $network (eq $n))) (export "error-code" (type $code (eq $c)))
+  (export "resolve-address-stream" (type $stream (sub resource)))
+  (export "resolve-addresses" (func (param "network" (borrow $network)) (param "name" string)
+    (result (result (own $stream) (error $code)))))))
+"""
+
+
+def test_a_socket_that_was_not_granted_is_denied_and_the_graph_goes_on(start):
+    """Importing sockets is legal, as every component made of Python does; a call is answered with an error."""
+    options = guests._OPTIONS
+    lowered = f"""
+      (core func $net (canon lower (func $here "instance-network")))
+      (core func $find (canon lower (func $lookup "resolve-addresses") {options}))"""
+    body = """(local.set $at (call $alloc (i32.const 8)))
+      (call $find (call $net) (i32.const 1024) (i32.const 11) (local.get $at))
+      (if (i32.load8_u (local.get $at)) (then (return (call $fail (i32.const 1024) (i32.const 11)))))
+      (call $ok (local.get $model))"""
+    code = core(
+        {"map": body},
+        extra='(data (i32.const 1024) "example.com")',
+        imports="""(import "host" "net" (func $net (result i32)))
+          (import "host" "find" (func $find (param i32 i32 i32 i32)))""",
+    )
+    text = guests._text(["map"], ["buffer-read", "buffer-drop", "log"], 131072)
+    text = text.replace("(core module $Memory", f"{NETWORK}(core module $Memory").replace(
+        "(core instance $host ",
+        f'{lowered}(core instance $host (export "net" (func $net)) (export "find" (func $find)) ',
+    )
+    instance = start(guests._filled(guests.to_binary(text), code))()
+    assert instance.map(batch(b"", b"")).errors == {0: "example.com", 1: "example.com"}
+    instance.close()
+
+
+def test_a_failing_guest_does_not_touch_its_neighbour(guest):
+    good, bad = guest(component({"map": ECHO})), guest(component({"map": "(unreachable)"}))
+    for _ in range(3):
+        with pytest.raises(GuestTrap):
+            bad.map(batch(b"1"))
+        bad = guest(component({"map": "(unreachable)"}))
+        assert good.map(batch(b"1", head=HEAD)).payloads == [b"1"]
