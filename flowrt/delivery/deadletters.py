@@ -51,12 +51,18 @@ class DeadLetter:
 class DeadLetters:
     """The store. Safe from any thread; the file is opened with the first letter."""
 
-    def __init__(self, path: Path, letters_max: int = LETTERS_MAX, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(
+        self, path: Path, letters_max: int = LETTERS_MAX, bytes_max: int = BYTES_MAX, busy_seconds: float = 5.0
+    ) -> None:
+        """`busy_seconds`: how long to wait for another process that uses the file."""
         self._path = path
         self._letters_max = letters_max
         self._bytes_max = bytes_max
+        self._busy_seconds = busy_seconds
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._version = -1
+        """SQLite's number for what other connections have changed, when the letters were counted."""
         self._count = 0
         self._bytes = 0
         self.evicted = 0
@@ -69,16 +75,22 @@ class DeadLetters:
         now = time.time()
         with self._lock:
             db = self._open()
-            before = self.evicted
-            with db:
-                db.execute("BEGIN IMMEDIATE")
-                db.executemany(
-                    "INSERT INTO letters (at, graph, node, kind, detail, backtrace, module, head, time, payload)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [_to_row(letter, now) for letter in letters],
-                )
-                self._make_room(db, len(letters), sum(len(letter.message.payload) for letter in letters))
-            return self.evicted - before
+            before = self._count, self._bytes, self.evicted
+            try:
+                with db:
+                    db.execute("BEGIN IMMEDIATE")
+                    self._count_anew_if_changed(db)
+                    db.executemany(
+                        "INSERT INTO letters (at, graph, node, kind, detail, backtrace, module, head, time, payload)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        [_to_row(letter, now) for letter in letters],
+                    )
+                    self._make_room(db, len(letters), sum(len(letter.message.payload) for letter in letters))
+            except sqlite3.Error:
+                # Nothing was kept: what was counted on the way must not add up over the retries of a full disk.
+                self._count, self._bytes, self.evicted = before
+                raise
+            return self.evicted - before[2]
 
     def list(self, limit: int = 100) -> Iterator[DeadLetter]:
         """The newest first."""
@@ -95,17 +107,25 @@ class DeadLetters:
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
+            db: sqlite3.Connection | None = None
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.execute(_SCHEMA)
+                db = sqlite3.connect(self._path, self._busy_seconds, check_same_thread=False, isolation_level=None)
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=FULL")
+                db.execute(_SCHEMA)
             except (OSError, sqlite3.Error) as error:
+                if db is not None:
+                    db.close()  # the next try begins anew: half a store would never get its table
                 raise StartError(f"cannot open the dead-letter store {self._path}: {error}") from error
-            total = self._db.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM letters").fetchone()
-            self._count, self._bytes = total
+            self._db, self._version = db, -1
         return self._db
+
+    def _count_anew_if_changed(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            found = db.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM letters").fetchone()
+            self._version, self._count, self._bytes = version, *found
 
     def _make_room(self, db: sqlite3.Connection, letters: int, size: int) -> None:
         self._count += letters

@@ -1,5 +1,7 @@
 """Dead letters are on disk when `add` returns, complete, and bounded."""
 
+import sqlite3
+
 import pytest
 
 from flowrt.delivery.deadletters import DeadLetter, DeadLetters
@@ -61,3 +63,50 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path):
 
     with pytest.raises(StartError, match="cannot open the dead-letter store"):
         store.add([letter(b"a")])
+
+
+def test_a_store_that_could_not_be_set_up_is_set_up_at_the_next_try(tmp_path):
+    path = tmp_path / "dead.sqlite"
+    locked = sqlite3.connect(path, isolation_level=None)
+    locked.execute("BEGIN EXCLUSIVE")
+    store = DeadLetters(path, busy_seconds=0)
+    with pytest.raises(StartError, match="cannot open the dead-letter store .*locked"):
+        store.add([letter(b"a")])
+
+    locked.execute("ROLLBACK")
+    store.add([letter(b"a")])
+
+    assert [found.message.payload for found in store.list()] == [b"a"]
+    store.close()
+
+
+def test_letters_that_were_not_kept_do_not_count(tmp_path):
+    path = tmp_path / "dead.sqlite"
+    store = DeadLetters(path, letters_max=3, busy_seconds=0)
+    store.add([letter(b"a")])
+    locked = sqlite3.connect(path, isolation_level=None)
+    locked.execute("CREATE TRIGGER full BEFORE DELETE ON letters BEGIN SELECT RAISE(FAIL, 'full'); END")
+    for _ in range(5):
+        with pytest.raises(sqlite3.Error, match="full"):
+            store.add([letter(b"b"), letter(b"c"), letter(b"d")])
+
+    locked.execute("DROP TRIGGER full")
+    store.add([letter(b"b"), letter(b"c")])
+
+    assert [found.message.payload for found in store.list()] == [b"c", b"b", b"a"]
+    assert store.evicted == 0
+    store.close()
+
+
+def test_letters_that_another_process_removed_do_not_count(tmp_path):
+    path = tmp_path / "dead.sqlite"
+    store = DeadLetters(path, bytes_max=4)
+    store.add([letter(b"aa"), letter(b"bb")])
+    with sqlite3.connect(path) as other:
+        other.execute("DELETE FROM letters")
+
+    store.add([letter(b"cccccc")])
+    store.add([letter(b"dd")])
+
+    assert [found.message.payload for found in store.list()] == [b"dd"]
+    store.close()

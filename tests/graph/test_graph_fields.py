@@ -6,6 +6,7 @@ import pytest
 from graph_cases import SOUND, found, problems, spoilt
 
 from flowrt.graph.codes import CODES
+from flowrt.graph.facts import Unreadable
 from flowrt.graph.schema import json_schema
 from flowrt.operators.registry import OPERATIONS
 
@@ -61,6 +62,12 @@ def test_a_mistake_in_a_field(old: str, new: str, place: tuple[int, int, str], w
 def test_a_mistake_in_a_field_brings_no_others_with_it(old: str, new: str, place: tuple, words: str) -> None:
     also = {"missing-field", "unknown-field"} if place[2] in {"missing-field", "unknown-field"} else {place[2]}
     assert {code for _, _, code in found(spoilt(old, new))} <= also
+
+
+def test_a_module_that_is_not_named_is_not_looked_for() -> None:
+    missing = {"?": Unreadable("looked in modules", missing=True)}
+
+    assert found(spoilt("    module: pump-features:1.0.0\n", ""), modules=missing) == [(11, 5, "missing-field")]
 
 
 def test_every_mistake_of_a_file_is_reported_at_once_and_in_order() -> None:

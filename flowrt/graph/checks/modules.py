@@ -37,8 +37,8 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
     """Problems of every operation that has a module, and of the operation types this version does not run."""
     for index, operation in enumerate(graph.file.operations):
         loc = ("operations", index, "module")
-        if not isinstance(operation, GuestOperation):
-            continue
+        if not isinstance(operation, GuestOperation) or graph.made_up(operation.module):
+            continue  # a module that is not named has been reported as a missing field
         module = facts.modules.get(operation.module)
         if isinstance(module, Unreadable):
             yield _unreadable(graph, loc, operation, module)
