@@ -70,7 +70,7 @@ def test_a_store_that_could_not_be_set_up_is_set_up_at_the_next_try(tmp_path):
     locked = sqlite3.connect(path, isolation_level=None)
     locked.execute("BEGIN EXCLUSIVE")
     store = DeadLetters(path, busy_seconds=0)
-    with pytest.raises(StartError, match="cannot open the dead-letter store .*locked"):
+    with pytest.raises(StartError, match=r"cannot open the dead-letter store .*locked"):
         store.add([letter(b"a")])
 
     locked.execute("ROLLBACK")
