@@ -236,7 +236,7 @@ FAMILIES = (
     ),
     Family(
         "flowrt_node_memory_bytes", "gauge", NODE,
-        "Memory the node holds at present: a guest's linear memory, a model's weights.",
+        "Memory held for the node: a guest's linear memory and tables, its tensors, what waits in its inbox; a model.",
         "Compare with the limit; one that only grows will meet it.",
         _nodes(lambda node: node.memory()),
     ),

@@ -104,7 +104,10 @@ CODES: dict[str, str] = {
         "A function of the module has another signature than docs/abi.md says. Rebuild it with a current SDK."
     ),
     "unknown-import": "The module imports what no host offers, so it cannot be started. Rebuild it without the import.",
-    "memory-above-quota": "The module asks for more memory at its start than its quota. Raise resources.memory.",
+    "memory-above-quota": (
+        "The module asks for more memory at its start, or the model's weights are more, than the quota. Raise "
+        "resources.memory."
+    ),
     "feature-missing": "The module uses wasi-nn but the graph does not declare it. Add `features: [{name: wasi-nn}]`.",
     # models and tensors
     "unknown-model": "The operation names a model that `models` does not list. Correct the name or add it.",

@@ -28,6 +28,7 @@ from flowrt.quota.bucket import Bucket, SharedBucket
 from flowrt.quota.pool import Pool
 from flowrt.runtime.ends import Entrance, SinkOperator
 from flowrt.runtime.graph import RunningGraph
+from flowrt.quota.quantity import format_bytes
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.limits import Limits
 from flowrt.runtime.node import Node, Target
@@ -58,13 +59,17 @@ class Builder:
         self.model_runs: dict[str, Mapping[str, ModelCounters]] = {}
         self.closers: list[Callable[[], None]] = []
         """What to give back when the graph ends, last first."""
+        self.pools: dict[str, Pool] = {}
+        """By node, the account of what is held for it."""
+        self.beside: dict[str, list[Callable[[], int]]] = {}
+        """By node, what tells the bytes held for it beside its operator."""
         self._plan = plan
         self._around = around
         self._stopping = threading.Event()
         self._budgets = [bucket for bucket in (_share(plan), around.cpu) if bucket is not None]
         self._pool = around.pool
         if plan.budget.memory is not None:
-            self._pool = Pool(plan.budget.memory, "the graph's", around.pool)
+            self._pool = Pool(plan.budget.memory, "the graph's budget", around.pool)
         self._endpoints = around.open_endpoints(
             plan.name, plan.endpoints, emit=around.emit, broker=around.broker, state=around.state
         )
@@ -111,9 +116,10 @@ class Builder:
             digest=node.module.digest if node.module else "",
             publish=self._publisher(node),
         )
-        operator = self._operator(node, counters, faults, limits)
+        pool = self.pools[node.name] = Pool(operation.resources.memory, "its quota", self._pool)
+        operator = self._operator(node, counters, faults, limits, pool)
         self.closers.append(operator.close)
-        return Node(
+        running = Node(
             self._plan.name,
             node.name,
             operator,
@@ -126,6 +132,8 @@ class Builder:
         )
 
     def _limits(self, node: NodePlan, counters: NodeCounters, *, shared: bool = True) -> Limits:
+        running.holds += self.beside.get(node.name, ())
+        return running
         return Limits(
             self._plan.name,
             node.name,
@@ -136,7 +144,9 @@ class Builder:
             budgets=self._budgets if shared else (),
         )
 
-    def _operator(self, node: NodePlan, counters: NodeCounters, faults: FaultHandler, limits: Limits) -> Operator:
+    def _operator(
+        self, node: NodePlan, counters: NodeCounters, faults: FaultHandler, limits: Limits, pool: Pool
+    ) -> Operator:
         match node.operation:
             case SinkOperation() as operation:
                 sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse)
@@ -150,12 +160,14 @@ class Builder:
             case GuestOperation() as operation if type(operation) in GUESTS and is_component(node.module):
                 return GUESTS[type(operation)](self._component_factory(node, counters))
             case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
-                return GUESTS[type(operation)](self._guest_factory(node, node.module, operation, limits))
+                return GUESTS[type(operation)](self._guest_factory(node, node.module, operation, limits, pool))
+                self.closers.append(inference.close)
+                self._hold_model(node, inference.memory_bytes(), pool)
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
         raise StartError(f"node '{node.name}' of '{self._plan.name}': this version does not run '{kind}' operations")
 
     def _guest_factory(
-        self, node: NodePlan, module: ModuleFacts, operation: GuestOperation, limits: Limits
+        self, node: NodePlan, module: ModuleFacts, operation: GuestOperation, limits: Limits, pool: Pool
     ) -> GuestFactory:
         from flowrt.wasm.factory import guest_factory  # a graph without guests never loads the engine
 
@@ -168,11 +180,11 @@ class Builder:
             emit=around.emit,
             graph=self._plan.name,
             node=node.name,
-            extra=self._nn_door(node) if node.nn else tuple,
+            extra=self._nn_door(node, pool) if node.nn else tuple,
             grants=frozenset(operation.grants),
             cache=around.cache,
             meter=limits.meter,
-            pool=self._pool,
+            pool=pool,
         )
 
     def _component_factory(self, node: NodePlan, counters: NodeCounters) -> GuestFactory:
@@ -189,7 +201,19 @@ class Builder:
             cache=around.cache,
         )
 
-    def _nn_door(self, node: NodePlan) -> NodeDoor:
+    def _hold_model(self, node: NodePlan, size: int, pool: Pool) -> None:
+        """A model counts where the user says how much memory there is for it: the default is meant for guests."""
+        resources = node.operation.resources
+        if "memory" in resources.model_fields_set or self._pool is not None:
+            if "memory" not in resources.model_fields_set:
+                pool.limit = max(pool.limit, size)
+            if not pool.take(size):
+                raise StartError(
+                    f"node '{node.name}' of '{self._plan.name}': its model holds {format_bytes(size)}, "
+                    f"more than is left of {pool.refusal}; raise it"
+                )
+
+    def _nn_door(self, node: NodePlan, pool: Pool) -> NodeDoor:
         from flowrt.nn.doors.node import NodeDoor
 
         graph, name, emit = self._plan.name, node.name, self._around.emit
@@ -204,8 +228,10 @@ class Builder:
         door.warm_up()
         return door
 
+            pool=pool,
     def _publisher(self, node: NodePlan) -> Callable[[Batch], None] | None:
         """Where `onError.topic` publishes: a sink of its own beside the graph's."""
+        self.beside[name] = [door.memory_bytes]
         on_error = node.operation.on_error
         if on_error.topic is None:
             return None
@@ -221,7 +247,9 @@ class Builder:
 
     def _stages(self) -> Sequence[Stage]:
         plan = self._plan
-        inboxes = [Inbox(stage.inbox, stage.inbox_bytes) for stage in plan.stages]
+        inboxes = [Inbox(stage.inbox, stage.inbox_bytes, self._left_for(stage.nodes[0])) for stage in plan.stages]
+        for stage, inbox in zip(plan.stages, inboxes, strict=True):
+            self.nodes[stage.nodes[0]].holds.append(inbox.size)
         for name, entrance in self.entrances.items():
             entrance.inboxes = [inboxes[plan.nodes[to].stage] for to in plan.nodes[name].targets[0]]
         for name, node in self.nodes.items():
@@ -240,6 +268,11 @@ class Builder:
 
 def _share(plan: Plan) -> Bucket | None:
     return None if plan.budget.cpu is None else SharedBucket(plan.budget.cpu, monotonic())
+    def _left_for(self, name: str) -> Callable[[], int] | None:
+        """What its quota leaves a node's inbox beside its guest: payloads that wait are held for the node too."""
+        operation = self._plan.nodes[name].operation
+        return self.pools[name].left if isinstance(operation, GuestOperation) else None
+
 
 
 def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 
 from flowrt.endpoints.base import Stopped
@@ -17,9 +18,11 @@ from flowrt.message import Batch, join
 class Inbox:
     """Any number of threads put, one takes."""
 
-    def __init__(self, messages_max: int, bytes_max: int) -> None:
+    def __init__(self, messages_max: int, bytes_max: int, left: Callable[[], int] | None = None) -> None:
+        """`left` says how many payload bytes may wait at present, where that depends on what the node holds."""
         self._messages_max = messages_max
         self._bytes_max = bytes_max
+        self._left = left
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
         self._emptied = threading.Condition(self._lock)
@@ -31,6 +34,10 @@ class Inbox:
         """Messages waiting."""
         self.bytes = 0
         """Their payload bytes."""
+
+    def size(self) -> int:
+        """Payload bytes waiting."""
+        return self.bytes
 
     def put(self, batch: Batch) -> None:
         """Wait for room, then add. A batch larger than the whole inbox is taken when the inbox is empty.
@@ -102,7 +109,9 @@ class Inbox:
             return count
 
     def _has_room(self, messages: int, size: int) -> bool:
-        return self.messages + messages <= self._messages_max and self.bytes + size <= self._bytes_max
+        if self.messages + messages > self._messages_max or self.bytes + size > self._bytes_max:
+            return False
+        return self._left is None or self.bytes + size <= self._left()
 
     def _add(self, batch: Batch, size: int) -> None:
         self._batches.append((batch, size))

@@ -52,6 +52,8 @@ class Node:
         self.counters = counters
         self.targets: Sequence[Sequence[Target]] = ()
         """For each port, who takes what comes out of it. Set once while the graph is built."""
+        self.holds: list[Callable[[], int]] = [operator.memory_bytes]
+        """What tells the bytes held for the node: its operator, and what the builder knows of beside it."""
         self._faults = faults
         self._on_error = on_error
         self._limits = limits
@@ -90,8 +92,8 @@ class Node:
             self._limits.settle(batch)
 
     def memory_bytes(self) -> int:
-        """What the node holds at present; safe from any thread."""
-        return self.operator.memory_bytes()
+        """What is held for the node at present; safe from any thread."""
+        return sum(held() for held in self.holds)
 
     def _admitted(self, batch: Batch) -> Batch:
         """The messages that may enter now; the others come to the end their limit names."""

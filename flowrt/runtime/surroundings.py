@@ -59,7 +59,7 @@ class Surroundings:
     @cached_property
     def pool(self) -> Pool | None:
         """The budget's memory."""
-        return None if self.budget.memory is None else Pool(self.budget.memory, "the runtime's")
+        return None if self.budget.memory is None else Pool(self.budget.memory, "the runtime's budget")
 
     @cached_property
     def engine(self) -> Engine:

@@ -55,7 +55,7 @@ class Limits:
     meter: Meter | None = None
     """What takes the node's share of the processor: a long call is made to wait in the middle."""
     pool: Pool | None = None
-    """What linear memory is taken from besides."""
+    """What memory and tables are taken from besides: the account of all that is held for the node."""
 
 
 class Crossing:
@@ -70,6 +70,7 @@ class Crossing:
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
         tables = limits.tables
         self._quota = MemoryQuota(limits.memory - tables.bytes, limits.pool)
+        self._held = 0
         self._store.set_limits(-1, tables.elements, instances=1, tables=tables.count, memories=1)
         self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
         self._trap = ctypes.c_void_p()
@@ -82,6 +83,7 @@ class Crossing:
         self._deadline = Deadline(engine.watch, self._store, limits.deadline, limits.meter)
         engine.memories.claims[threading.get_ident()] = self._quota
         try:
+            self._hold(tables.bytes)
             self._instantiate(module, imports)
         except BaseException:
             self.close()
@@ -125,6 +127,16 @@ class Crossing:
         self._store.close()
         self._quota.release()
         self._kept.clear()
+        if self._limits.pool is not None:
+            self._limits.pool.give(self._held)
+            self._held = 0
+
+    def _hold(self, size: int) -> None:
+        pool = self._limits.pool
+        if pool is not None and size:
+            if not pool.take(size):
+                raise GuestTrap("memory", f"its tables may come to more memory than is left of {pool.refusal}")
+            self._held = size
 
     def _caller(self, function: Any, slots: int) -> Call:
         values = (ctypes.c_uint32 * (VALUE_WORDS * 2))()

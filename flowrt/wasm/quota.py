@@ -17,7 +17,6 @@ from typing import Any
 from wasmtime import _ffi as ffi
 
 from flowrt.quota.pool import Pool
-from flowrt.quota.quantity import format_bytes
 from flowrt.wasm import capi
 
 _NO_ACCESS, _READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
@@ -46,8 +45,8 @@ class MemoryQuota:
         self.limit = limit
         self.refused = False
         """The guest, or its module's start, has asked for more."""
-        self.words = f"its quota of {format_bytes(limit)}"
-        """What it asked for more than."""
+        self.words = ""
+        """What it asked for more than, where that is another bound than `limit`."""
         self.size = 0
         """Bytes in use."""
         self._base = self._reserved = self._capacity = 0
@@ -91,7 +90,7 @@ class MemoryQuota:
             self.refused = True
             return capi.new_error(b"over the quota")  # type: ignore[no-any-return]
         if self._pool is not None and not self._pool.take(size - self.size):
-            self.refused, self.words = True, f"is left of {self._pool.words}"
+            self.refused, self.words = True, f"is left of {self._pool.refusal}"
             return capi.new_error(b"over the budget")  # type: ignore[no-any-return]
         if size and _mprotect(self._base, size, _READ_WRITE):
             if self._pool is not None:

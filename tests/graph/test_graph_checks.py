@@ -281,3 +281,10 @@ def test_only_what_has_one_way_through_can_be_bypassed(outcome: str) -> None:
 def test_a_share_of_the_processor_for_a_source_has_no_effect() -> None:
     text = spoilt('    topics: ["plant/+/pump"]\n', '    topics: ["plant/+/pump"]\n    resources: {cpu: 100m}\n')
     assert [problem.code for problem in problems(text)] == ["quota-without-effect"]
+
+
+def test_a_models_weights_must_fit_the_quota_declared_for_it() -> None:
+    text = spoilt("model: {path: pump.onnx}", "model: {path: pump.onnx}\n    resources: {memory: 1Mi}")
+    (problem,) = problems(text, models={"pump.onnx": model(parameter_bytes=2**31)})
+    assert (problem.code, "weights are 2Gi" in problem.message) == ("memory-above-quota", True)
+    assert found(SOUND) == []

@@ -13,12 +13,12 @@ from flowrt.quota.quantity import format_cores, parse_cores
 
 
 def test_a_pool_gives_all_or_nothing_and_takes_from_the_one_around_it():
-    machine = Pool(100, "the runtime's")
-    one, two = Pool(80, "the graph's", machine), Pool(80, "the graph's", machine)
+    machine = Pool(100, "the runtime's budget")
+    one, two = Pool(80, "one's budget", machine), Pool(80, "two's budget", machine)
 
     assert one.take(60)
-    assert not one.take(21)
-    assert not two.take(41)
+    assert (one.take(21), one.refusal) == (False, "one's budget of 80")
+    assert (two.take(41), two.refusal) == (False, "the runtime's budget of 100")
     assert two.take(40)
     one.give(60)
     assert (machine.used, one.used, two.used) == (40, 0, 40)

@@ -112,3 +112,13 @@ def test_nothing_is_lost_doubled_or_reordered_whatever_the_sizes(groups, at_once
 
     assert out == [payload for group in groups for payload in group]
     assert (inbox.messages, inbox.bytes) == (0, 0)
+
+
+def test_an_inbox_takes_no_more_than_its_node_has_left():
+    left = 5
+    inbox = Inbox(100, 1000, lambda: left)
+    inbox.put(batch_of([b"abc"]))
+
+    assert inbox.offer(batch_of([b"def"]), drop_oldest=False) != []
+    left = 6
+    assert inbox.offer(batch_of([b"def"]), drop_oldest=False) == []

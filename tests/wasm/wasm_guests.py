@@ -13,6 +13,7 @@ from flowrt.wasm.factory import CoreGuestFactory
 from flowrt.wasm.guest import CoreGuest
 from flowrt.wasm.heads import NodeHeads
 from flowrt.wasm.log import GuestLog
+from flowrt.wasm.tables import tables_of
 
 TOPIC = Head("plant/1/pump", content_type="text/plain", properties=(("unit", "bar"), ("unit", "psi")))
 
@@ -75,13 +76,16 @@ class Maker:
         self._made: list[CoreGuest] = []
 
     def factory(
-        self, code: bytes, *, properties=(), grants=(), extra=tuple, declared=(), **resources
+        self, code: bytes, *, properties=(), grants=(), extra=tuple, declared=(), meter=None, pool=None, **resources
     ) -> CoreGuestFactory:
         limits = Resources(**resources)
         log = GuestLog(self.events.append, "graph", "node", limits.log_lines, lambda: self.now)
         module = wasmtime.Module(self.engine.native(fuel=limits.fuel is not None), code)
         heads = NodeHeads(declared)
-        return CoreGuestFactory(self.engine, module, limits, properties, heads, log, frozenset(grants), extra)
+        return CoreGuestFactory(
+            self.engine, module, limits, properties, heads, log, frozenset(grants), extra,
+            tables=tables_of(code, limits.memory), meter=meter, pool=pool,
+        )  # fmt: skip
 
     def __call__(self, code: bytes, **options) -> CoreGuest:
         guest = self.factory(code, **options)()

@@ -6,11 +6,13 @@ budget of memory every quota counts, because the budget is enforced.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from flowrt.graph.facts import Facts, Machine
+from flowrt.graph.facts import Facts, Machine, ModelFacts
 from flowrt.graph.graph import Graph
 from flowrt.graph.plan import Plan
+from flowrt.graph.planner import model_of
 from flowrt.operators.base import Operation
 from flowrt.operators.filter import FilterOperation
 from flowrt.operators.guest_config import GuestOperation
@@ -34,6 +36,7 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
     """Warnings where a sum cannot hold, which stand at the largest share and name the largest few; errors where an
     operation cannot do what is asked of it at a limit."""
     yield from _outcomes(graph)
+    yield from _models(graph, facts)
     operations = list(enumerate(graph.file.operations))
     cpu = {index: op.resources.declared_cpu for index, op in operations if op.resources.cpu is not None}
     memory = {index: op.resources.memory for index, op in operations if "memory" in op.resources.model_fields_set}
@@ -101,6 +104,20 @@ def _outcomes(graph: Graph) -> Iterator[Problem]:
         if isinstance(operation, SourceOperation) and resources.cpu is not None:
             message = "a source runs on its endpoint's thread, which no cpu quota bounds; limit its messageRate"
             yield graph.warning(("operations", index, "resources", "cpu"), "quota-without-effect", message)
+
+
+def _models(graph: Graph, facts: Facts) -> Iterator[Problem]:
+    """Models whose weights alone are more than the quota declared for them."""
+    for index, operation in enumerate(graph.file.operations):
+        if not isinstance(operation, InferenceOperation) or "memory" not in operation.resources.model_fields_set:
+            continue
+        with contextlib.suppress(LookupError):  # an unknown model is reported elsewhere
+            model = facts.models.get(model_of(operation, graph).path)
+            quota = operation.resources.memory
+            if isinstance(model, ModelFacts) and model.parameter_bytes > quota:
+                has, may = format_bytes(model.parameter_bytes), format_bytes(quota)
+                message = f"its model's weights are {has}, and resources.memory is {may}; raise it"
+                yield graph.problem(("operations", index, "resources", "memory"), "memory-above-quota", message)
 
 
 def _over(graph: Graph, what: str, shares: Mapping[int, float], whose: str, has: str) -> Problem:

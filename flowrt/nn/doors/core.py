@@ -16,6 +16,7 @@ from flowrt.nn.doors import witx
 from flowrt.nn.doors.execution import Budget, Execution
 from flowrt.nn.doors.handles import Handles
 from flowrt.nn.faults import ModelFault
+from flowrt.quota.pool import Pool
 from flowrt.wasm.imports import BadAddress, GuestMemory, HostFunction, ValueType
 
 if TYPE_CHECKING:
@@ -76,8 +77,10 @@ class CoreDoor:
         report: Callable[[str], None],
         refusals: dict[str, int] | None = None,
         runs: Mapping[str, ModelCounters] | None = None,
+        pool: Pool | None = None,
     ) -> None:
-        """`memory` bounds in bytes what the host holds for the guest: models it brought, tensors and outputs. `report`
+        """`memory` bounds in bytes what the host holds for the guest: models it brought, tensors and outputs, which are
+        taken from `pool` too. `report`
         is given the reason of a refusal, at the first, second, fourth, eighth … of its kind; `refusals` counts them.
         `runs` takes the times of the models it has by name."""
         self._refusals = {} if refusals is None else refusals
@@ -85,7 +88,7 @@ class CoreDoor:
         self._models = models
         self._uses = {use.name: use for use in uses}
         self._report = report
-        self._budget = Budget(memory)
+        self._budget = Budget(memory, pool)
         self._graphs: Handles[_Graph] = Handles("graph", MAX_GRAPHS)
         self._contexts: Handles[_Context] = Handles("context", MAX_CONTEXTS)
         self._named: dict[str, int] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, byte_size
 from flowrt.nn.faults import ModelFault, wrong_shape
+from flowrt.quota.pool import Pool
 
 _STANDS_FOR = {"u8": ("i8", "bool", "u16", "i16"), "i32": ("u32",), "i64": ("u64",)}
 """wasi-nn has no tags for some types models use. Their bytes come under the tag that is nearest, as guests do it."""
@@ -21,19 +22,25 @@ _Target = tuple[tuple[str, Shape, int], memoryview, bool]
 class Budget:
     """Bytes that the host may hold for one node: models it brought, tensors, outputs."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, pool: Pool | None = None) -> None:
+        """`pool` is the account of all that is held for the node, its linear memory included."""
         self.limit = limit
         self.used = 0
+        self._pool = pool
 
     def charge(self, size: int, what: str) -> None:
         if self.used + size > self.limit:
             raise ModelFault(
                 "too-large", f"{what} of {size} bytes: {self.used} of the node's {self.limit} are in use already"
             )
+        if self._pool is not None and not self._pool.take(size):
+            raise ModelFault("too-large", f"{what} of {size} bytes: more than is left of {self._pool.refusal}")
         self.used += size
 
     def refund(self, size: int) -> None:
         self.used -= size
+        if self._pool is not None:
+            self._pool.give(size)
 
 
 class Execution:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flowrt.counters import ModelCounters
 from flowrt.nn.doors.core import CoreDoor
+from flowrt.quota.pool import Pool
 
 if TYPE_CHECKING:
     from flowrt.graph.plan import ModelUse
@@ -26,9 +27,11 @@ class NodeDoor:
         *,
         memory: int,
         report: Callable[[str], None],
+        pool: Pool | None = None,
     ) -> None:
         """`uses` are the models the node's guest may load by name; `memory` bounds in bytes what the host holds for it
-        beside those; `report` takes the reasons of refusals, made rare enough for a log."""
+        beside those, and `pool` all that is held for the node; `report` takes the reasons of refusals, made rare enough
+        for a log."""
         self.refusals: dict[str, int] = {}
         """Calls that got an errno, by its code, over all instances."""
         self.runs = {use.name: ModelCounters() for use in uses}
@@ -37,6 +40,7 @@ class NodeDoor:
         self._uses = uses
         self._memory = memory
         self._report = report
+        self._pool = pool
         self._held: list[Handle] = []
         self._door: CoreDoor | None = None
 
@@ -51,7 +55,9 @@ class NodeDoor:
     def __call__(self) -> Sequence[HostFunction]:
         if self._door is not None:
             self._door.close()
-        self._door = CoreDoor(self._models, self._uses, self._memory, self._report, self.refusals, self.runs)
+        self._door = CoreDoor(
+            self._models, self._uses, self._memory, self._report, self.refusals, self.runs, self._pool
+        )
         return self._door.functions()
 
     def memory_bytes(self) -> int:
