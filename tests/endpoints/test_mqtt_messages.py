@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from brokers import Broker, needs_broker
-from peers import Graph, batch, ends, eventually, peer
+from peers import PATIENCE, Graph, batch, ends, eventually, peer
 
 from flowrt.delivery.tracker import Tracker
 from flowrt.errors import NodeFault
@@ -38,6 +38,18 @@ def test_messages_go_out_in_order_and_are_settled(broker: Broker, version: str, 
         assert sum(released) == len(MANY)
         assert other.expect(len(MANY)) == MANY
         assert {message.qos for message in other.messages} == {qos}
+
+
+def test_a_flush_ends_with_the_last_confirmation(broker: Broker, version: str) -> None:
+    """Not with its timeout: a stop under load would take all the time it is given."""
+    with ends(broker, version) as end:
+        sink = end.sink("out/x", qos=2)
+        for payload in MANY[:20]:
+            sink.send(batch([payload]))
+            flushed = threading.Thread(target=sink.flush, args=(10 * PATIENCE,), daemon=True)
+            flushed.start()
+            flushed.join(PATIENCE)
+            assert not flushed.is_alive()
 
 
 def test_a_message_is_acknowledged_only_when_it_is_settled(broker: Broker, version: str) -> None:

@@ -83,7 +83,11 @@ class Outgoing(Connection):
     def flush(self, sink: MqttSink, timeout: float) -> bool:
         """Wait until nothing of a sink is under way."""
         with self._changed:
-            return self._changed.wait_for(lambda: not sink.under_way, timeout)
+            self._waiters += 1
+            try:
+                return self._changed.wait_for(lambda: not sink.under_way, timeout)
+            finally:
+                self._waiters -= 1
 
     # What `Connection` asks for.
 
