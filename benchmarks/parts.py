@@ -18,6 +18,7 @@ from flowrt.operators.base import Model, OnError, Operator
 from flowrt.operators.inference import InferenceOperator
 from flowrt.operators.map import MapOperator
 from flowrt.quota.resources import Resources
+from flowrt.runtime.limits import Limits
 from flowrt.runtime.node import Node
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.wasm.engine import Engine
@@ -80,8 +81,7 @@ class Parts:
             faults,
             counters,
             on_error=on_error,
-            message_max=Resources().message,
-            cpu=None,
+            limits=Limits("bench", name, Resources(), counters, self.stopping, _no_event),
             stopping=self.stopping,
             emit=_no_event,
         )
