@@ -14,6 +14,8 @@ FAULTS = {
     "deadline": "a call took longer than the node's deadline",
     "disabled": "the node is switched off, because it failed too often",
     "error": "the guest refused the message with its own words",
+    "expression": "a transform's expression has no value for the message",
+    "format": "a payload is not in the format that the node reads",
     "fuel": "a call used up the node's fuel",
     "inference": "the model's engine failed",
     "init": "the guest's init failed or refused",

@@ -122,7 +122,7 @@ def _dropped(node: NodeView) -> Mapping[str, int]:
 NODE = ("graph", "node")
 ENDPOINT = ("graph", "endpoint")
 MODEL = ("graph", "node", "model")
-WORKERS = ("map", "filter", "branch", "concatenate", "accumulate", "delay", "inference", "sink")
+WORKERS = ("map", "filter", "branch", "concatenate", "accumulate", "delay", "inference", "transform", "sink")
 """Operation types that work on messages; a source works for its endpoint."""
 
 FAMILIES = (

@@ -88,6 +88,15 @@ CODES: dict[str, str] = {
         "An operation publishes what a source that feeds it reads at the same broker, so messages go round for "
         "ever. Use different topics."
     ),
+    # transforms
+    "transform-kind": (
+        "A transform is exactly one of map, filter, branch, throttle or a window. Make an operation of each."
+    ),
+    "bad-rules": "The rules of a transform are not what it takes, or its JSON text is no JSON. See the message.",
+    "bad-expression": "An expression is wrong at this column. See the message, and try it with `flowrt expr`.",
+    "bad-path": (
+        'A path of a rule leads nowhere or may not stand there. Quote names with dots: `Payload."Tag.10".Value`.'
+    ),
     # modules
     "missing-module": "The module's file was not found. Add `--modules DIR`, build it, or correct the name.",
     "bad-module-name": "A module is named `[path/]name[:tag]` and may not leave its folder. Correct the name.",

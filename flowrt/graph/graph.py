@@ -27,6 +27,8 @@ class Graph:
     """Whether every operation and connection of the file is here. If not, what is unconnected may only seem so."""
     repaired: bool = False
     """Whether something was left out because it was wrong. If so, what is missing may only seem so."""
+    text: str = field(default="", repr=False)
+    """The file as it is written."""
 
     @cached_property
     def wiring(self) -> Wiring:

@@ -19,6 +19,7 @@ from flowrt.operators.inference import InferenceOperation, ModelOptions
 from flowrt.operators.map import MapOperation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.operators.transform import TransformOperation
 from flowrt.options import Options
 from flowrt.quota.resources import Budget
 
@@ -35,6 +36,7 @@ AnyOperation = Annotated[
     | AccumulateOperation
     | DelayOperation
     | InferenceOperation
+    | TransformOperation
     | SinkOperation,
     Field(discriminator="operation_type"),
 ]

@@ -156,8 +156,7 @@ def uses_nn(module: ModuleFacts) -> bool:
 
 def _targets(graph: Graph, name: str) -> tuple[tuple[str, ...], ...]:
     edges = graph.wiring.outgoing[name]
-    kind = graph.wiring.kind(name)
-    if kind == "branch":
+    if graph.wiring.has_arms(name):
         return tuple(tuple(edge.target for edge in edges if edge.arm == arm) for arm in ("False", "True"))
     if isinstance(graph.wiring.operations[name], SinkOperation):
         return ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as Lookup
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from pydantic import ValidationError
@@ -50,6 +50,8 @@ def read(data: bytes, path: str, sets: Lookup[str, str], environ: Lookup[str, st
         names = list(_names(graph))
         graph, more = (None, names) if names else _validate(expand(graph.root), path)
         found += more
+    if graph is not None:
+        graph = replace(graph, text=data.decode("utf-8-sig"))
     return Reading(graph, problems + found, frozenset(variables.used))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flowrt.graph.model import Connection, GraphFile
 from flowrt.operators.base import Operation
+from flowrt.operators.transform import TransformOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Wiring:
     def kind(self, name: str) -> str:
         """The operation's type, as written."""
         return kind_of(self.operations[name])
+
+    def has_arms(self, name: str) -> bool:
+        """Whether the operation is a branch, of whatever type."""
+        operation = self.operations[name]
+        return kind_of(operation) == "branch" or (isinstance(operation, TransformOperation) and operation.has_arms)
 
     def order(self) -> list[str]:
         """An order in which every connection points forward, as close to the file's as that allows. Operations on or

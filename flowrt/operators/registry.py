@@ -12,6 +12,7 @@ from flowrt.operators.inference import InferenceOperation
 from flowrt.operators.map import MapOperation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.operators.transform import TransformOperation
 
 OPERATIONS: dict[str, type[Operation]] = {
     "source": SourceOperation,
@@ -22,6 +23,7 @@ OPERATIONS: dict[str, type[Operation]] = {
     "accumulate": AccumulateOperation,
     "delay": DelayOperation,
     "inference": InferenceOperation,
+    "transform": TransformOperation,
     "sink": SinkOperation,
 }
 """By `operationType`."""

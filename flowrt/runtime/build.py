@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from flowrt.counters import ModelCounters, NodeCounters
 from flowrt.endpoints.base import Sink, Source
-from flowrt.errors import StartError
+from flowrt.errors import NodeFault, StartError
 from flowrt.events import GuestLogged
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.plan import NodePlan, Plan
@@ -24,11 +25,12 @@ from flowrt.operators.inference import InferenceOperation, InferenceOperator
 from flowrt.operators.map import MapOperation, MapOperator
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.operators.transform import TransformOperation
 from flowrt.quota.bucket import Bucket, SharedBucket
 from flowrt.quota.pool import Pool
+from flowrt.quota.quantity import format_bytes
 from flowrt.runtime.ends import Entrance, SinkOperator
 from flowrt.runtime.graph import RunningGraph
-from flowrt.quota.quantity import format_bytes
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.limits import Limits
 from flowrt.runtime.node import Node, Target
@@ -57,12 +59,12 @@ class Builder:
         self.sinks: dict[str, Sink] = {}
         self.extra_sinks: list[Sink] = []
         self.model_runs: dict[str, Mapping[str, ModelCounters]] = {}
-        self.closers: list[Callable[[], None]] = []
-        """What to give back when the graph ends, last first."""
         self.pools: dict[str, Pool] = {}
         """By node, the account of what is held for it."""
         self.beside: dict[str, list[Callable[[], int]]] = {}
         """By node, what tells the bytes held for it beside its operator."""
+        self.closers: list[Callable[[], None]] = []
+        """What to give back when the graph ends, last first."""
         self._plan = plan
         self._around = around
         self._stopping = threading.Event()
@@ -117,7 +119,10 @@ class Builder:
             publish=self._publisher(node),
         )
         pool = self.pools[node.name] = Pool(operation.resources.memory, "its quota", self._pool)
-        operator = self._operator(node, counters, faults, limits, pool)
+        try:
+            operator = self._operator(node, counters, faults, limits, pool)
+        except NodeFault as fault:
+            raise StartError(f"node '{node.name}' of '{self._plan.name}' does not come up: {fault}") from fault
         self.closers.append(operator.close)
         running = Node(
             self._plan.name,
@@ -130,10 +135,10 @@ class Builder:
             stopping=self._stopping,
             emit=self._around.emit,
         )
-
-    def _limits(self, node: NodePlan, counters: NodeCounters, *, shared: bool = True) -> Limits:
         running.holds += self.beside.get(node.name, ())
         return running
+
+    def _limits(self, node: NodePlan, counters: NodeCounters, *, shared: bool = True) -> Limits:
         return Limits(
             self._plan.name,
             node.name,
@@ -153,16 +158,20 @@ class Builder:
                 return SinkOperator(sink, counters)
             case ConcatenateOperation():
                 return ConcatenateOperator()
+            case TransformOperation() as operation:
+                from flowrt.runtime.transforms import transform_operator  # few graphs have one
+
+                return transform_operator(operation, Path(self._plan.path).parent, lambda: self._around.states)
             case InferenceOperation() as operation:
                 inference = InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
+                self.closers.append(inference.close)
+                self._hold_model(node, inference.memory_bytes(), pool)
                 self.model_runs[node.name] = {node.models[0].name: inference.counters}
                 return inference
             case GuestOperation() as operation if type(operation) in GUESTS and is_component(node.module):
                 return GUESTS[type(operation)](self._component_factory(node, counters))
             case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
                 return GUESTS[type(operation)](self._guest_factory(node, node.module, operation, limits, pool))
-                self.closers.append(inference.close)
-                self._hold_model(node, inference.memory_bytes(), pool)
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
         raise StartError(f"node '{node.name}' of '{self._plan.name}': this version does not run '{kind}' operations")
 
@@ -222,16 +231,16 @@ class Builder:
             node.models,
             memory=node.operation.resources.memory,
             report=lambda text: emit(GuestLogged(graph, name, "warn", text)),
+            pool=pool,
         )
         self.closers.append(door.close)
+        self.beside[name] = [door.memory_bytes]
         self.model_runs[node.name] = door.runs
         door.warm_up()
         return door
 
-            pool=pool,
     def _publisher(self, node: NodePlan) -> Callable[[Batch], None] | None:
         """Where `onError.topic` publishes: a sink of its own beside the graph's."""
-        self.beside[name] = [door.memory_bytes]
         on_error = node.operation.on_error
         if on_error.topic is None:
             return None
@@ -262,23 +271,23 @@ class Builder:
             for stage, inbox in zip(plan.stages, inboxes, strict=True)
         ]
 
+    def _left_for(self, name: str) -> Callable[[], int] | None:
+        """What its quota leaves a node's inbox beside its guest: payloads that wait are held for the node too."""
+        operation = self._plan.nodes[name].operation
+        return self.pools[name].left if isinstance(operation, GuestOperation) else None
+
     def _target(self, node: NodePlan, to: NodePlan, inboxes: Sequence[Inbox]) -> Target:
         return self.nodes[to.name].accept if to.stage == node.stage else inboxes[to.stage].put
 
 
 def _share(plan: Plan) -> Bucket | None:
     return None if plan.budget.cpu is None else SharedBucket(plan.budget.cpu, monotonic())
-    def _left_for(self, name: str) -> Callable[[], int] | None:
-        """What its quota leaves a node's inbox beside its guest: payloads that wait are held for the node too."""
-        operation = self._plan.nodes[name].operation
-        return self.pools[name].left if isinstance(operation, GuestOperation) else None
-
 
 
 def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:
     """Open everything a plan names and connect it. Nothing is started.
 
-    Raises `StartError` for what the surroundings lack, `NodeFault` when a guest's init refuses or a model fails.
+    Raises `StartError` for what the surroundings lack, and when a guest's init refuses or a model fails.
     """
     builder = Builder(plan, surroundings)
     try:

@@ -20,6 +20,7 @@ from flowrt.transforms.values import (
     INT_MIN,
     NUMBER,
     STRING,
+    TEXT_MAX,
     Kinds,
     Value,
     describe,
@@ -155,13 +156,16 @@ def _plus(node: Binary, left: Program, right: Program) -> Program:
             if type(result) is int and not INT_MIN <= result <= INT_MAX:
                 raise ExpressionError("the result is an integer of more than 64 bits", node.at)
             return result
-        if kind is str and another is str:
+        if kind is str and another is str and len(one) + len(other) <= TEXT_MAX:
             return one + other
         for side, value in ((node.left, one), (node.right, other)):
             if type(value) is tuple or value is None:
                 raise _misfit("'+'", NUMBER | STRING | BOOL, side, value)
         if kind is str or another is str:
-            return text_of_value(one) + text_of_value(other)
+            joined = text_of_value(one) + text_of_value(other)
+            if len(joined) > TEXT_MAX:
+                raise ExpressionError(f"the result is a text of more than {TEXT_MAX} characters", node.at)
+            return joined
         side, value = (node.left, one) if kind is bool else (node.right, other)
         raise _misfit("'+'", NUMBER | STRING, side, value)
 

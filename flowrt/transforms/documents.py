@@ -7,6 +7,7 @@ Of a key that stands twice the last counts, as with most parsers. Integers of an
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from flowrt.errors import NodeFault
@@ -42,3 +43,19 @@ def encode(document: object) -> bytes:
         raise NodeFault("expression", "the result is nested too deeply") from None
     except ValueError:
         raise NodeFault("expression", "the result holds NaN or infinity, which JSON cannot") from None
+
+
+def put(out: dict[str, Any], segments: Sequence[str], value: Any) -> None:
+    """Write at a path, making objects on the way in the place of whatever stood there."""
+    *way, last = segments
+    for segment in way:
+        inner = out.get(segment)
+        if type(inner) is not dict:
+            inner = out[segment] = {}
+        out = inner
+    out[last] = value
+
+
+def detached(value: Any) -> Any:
+    """A value whose objects may be written into without changing the message's own."""
+    return {key: detached(inner) for key, inner in value.items()} if type(value) is dict else value

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from flowrt.transforms.tree import ExpressionError
+from flowrt.transforms.values import not_too_long
 
 PATTERN_BYTES_MAX = 4 * 2**20
 """Memory that one compiled pattern may take."""
@@ -44,9 +45,16 @@ def replace(pattern: str) -> Callable[[str, str], str]:
     known = compiled(pattern)
 
     def replaced(text: str, replacement: str) -> str:
-        if "$" not in replacement:
-            return str(known.sub(lambda _: replacement, _utf8(text)))
-        return str(known.sub(lambda match: _REFERENCE.sub(lambda ref: _group(match, ref), replacement), _utf8(text)))
+        plain, made = "$" not in replacement, 0
+
+        def one(match: Any) -> str:
+            nonlocal made
+            piece = replacement if plain else _REFERENCE.sub(lambda reference: _group(match, reference), replacement)
+            made += len(piece)
+            not_too_long(made)
+            return piece
+
+        return str(known.sub(one, _utf8(text)))
 
     return replaced
 

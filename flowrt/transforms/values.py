@@ -23,6 +23,8 @@ ANY: Kinds = frozenset({int, float, str, bool, tuple, EMPTY})
 PLAIN: Kinds = frozenset({float, str, bool, EMPTY})
 """Values of a message that are taken as they are."""
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
+TEXT_MAX = 16 * 2**20
+"""Characters of a text that an expression makes: no message may have it make more than fits into one."""
 NAMES: dict[type, str] = {
     int: "int",
     float: "float",
@@ -54,6 +56,12 @@ def within(value: int) -> int:
     if INT_MIN <= value <= INT_MAX:
         return value
     raise ExpressionError("the result is an integer of more than 64 bits")
+
+
+def not_too_long(characters: int) -> None:
+    """Raises `ExpressionError` for a text that would be longer than any message."""
+    if characters > TEXT_MAX:
+        raise ExpressionError(f"the result is a text of more than {TEXT_MAX} characters")
 
 
 def equal(left: Value, right: Value) -> bool:

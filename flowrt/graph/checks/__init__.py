@@ -6,11 +6,12 @@ runs anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from flowrt.graph.checks import configuration, connections, endpoints, metadata, models, modules, names, quotas, topics
 from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph
+from flowrt.operators.transform import TransformOperation
 from flowrt.problem import Problem
 
 
@@ -26,4 +27,14 @@ def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
         *models.check(graph, facts),
         *configuration.check(graph, sets),
         *quotas.check(graph, facts),
+        *_transforms(graph),
     ]
+
+
+def _transforms(graph: Graph) -> Iterable[Problem]:
+    """A graph without transforms does not load their language."""
+    if not any(isinstance(operation, TransformOperation) for operation in graph.file.operations):
+        return ()
+    from flowrt.graph.checks import transforms
+
+    return transforms.check(graph)

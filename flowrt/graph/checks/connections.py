@@ -87,12 +87,12 @@ def _direction(graph: Graph, edge: Edge) -> Iterator[Problem]:
         yield graph.problem(("connections", edge.index, "from", "name"), "sink-with-output", message)
     if not graph.whole:
         return
-    if edge.arm is not None and wiring.kind(edge.source) != "branch":
+    if edge.arm is not None and not wiring.has_arms(edge.source):
         message = (
             f"'{edge.source}' is a {wiring.kind(edge.source)} and has no arms; remove arm, or connect from a branch"
         )
         yield graph.problem(("connections", edge.index, "from", "arm"), "arm-without-branch", message)
-    if edge.arm is None and wiring.kind(edge.source) == "branch":
+    if edge.arm is None and wiring.has_arms(edge.source):
         message = f'\'{edge.source}\' is a branch, and the connection names no arm; add arm: "True" or arm: "False"'
         yield graph.problem(("connections", edge.index, "from"), "missing-arm", message)
 
@@ -111,11 +111,12 @@ def _reach(graph: Graph) -> Iterator[Problem]:
             yield graph.problem(
                 loc, "unreachable", f"no source leads to this {kind}, so it never runs; connect it or remove it"
             )
-        if kind not in {"sink", "branch"} and not wiring.outgoing[name]:
+        arms = wiring.has_arms(name)
+        if kind != "sink" and not arms and not wiring.outgoing[name]:
             yield graph.problem(
                 loc, "no-output", f"this {kind}'s output goes nowhere; connect it to another operation or a sink"
             )
-        if kind == "branch":
+        if arms:
             yield from _arms(graph, name, index)
 
 

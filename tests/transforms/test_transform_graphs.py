@@ -1,0 +1,264 @@
+"""Transforms in real graphs: checked with the column inside the expression, drawn, and run."""
+
+import json
+
+import pytest
+
+from flowrt.cli import loading
+from flowrt.delivery.deadletters import DeadLetters
+from flowrt.graph.checks import transforms
+from flowrt.graph.load import load
+from flowrt.graph.reading import read
+from flowrt.runtime.runtime import Runtime
+from flowrt.runtime.surroundings import Surroundings
+from flowrt.testing import FakeEndpoints
+
+HEAD = """\
+metadata: {name: g, version: 1.0.0}
+endpoints: [{name: plant, mqtt: {host: 127.0.0.1}}]
+operations:
+  - {operationType: source, name: in, endpoint: plant, topics: [a/#]}
+  - {operationType: sink, name: out, endpoint: plant, topic: out}
+"""
+
+
+BLOCK = "    map:\n      - inputs: [a]\n        output: b\n        "
+
+
+def found(operation):
+    """Line (from the operation's own), column, code and words of every problem of one operation."""
+    before = HEAD + "  - operationType: transform\n    name: t\n"
+    reading = read((before + operation).encode(), "g.yaml", {}, {})
+    first = before.count("\n")
+    problems = [*reading.problems, *(transforms.check(reading.graph) if reading.graph else ())]
+    return [(problem.line - first, problem.column, problem.code, problem.message) for problem in problems]
+
+
+def place_and_words(operation):
+    (problem,) = found(operation)
+    line, column, code, words = problem
+    return line, column, code, words.removeprefix("operation 't': ")
+
+
+@pytest.mark.parametrize(
+    ("operation", "line", "column", "code", "words"),
+    [
+        ("    map: [{inputs: [a], output: b, expression: $1 and 2}]\n", 1, 51, "bad-expression",
+         "map[0].expression: there is no operator 'and'; write && (column 4)"),
+        ("    map: [{inputs: [a], output: b, expression: '\"it''s\" * $1'}]\n", 1, 49, "bad-expression",
+         "map[0].expression: '*' takes a number, and \"it's\" is a string (column 1)"),
+        ('    map: [{inputs: [a], output: b, expression: "$1 + \\", \\" + $2"}]\n', 1, 63, "bad-expression",
+         "map[0].expression: there is no $2: there is one input, $1 (column 13)"),
+        (BLOCK + "expression: |\n          $1 *\n            foo(2)\n",
+         6, 13, "bad-expression", "map[0].expression: there is no function 'foo'; did you mean 'floor'? (column 8)"),
+        (BLOCK + "expression: >-\n          $1 *\n          foo(2)\n",
+         6, 11, "bad-expression", "map[0].expression: there is no function 'foo'; did you mean 'floor'? (column 6)"),
+        (BLOCK + "expression: $1 *\n          foo(2)\n",
+         5, 11, "bad-expression", "map[0].expression: there is no function 'foo'; did you mean 'floor'? (column 6)"),
+        ("    rules: '{\"branch\": {\"inputs\": [\"a\"], \"expression\": \"$1 >> 5\"}}'\n", 1, 61, "bad-expression",
+         'branch.expression: found \'>\' where a value (such as $1, 5, "text" or a function) is expected (column 5)'),
+        ('    rules: |\n      {"branch": {"inputs": ["a"],\n                  "expression": "$1 + 1"}}\n',
+         3, 34, "bad-expression", "branch.expression: the result has to be a boolean, and it is a number or a string "
+         "(column 1)"),
+        ("    rules: '{\"map\": [}'\n", 1, 22, "bad-rules", "rules: this is not JSON: expecting value"),
+        ("    rules: '{\"map\": [], \"map\": []}'\n", 1, 13, "bad-rules",
+         "rules: the key 'map' stands twice in one JSON object; remove one"),
+        ("    rules: '{\"map\": [{\"input\": [\"a\"], \"inputs\": [], \"output\": \"b\"}]}'\n", 1, 32, "bad-rules",
+         "rules: map[0].input: there is no such field"),
+        ("    filter: [{inputs: ['x.*'], expression: 'true'}]\n", 1, 25, "bad-path",
+         "filter[0].inputs[0]: a filter takes no wildcards; name one field (column 1)"),
+        ("    filter: [{inputs: ['x ? $lst'], expression: 'true'}]\n", 1, 27, "bad-path",
+         "filter[0].inputs[0]: found '? $lst' behind the path; write ? $last, or quote it if it is a name (column 3)"),
+        ("    filter: [{inputs: ['$context(limts).x'], expression: 'true'}]\n"
+         "    datasets: [{key: l as limits, inputs: [$source.a, $context.a], expression: $1 == $2}]\n", 1, 25,
+         "bad-path", "filter[0].inputs[0]: there is no dataset 'limts'; did you mean 'limits'? (column 1)"),
+        ("    map: [{inputs: [a], output: '*'}]\n", 1, 33, "bad-path",
+         "map[0].output: the output has a wildcard and the inputs have none; write the field's name"),
+        ("    map: [{inputs: ['a.*'], output: b}]\n", 1, 37, "bad-path",
+         "map[0].output: the inputs have a wildcard and the output has none; put the * where its fields belong"),
+        ("    map: [{inputs: [a], output: '', expression: $1}]\n", 1, 49, "bad-expression",
+         "map[0].expression: a rule with the output '' removes its inputs and takes no expression; name an output, or "
+         "remove it"),
+        ("    map: [{inputs: [], output: a}]\n", 1, 20, "bad-path",
+         "map[0].inputs: a rule without inputs needs an expression; add an input or an expression"),
+        ("    map: []\n    filter: []\n", -1, 5, "transform-kind", "a transform is exactly one of map, filter, branch, "
+         "throttle or window, and this has map and filter; make several transforms of it"),
+        ("    description: nothing\n", -1, 5, "transform-kind", "a transform is exactly one of map, filter, branch, "
+         "throttle or window, and this has none; make several transforms of it"),
+        ("    map: []\n    rules: {map: []}\n", 1, 10, "transform-kind",
+         "map stands beside rules, which has a map of its own; write one of the two"),
+        ("    throttle: {perTopicThrottles: [{topic: a, maxMessagesPerSecond: 1}, {topic: a, maxMessagesPerSecond: 2}"
+         "]}\n", 1, 81, "bad-rules", "perTopicThrottles[1].topic: the topic filter 'a' stands here a second time and "
+         "would never be tried; remove it"),
+        ("    throttle: {perTopicThrottles: [{topic: a/#/b, maxMessagesPerSecond: 1}]}\n", 1, 44, "bad-rules",
+         "perTopicThrottles[0].topic: topic filter 'a/#/b' can match nothing: '#' stands alone, and only as the last "
+         "level"),
+        ("    throttle: {perTopicThrottles: [{topic: a, maxMessagesPerSecond: -1}]}\n", 1, 69, "out-of-range",
+         "throttle.perTopicThrottles[0].maxMessagesPerSecond is the number -1 and must be at least 0.0"),
+        ("    map: [{output: a, expression: '1'}]\n", 1, 11, "missing-field", "'map[0].inputs' is missing; add it"),
+        ("    filter: []\n    validateSchema: true\n", -1, 5, "unsupported-operation",
+         "validateSchema is not run by this version; the graph can be checked and drawn"),
+        ("    delay: {type: duration, delaySeconds: 30}\n"
+         "    rules: {accumulate: [{inputs: [t], output: avg, expression: average($1)}]}\n", -1, 20,
+         "unsupported-operation", "windows are not run by this version; the graph can be checked and drawn"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_rules(operation, line, column, code, words):
+    assert place_and_words(operation) == (line, column, code, words)
+
+
+def test_every_mistake_of_a_window_is_found():
+    operation = """\
+    delay: {type: duration, delaySeconds: 10}
+    triggers: {type: expression, rules: [{inputs: [t], trigger: changed($1 + 1), boundaryMessage: messageInNext}]}
+    rules:
+      accumulate:
+        - {inputs: ['t ?? 0'], output: a, expression: average($1)}
+        - {inputs: [$metadata.topic], output: a, expression: last($1)}
+        - {inputs: [t], output: "b.*", expression: $1 + 1}
+        - {inputs: [t], output: c, expression: "1"}
+"""
+    assert [problem[:3] for problem in found(operation)] == [
+        (5, 22, "bad-path"),
+        (6, 21, "bad-path"),
+        (6, 47, "bad-path"),
+        (7, 34, "bad-path"),
+        (7, 52, "bad-expression"),
+        (8, 48, "bad-expression"),
+        (2, 65, "bad-expression"),
+        (-1, 20, "unsupported-operation"),
+    ]
+
+
+@pytest.mark.parametrize("key", ["delay", "count", "memory", "triggers", "throttle", "rules"])
+def test_a_text_is_read_as_its_configuration(key):
+    assert (1, len(f"    {key}: '") + 1, "bad-rules") in [problem[:3] for problem in found(f"    {key}: '!'\n")]
+
+
+class Bench:
+    """Graphs of one test, run to the end of their sources."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, operations, connections, payloads, topic="plant/pump", fill=lambda states: None):
+        graph = self.path / "graph.yaml"
+        graph.write_text(HEAD + operations + "connections:\n" + "".join(f"  - {line}\n" for line in connections))
+        plan, problems = load(
+            graph,
+            sets={},
+            environ={},
+            bindings={},
+            modules_dirs=[],
+            inspect_module=loading._inspect_module,
+            inspect_model=loading._inspect_model,
+            machine=loading.this_machine(),
+        )
+        assert problems == []
+        ends = FakeEndpoints([payloads], topic=topic)
+        around = Surroundings(lambda event: None, self.path / "state", open_endpoints=ends.open)
+        fill(around)
+        runtime = Runtime([plan], around)
+        runtime.start()
+        assert runtime.graphs[0].finished.wait(20)
+        runtime.stop(10.0)
+        assert ends.sources["in"].acknowledged == len(payloads)
+        return ends.sinks["out"].messages, runtime.graphs[0]
+
+    def dead(self):
+        letters = DeadLetters(self.path / "state" / "dead-letters.sqlite")
+        try:
+            return [(letter.node, letter.kind, letter.message.payload) for letter in letters.list()]
+        finally:
+            letters.close()
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def documents(messages):
+    return [json.loads(message.payload) for message in messages]
+
+
+def test_map_filter_and_branch_in_one_graph(bench):
+    """The documented example: bad readings are dropped, both arms rename, severe ones are marked, all are merged."""
+    operations = """\
+  - operationType: transform
+    name: remove-bad-data
+    filter: [{inputs: [temperature], expression: $1 > 1000}]
+  - operationType: transform
+    name: severity-check
+    rules: '{"branch": {"inputs": ["severity"], "expression": "$1 > 5"}}'
+  - operationType: transform
+    name: alert
+    map:
+      - {inputs: [deviceId], output: id}
+      - {inputs: [temperature], output: temp}
+      - {inputs: [], output: alert, expression: "true"}
+      - {inputs: [], output: $metadata.topic, expression: '"alerts"'}
+  - operationType: transform
+    name: normal
+    map: [{inputs: [deviceId], output: id}, {inputs: [temperature], output: temp}]
+"""
+    connections = [
+        "{from: {name: in}, to: {name: remove-bad-data}}",
+        "{from: {name: remove-bad-data}, to: {name: severity-check}}",
+        '{from: {name: severity-check, arm: "True"}, to: {name: alert}}',
+        '{from: {name: severity-check, arm: "False"}, to: {name: normal}}',
+        "{from: {name: alert}, to: {name: out}}",
+        "{from: {name: normal}, to: {name: out}}",
+    ]
+    sent = [
+        b'{"deviceId": "a", "temperature": 20, "severity": 9}',
+        b'{"deviceId": "b", "temperature": 2000, "severity": 9}',
+        b'{"deviceId": "c", "temperature": 30.5, "severity": 1}',
+        b'{"deviceId": "d", "severity": 1}',
+        b"no json",
+    ]
+    messages, graph = bench.run(operations, connections, sent)
+
+    found = sorted(documents(messages), key=lambda document: document["id"])
+    assert found == [{"id": "a", "temp": 20, "alert": True}, {"id": "c", "temp": 30.5}]
+    assert {message.head.topic for message in messages} == {"alerts", "plant/pump"}
+    assert set(bench.dead()) == {("remove-bad-data", "expression", sent[3]), ("remove-bad-data", "format", sent[4])}
+    assert graph.nodes["remove-bad-data"].counters.filtered == 1
+
+
+def test_a_throttle_lets_the_first_message_of_a_topic_pass(bench):
+    operations = """\
+  - operationType: transform
+    name: thin
+    throttle: {perTopicThrottles: [{topic: plant/+, maxMessagesPerSecond: 0.001}]}
+"""
+    connections = ["{from: {name: in}, to: {name: thin}}", "{from: {name: thin}, to: {name: out}}"]
+    messages, graph = bench.run(operations, connections, [b"1", b"2", b"3"])
+    assert [message.payload for message in messages] == [b"1"]
+    assert graph.nodes["thin"].counters.filtered == 2
+
+
+def test_messages_are_enriched_from_the_state_store_and_from_a_file(bench):
+    operations = """\
+  - operationType: transform
+    name: enrich
+    map:
+      - {inputs: ["*"], output: "*"}
+      - {inputs: [$context(device).name], output: name}
+      - {inputs: [$context(site).*], output: site.*}
+    datasets:
+      - {key: device-metadata as device, inputs: [$source.id, $context.id], expression: $1 == $2}
+      - {key: site, inputs: [$source.site, $context.site], expression: $1 == $2, file: sites.ndjson}
+"""
+    (bench.path / "sites.ndjson").write_text('{"site": 1, "town": "Aachen"}\n{"site": 2, "town": "Ulm"}\n')
+    connections = ["{from: {name: in}, to: {name: enrich}}", "{from: {name: enrich}, to: {name: out}}"]
+    messages, _ = bench.run(
+        operations,
+        connections,
+        [b'{"id": "a", "site": 2.0}', b'{"id": "z", "site": 3}'],
+        fill=lambda around: around.states.set(b"device-metadata", b'{"id": "a", "name": "Pump A"}\n'),
+    )
+    assert documents(messages) == [
+        {"id": "a", "site": {"site": 2, "town": "Ulm"}, "name": "Pump A"},
+        {"id": "z", "site": 3},
+    ]
