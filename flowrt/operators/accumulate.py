@@ -1,7 +1,7 @@
 """`accumulate`: folds all messages of one logical time into one.
 
-Loaded and checked as AIO writes it. It runs operator components only, which this version does not host yet:
-`flowrt check` says so, with the code `unsupported-operation`.
+Loaded and checked as AIO writes it. This version does not run it yet: `flowrt check` says so, with the code
+`unsupported-operation`.
 """
 
 from __future__ import annotations
