@@ -77,7 +77,7 @@ class Limits:
     def failed(self, fault: NodeFault) -> bool:
         """The node failed; too often switches it off. Whether this time did."""
         disable = self._resources.disable
-        if self.breaker is None or disable is None or fault.kind == "disabled":
+        if self.breaker is None or disable is None or fault.kind == "disabled" or self._counters.disabled:
             return False
         switched_off = self.breaker.fault(monotonic())
         if switched_off:

@@ -14,7 +14,7 @@ from time import monotonic
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Stopped
-from flowrt.errors import NodeFault
+from flowrt.errors import GuestTrap, NodeFault
 from flowrt.events import Emit, NodeRestarted
 from flowrt.message import Batch, join
 from flowrt.operators.base import Emission, Fault, OnError, Operator
@@ -125,7 +125,8 @@ class Node:
         """Faults that are the node's own may switch it off, and may let their messages pass unchanged, in order."""
         own = [fault for fault in emission.faults if fault.error.kind in NODE_FAULTS]
         for fault in own:
-            self._limits.failed(fault.error)
+            if not isinstance(fault.error, GuestTrap):  # those were counted when it was restarted
+                self._limits.failed(fault.error)
         if not own or not self._limits.bypass_faults:
             return emission
         for fault in own:
@@ -140,13 +141,9 @@ class Node:
 
     def _process(self, batch: Batch) -> Emission:
         try:
-            if self._dead is not None:
-                self._revive(self._dead)
-            return process_recovering(self.operator, batch, self._revive)
+            return process_recovering(self._call, batch, self._revive)
         except Stopped:
             raise
-        except NodeFault as off:  # it was switched off while it was being restarted
-            return Emission((), faults=(Fault(batch, off),))
         except Exception as error:  # the node boundary: a fault of ours must not take the graph down
             log.exception("node %s of %s failed", self.name, self.graph)
             fault = NodeFault("internal", f"{type(error).__name__}: {error}")
@@ -189,10 +186,24 @@ class Node:
                 self._faults.handle(Fault(batch.slice(row, row + 1), NodeFault("size", words)))
         return batch.select(fits)
 
-    def _revive(self, fault: NodeFault) -> None:
-        """Restart the operator, as often as it takes, waiting longer each time. Raises `Stopped` at the end, and the
-        fault that came next when that switched the node off."""
+    def _call(self, batch: Batch) -> Emission:
+        """The operator on a batch, restarted first if it is dead. Raises a fault while the node is switched off."""
+        if self._dead is not None:
+            if not self.counters.disabled:
+                self._restart(self._dead)
+            if self._dead is not None:
+                raise self._limits.off_fault()
+        return self.operator.process(batch)
+
+    def _revive(self, fault: NodeFault, alone: bool) -> None:  # noqa: FBT001 - as `process_recovering` calls it
+        """The operator trapped, on a message `alone` or on a batch. Raises `Stopped` at the end."""
         self._dead = fault
+        if not (alone and self._limits.failed(fault)):
+            self._restart(fault)
+
+    def _restart(self, fault: NodeFault) -> None:
+        """Put a fresh instance in place, as often as it takes, waiting longer each time, unless that switches the node
+        off. Raises `Stopped` at the end."""
         while True:
             self._pause(self._backoff.next(monotonic()))
             self.counters.restarts += 1
@@ -200,9 +211,9 @@ class Node:
                 self.operator.restart()
             except NodeFault as again:
                 self._faults.count(again)
-                if self._limits.failed(again):
-                    raise self._limits.off_fault() from again
                 self._dead = fault = again
+                if self._limits.failed(again):
+                    return
                 continue
             self._dead = None
             self._emit(NodeRestarted(self.graph, self.name, self.counters.restarts, str(fault)))

@@ -11,20 +11,22 @@ from itertools import zip_longest
 
 from flowrt.errors import GuestTrap, NodeFault
 from flowrt.message import Batch, join
-from flowrt.operators.base import Emission, Fault, Operator
+from flowrt.operators.base import Emission, Fault
 
 
-def process_recovering(operator: Operator, batch: Batch, revive: Callable[[NodeFault], None]) -> Emission:
-    """`operator.process`, surviving faults. `revive` puts a fresh instance in place, with back-off; it may raise
-    `Stopped`."""
+def process_recovering(
+    process: Callable[[Batch], Emission], batch: Batch, revive: Callable[[NodeFault, bool], None]
+) -> Emission:
+    """`process`, surviving faults. `revive` is told of each trap and whether one message caused it, and puts a fresh
+    instance in place, with back-off; it may raise `Stopped`."""
     try:
-        return operator.process(batch)
+        return process(batch)
     except NodeFault as fault:
         if isinstance(fault, GuestTrap):
-            revive(fault)
+            revive(fault, len(batch) == 1)
         if len(batch) == 1:
             return Emission((), faults=(Fault(batch, fault),))
-    return merged([process_recovering(operator, batch.slice(i, i + 1), revive) for i in range(len(batch))])
+    return merged([process_recovering(process, batch.slice(i, i + 1), revive) for i in range(len(batch))])
 
 
 def merged(emissions: Sequence[Emission]) -> Emission:
