@@ -200,6 +200,17 @@ class StoreFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerDied(Event):
+    """A process of `--workers` ended although nobody asked it to; what it had not done with is dealt again."""
+
+    level: ClassVar[str] = "error"
+    worker: int
+    cause: str
+    messages: int
+    pause: float
+
+
+@dataclass(frozen=True, slots=True)
 class MessagesDropped(Event):
     """Messages ended early without being asked to."""
 

@@ -16,6 +16,10 @@ DRAIN_SECONDS = 10.0
 """How long a stop may take to finish what is under way: half of what the unit file grants."""
 
 
+WORKERS_MAX = 64
+"""More than a gateway has cores; each costs the memory of a process."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     loading.add_arguments(parser)
     parser.add_argument(
@@ -41,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drain", type=float, default=DRAIN_SECONDS, metavar="SECONDS", help="longest drain at a stop (default 10)"
     )
+    parser.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="processes that divide the topics (default 1)"
+    )
+    parser.add_argument("--as-worker", type=_place, help=argparse.SUPPRESS)
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-format", choices=("auto", "text", "json"), default="auto")
 
@@ -49,6 +57,14 @@ def run(options: argparse.Namespace) -> int:
     plans, problems = loading.load_all(options, to_run=True)
     if loading.report(problems):
         return 1
+    if options.as_worker is not None:
+        from flowrt.cli.worker import work
+
+        return work(plans, options)
+    if options.workers > 1:
+        from flowrt.cli.supervise import supervise
+
+        return supervise(plans, options)
     from flowrt.cli.serve import serve
 
     return serve(plans, options)
@@ -59,3 +75,15 @@ def _address(text: str) -> Address:
         return parse_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= WORKERS_MAX:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {WORKERS_MAX}")
+    return int(text)
+
+
+def _place(text: str) -> tuple[int, int, int]:
+    """A worker's number and its descriptors, as the supervising process gives them."""
+    number, messages, words = map(int, text.split(","))
+    return number, messages, words

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from flowrt.cli import loading
+from flowrt.cli.signals import Signals
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Reloaded
 from flowrt.graph.plan import Plan
@@ -36,7 +35,7 @@ def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
     logs = Logs(level=options.log_level, form=options.log_format)
     logs.take_over()
     service = Service()
-    signals = _Signals()
+    signals = Signals()
     with _broker(options) as broker:
         server = _Server(options, logs.emit, broker)
         try:
@@ -134,34 +133,7 @@ def _settle() -> None:
     gc.enable()
 
 
-class _Signals:
-    """SIGTERM and SIGINT end, SIGHUP reloads."""
-
-    def __init__(self) -> None:
-        self.happened = threading.Event()
-        self.end = False
-        self._before = {
-            number: signal.signal(number, handler)
-            for number, handler in (
-                (signal.SIGTERM, self._on_end),
-                (signal.SIGINT, self._on_end),
-                (signal.SIGHUP, self._on_reload),
-            )
-        }
-
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_end(self, *_: object) -> None:
-        self.end = True
-        self.happened.set()
-
-    def _on_reload(self, *_: object) -> None:
-        self.happened.set()
-
-
-def _until_something(runtime: Runtime, signals: _Signals, service: Service, logs: Logs) -> bool:
+def _until_something(runtime: Runtime, signals: Signals, service: Service, logs: Logs) -> bool:
     """Wait for a signal or the end of every source, saying `ready` once; True to end, False to reload."""
     announced = False
     while not runtime.finished():

@@ -147,6 +147,10 @@ CODES: dict[str, str] = {
     "quota-without-effect": "The operation runs no code of its own that this quota could bound. Remove it.",
     "missing-parameter": "A required parameter has no value. Give `--set KEY=VALUE` or a default.",
     "duplicate-parameter": "Two parameters give the module the same name. Rename one.",
+    "not-for-workers": (
+        "The graph cannot be divided among processes by topic. Run it without --workers, or write `state: perTopic` "
+        "for a module that keeps each topic's state apart."
+    ),
     # portability
     "not-portable": "Azure IoT Operations would not take this. Matters only where the graph is to run there too.",
 }

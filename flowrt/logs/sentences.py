@@ -23,6 +23,7 @@ from flowrt.events import (
     NodeRestarted,
     Reloaded,
     StoreFailed,
+    WorkerDied,
 )
 
 SENTENCES: dict[type[Event], str] = {
@@ -40,6 +41,7 @@ SENTENCES: dict[type[Event], str] = {
     EndpointLost: "not connected to {address}: {reason}; next attempt in {retry_seconds:.1f} s",
     EndpointRefused: "refused by {address}: {reason}",
     StoreFailed: "cannot be written: {reason}; next attempt in {retry_seconds:.1f} s",
+    WorkerDied: "worker {worker} died of {cause}; messages to be dealt again: {messages}; next start in {pause:.1f} s",
     MessagesDropped: "messages dropped ({reason}): {count}",
 }
 """Every event's sentence."""

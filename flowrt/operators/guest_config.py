@@ -18,3 +18,5 @@ class GuestOperation(Operation):
     """Digest the module must have, in hexadecimal."""
     grants: tuple[Literal["clock", "random"], ...] = ()
     """What of WASI the guest may use. Nothing is granted unless it stands here."""
+    state: Literal["shared", "perTopic"] = "shared"
+    """Whether the module keeps each topic's state apart. `perTopic` lets `flowrt run --workers` divide the topics."""

@@ -20,6 +20,7 @@ LAYERS = (
     ("nn",),
     ("runtime",),
     ("logs", "metrics", "service", "guests", "testing"),
+    ("workers",),
     ("web", "reference"),
     ("demo",),
     ("cli",),

@@ -1,0 +1,205 @@
+"""`flowrt run --workers N` against a real broker: order, loss, a killed worker, the end."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from brokers import Broker, needs_broker
+
+ROOT = Path(__file__).parents[2]
+TOPICS = 12
+GRAPH = """
+metadata: {{name: divided}}
+endpoints:
+  - name: plant
+    mqtt: {{host: 127.0.0.1, port: {port}, clientId: divided}}
+operations:
+  - {{operationType: source, name: in, endpoint: plant, topics: ["in/#"], qos: 1}}
+  - {{operationType: map, name: between, module: passthrough:1.0.0}}
+  - {{operationType: sink, name: out, endpoint: plant, topic: "out/{{topic[1]}}", qos: 1}}
+connections:
+  - {{from: {{name: in}}, to: {{name: between}}}}
+  - {{from: {{name: between}}, to: {{name: out}}}}
+"""
+
+
+@pytest.fixture
+def broker():
+    with Broker() as running:
+        yield running
+
+
+class Flowrt:
+    """The command, and what it says."""
+
+    def __init__(self, folder, graph, *options):
+        (folder / "graph.yaml").write_text(graph)
+        command = [sys.executable, "-m", "flowrt.cli.main", "run", f"{folder}/graph.yaml", f"--modules={ROOT}/modules"]
+        self.process = subprocess.Popen([*command, f"--state={folder}", *options], stderr=subprocess.PIPE, text=True)
+        self.text = ""
+        self._said = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_for(self, pattern, count=1):
+        def said():
+            return len(re.findall(pattern, self.text)) >= count or not self._reader.is_alive()
+
+        with self._said:
+            assert self._said.wait_for(said, 60), self.text
+        return re.findall(pattern, self.text)[-1]
+
+    def workers(self):
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(number) for number in found]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self._said:
+                self.text += line
+                self._said.notify_all()
+
+
+@pytest.fixture
+def started(tmp_path, broker):
+    running = []
+
+    def start(*options, graph=GRAPH):
+        running.append(Flowrt(tmp_path, graph.format(port=broker.port), *options))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+        one.process.stderr.close()
+
+
+class Peer:
+    """Publishes numbers and keeps what comes out, by topic."""
+
+    def __init__(self, broker):
+        self.got = {}
+        self._came = threading.Condition()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client.max_inflight_messages_set(300)
+        self._client.on_message = self._on_message
+        subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.connect(broker.host, broker.port)
+        self._client.loop_start()
+        self._client.subscribe("out/#", 1)
+        assert subscribed.wait(10)
+
+    def publish(self, numbers):
+        for number in numbers:
+            self._client.publish(f"in/{number % TOPICS}", str(number), 1)
+
+    def wait_for(self, count):
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.distinct) >= count, 60), len(self.distinct)
+
+    @property
+    def distinct(self):
+        return {number for numbers in self.got.values() for number in numbers}
+
+    def _on_message(self, _client, _data, message):
+        with self._came:
+            self.got.setdefault(message.topic, []).append(int(message.payload))
+            self._came.notify_all()
+
+
+@pytest.fixture
+def peer(broker):
+    made = Peer(broker)
+    yield made
+    made._client.disconnect()
+    made._client.loop_stop()
+
+
+@needs_broker
+def test_topics_are_divided_and_stay_in_order(started, peer):
+    flowrt = started("--workers=3", "--metrics=127.0.0.1:0")
+    flowrt.wait_for(r"(?m)^ready$")
+    peer.publish(range(3000))
+    peer.wait_for(3000)
+    assert peer.got == {f"out/{topic}": list(range(topic, 3000, TOPICS)) for topic in range(TOPICS)}
+    url = flowrt.wait_for(r"metrics at (\S+)")
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    assert 'flowrt_node_received_messages_total{graph="divided",node="between"} 3000.0' in text
+    assert 'flowrt_endpoint_received_messages_total{endpoint="plant",graph="divided"} 3000.0' in text
+    assert 'flowrt_endpoint_connects_total{endpoint="plant",graph="divided"} 4.0' in text
+    assert len(flowrt.workers()) == 3
+    assert flowrt.stop() == 0
+    assert flowrt.text.count("drained: True") == 3
+    assert re.findall(r"(?m)^ready$", flowrt.text) == ["ready"]
+
+
+@needs_broker
+def test_a_killed_worker_loses_nothing(started, peer):
+    flowrt = started("--workers=2")
+    flowrt.wait_for(r"(?m)^ready$")
+    peer.publish(range(1500))
+    os.kill(flowrt.workers()[0], signal.SIGKILL)
+    peer.publish(range(1500, 3000))
+    peer.wait_for(3000)
+    assert "worker 0 died of signal SIGKILL" in flowrt.text
+    for topic in range(TOPICS):  # repeats come before what is new, never instead of it
+        firsts = list(dict.fromkeys(peer.got[f"out/{topic}"]))
+        assert firsts == list(range(topic, 3000, TOPICS))
+    assert flowrt.stop() == 0
+
+
+@needs_broker
+def test_what_a_stop_leaves_comes_at_the_next_start_with_another_number_of_workers(started, peer):
+    flowrt = started("--workers=2")
+    flowrt.wait_for(r"(?m)^ready$")
+    peer.publish(range(600))
+    assert flowrt.stop() == 0
+    peer.publish(range(600, 1200))
+    flowrt = started("--workers=3")
+    peer.wait_for(1200)
+    assert peer.got == {f"out/{topic}": list(range(topic, 1200, TOPICS)) for topic in range(TOPICS)}
+    assert flowrt.stop() == 0
+
+
+def test_a_graph_with_state_across_topics_is_refused(started):
+    flowrt = started("--workers=2", graph=GRAPH.replace("passthrough", "pump-verdict"))
+    assert flowrt.process.wait(30) == 1
+    said = flowrt.wait_for("not-for-workers: .*")
+    assert "operation 'between': the module" in said
+    assert "write `state: perTopic`" in said
+
+
+def test_a_worker_that_cannot_start_ends_the_run(started):
+    model = f"model: {{{{path: {ROOT}/graphs/models/pump-ae.onnx, target: gpu}}}}"
+    graph = GRAPH.replace("map, name: between, module: passthrough:1.0.0", f"inference, name: between, {model}")
+    flowrt = started("--workers=2", graph=graph)
+    assert flowrt.process.wait(30) == 3
+    assert "asks for target gpu" in flowrt.wait_for(".*target gpu.*")
+
+
+@needs_broker
+def test_a_reload_loses_nothing(started, peer):
+    flowrt = started("--workers=2")
+    flowrt.wait_for(r"(?m)^ready$")
+    peer.publish(range(600))
+    flowrt.process.send_signal(signal.SIGHUP)
+    flowrt.wait_for("reloaded: True")
+    peer.publish(range(600, 1200))
+    peer.wait_for(1200)
+    assert peer.got == {f"out/{topic}": list(range(topic, 1200, TOPICS)) for topic in range(TOPICS)}
+    assert flowrt.stop() == 0
