@@ -169,7 +169,7 @@ class Builder:
                 self.model_runs[node.name] = {node.models[0].name: inference.counters}
                 return inference
             case GuestOperation() as operation if type(operation) in GUESTS and is_component(node.module):
-                return GUESTS[type(operation)](self._component_factory(node, counters))
+                return GUESTS[type(operation)](self._component_factory(node, counters, limits, pool))
             case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
                 return GUESTS[type(operation)](self._guest_factory(node, node.module, operation, limits, pool))
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
@@ -196,7 +196,7 @@ class Builder:
             pool=pool,
         )
 
-    def _component_factory(self, node: NodePlan, counters: NodeCounters) -> GuestFactory:
+    def _component_factory(self, node: NodePlan, counters: NodeCounters, limits: Limits, pool: Pool) -> GuestFactory:
         from flowrt.wasm.component.factory import component_factory
 
         around = self._around
@@ -208,6 +208,8 @@ class Builder:
             metrics=counters.own,
             state=around.states,
             cache=around.cache,
+            meter=limits.meter,
+            pool=pool,
         )
 
     def _hold_model(self, node: NodePlan, size: int, pool: Pool) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -66,7 +67,7 @@ class StateStore:
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None, timeout=1)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute(_SCHEMA)
@@ -93,7 +94,7 @@ class StateStore:
     ) -> Version | None:
         """The new version, or None when the condition does not hold. `expires_ms`: from now."""
         _fits(key, value)
-        with self._lock:
+        with self._writing():
             row = self._row(key)
             self._check_fence(row, fence)
             if row is not None and (condition == "new" or (condition == "newOrEqual" and row[0] != value)):
@@ -112,7 +113,7 @@ class StateStore:
     def delete(self, key: bytes, *, fence: Version | None = None, value: bytes | None = None) -> int:
         """How many were deleted: 1, or 0 when there is none. With `value`: -1 when the key holds another."""
         _fits(key)
-        with self._lock:
+        with self._writing():
             row = self._row(key)
             if row is None:
                 return 0
@@ -125,6 +126,19 @@ class StateStore:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Nobody else, of this process or of another worker's, changes anything meanwhile."""
+        with self._lock:
+            self._do("BEGIN IMMEDIATE", ())
+            try:
+                yield
+            except BaseException:
+                self._do("ROLLBACK", ())
+                self._bytes = self._total()
+                raise
+            self._do("COMMIT", ())
 
     def _row(self, key: bytes) -> _Row | None:
         row: _Row | None = self._one(

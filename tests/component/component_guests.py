@@ -88,14 +88,16 @@ class Maker:
         self.state = StateStore()
         self._made: list[object] = []
 
-    def factory(self, code, kind="map", properties=(), **resources):
+    def factory(self, code, kind="map", properties=(), pool=None, **resources):
         made = compile_component(self.engine, code, fuel="fuel" in resources)
         log = GuestLog(self.events.append, "g", "n", 100)
         quota = Resources.model_validate(resources)
-        return ComponentGuestFactory(self.engine, made, kind, quota, properties, log, self.metrics, self.state)
+        return ComponentGuestFactory(
+            self.engine, made, kind, quota, properties, log, self.metrics, self.state, pool=pool
+        )
 
-    def __call__(self, code, kind="map", properties=(), **resources):
-        guest = self.factory(code, kind, properties, **resources)()
+    def __call__(self, code, kind="map", properties=(), **options):
+        guest = self.factory(code, kind, properties, **options)()
         self._made.append(guest)
         return guest
 

@@ -5,6 +5,7 @@ from component_guests import ECHO, HEAD, READ, TIME, batch, component
 
 from flowrt.errors import GuestTrap, NodeFault
 from flowrt.message import Head
+from flowrt.quota.pool import Pool
 
 SIZES = (0, 1, 127, 128, 129, 1000, 100_000)
 
@@ -162,6 +163,16 @@ def test_an_instance_that_fails_is_not_called_again(guest, kind, body, resources
     assert instance._store.broken
     instance.close()
     factory().close()  # a fresh one comes up
+
+
+def test_memory_is_taken_from_the_graphs_budget_too(guest):
+    pool = Pool(250_000, "the graph's budget")
+    instance = guest(component({"map": "(call $alloc (i32.const 100000))"}), pool=pool)
+    assert pool.used == instance.memory_bytes() == 3 * 65536
+    with pytest.raises(GuestTrap, match="memory: it asked for more memory than is left of the graph's budget"):
+        instance.map(batch(b""))
+    instance.close()
+    assert pool.used == 0
 
 
 def test_a_payload_above_the_nodes_is_refused_before_the_call(guest):

@@ -163,6 +163,16 @@ def test_an_older_fencing_token_is_refused(clock):
     assert store.delete(b"k", fence=Version(6, 0)) == 1
 
 
+def test_two_processes_agree_on_who_was_first(tmp_path):
+    """Two stores of one file, as the workers of one graph have."""
+    one, other = (StateStore(tmp_path / "state.sqlite") for _ in range(2))
+    assert one.set(b"lock", b"one", "new") is not None
+    assert other.set(b"lock", b"other", "new") is None
+    assert other.get(b"lock")[0] == b"one"
+    one.close()
+    other.close()
+
+
 def test_a_file_keeps_what_was_set(tmp_path):
     store = StateStore(tmp_path / "new" / "state.sqlite")
     version = store.set(b"k", b"v")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from wasmtime import component as native
 
@@ -12,6 +13,8 @@ from flowrt.events import Emit
 from flowrt.graph.plan import NodePlan
 from flowrt.graph.wiring import kind_of
 from flowrt.graph.worlds import KINDS, WASI, interface
+from flowrt.quota.meter import Meter
+from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
 from flowrt.state.store import StateStore
 from flowrt.wasm.cache import CodeCache, compile_component
@@ -39,12 +42,17 @@ class ComponentGuestFactory:
         log: GuestLog,
         metrics: OwnMetrics,
         state: StateStore,
+        meter: Meter | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.log = log
-        self._parts = (engine, component, kind, resources, tuple(properties), host_calls(log, metrics, state), log)
+        calls = host_calls(log, metrics, state)
+        self._make = partial(
+            ComponentGuest, engine, component, kind, resources, tuple(properties), calls, log, meter, pool
+        )
 
     def __call__(self) -> ComponentGuest:
-        return ComponentGuest(*self._parts)
+        return self._make()
 
 
 def component_factory(
@@ -56,6 +64,8 @@ def component_factory(
     metrics: OwnMetrics,
     state: StateStore,
     cache: CodeCache | None = None,
+    meter: Meter | None = None,
+    pool: Pool | None = None,
 ) -> ComponentGuestFactory:
     """Compile the component of a node (or take it from the cache). Raises StartError when the file is gone, has changed
     since it was inspected, does not compile, or has functions of other types than the interfaces."""
@@ -70,7 +80,9 @@ def component_factory(
     for wrong in objections(engine, component, kind, fuel=resources.fuel is not None):
         raise StartError(f"node '{node.name}': component {facts.path} {wrong}")
     log = GuestLog(emit, graph, node.name, resources.log_lines)
-    return ComponentGuestFactory(engine, component, kind, resources, node.properties, log, metrics, state)
+    return ComponentGuestFactory(
+        engine, component, kind, resources, node.properties, log, metrics, state, meter=meter, pool=pool
+    )
 
 
 def objections(engine: Engine, component: native.Component, kind: str, *, fuel: bool = False) -> list[str]:

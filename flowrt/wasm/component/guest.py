@@ -15,6 +15,8 @@ from flowrt.errors import FlowrtBug, GuestTrap, NodeFault
 from flowrt.graph.worlds import interface
 from flowrt.message import Batch, Head
 from flowrt.operators.base import GuestOutput
+from flowrt.quota.meter import Meter
+from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
 from flowrt.wasm.component.receiving import Receiver, Refused
 from flowrt.wasm.component.sending import BYTES_MAX, Sender, Sent
@@ -38,6 +40,8 @@ class ComponentGuest:
         properties: Sequence[tuple[str, str]],
         imports: Sequence[HostCall],
         log: GuestLog,
+        meter: Meter | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self._kind = kind
         self._sender = Sender()
@@ -45,7 +49,7 @@ class ComponentGuest:
             LineBuffer(lambda text: log.write("info", text)),
             LineBuffer(lambda text: log.write("warning", text)),
         )
-        limits = Limits(resources.memory, resources.deadline, resources.fuel)
+        limits = Limits(resources.memory, resources.deadline, resources.fuel, meter=meter, pool=pool)
         outputs = (self._streams[0].feed, self._streams[1].feed)
         try:
             self._store = ComponentStore(engine, component, imports, limits, outputs)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowrt.quota.pool import Pool
 from flowrt.wasm import capi
 from flowrt.wasm.quota import MemoryQuota
 
 
 class TotalQuota(MemoryQuota):
-    """At most `limit` bytes in all memories of an instance."""
+    """At most `limit` bytes in all memories of an instance, taken from `pool` too where there is one."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, pool: Pool | None = None) -> None:
         super().__init__(limit)
+        self._shared = pool
         self._parts: list[_Part] = []
 
     def create(self, minimum: int, capacity: int, guard: int, made: Any) -> int | None:
-        part = _Part(self)
+        part = _Part(self, self._shared)
         self._parts.append(part)
         return part.create(minimum, capacity, guard, made)
 
@@ -29,8 +31,8 @@ class TotalQuota(MemoryQuota):
 class _Part(MemoryQuota):
     """One memory."""
 
-    def __init__(self, total: TotalQuota) -> None:
-        super().__init__(total.limit)
+    def __init__(self, total: TotalQuota, pool: Pool | None) -> None:
+        super().__init__(total.limit, pool)
         self._total = total
 
     def _grow(self, environment: int, size: int) -> int:
@@ -40,4 +42,6 @@ class _Part(MemoryQuota):
             return capi.new_error(b"over the quota")  # type: ignore[no-any-return]
         error = super()._grow(environment, size)
         self._total.size += self.size - before
+        if self.refused:
+            self._total.refused, self._total.words = True, self.words
         return error

@@ -27,8 +27,10 @@ from flowrt.wasm.crossing import Limits, from_host, trap_of
 from flowrt.wasm.deadline import Deadline
 from flowrt.wasm.engine import Engine
 
-_INSTANCES, _TABLES, _MEMORIES, _TABLE_ELEMENTS = 64, 64, 16, 1 << 18
-"""A component made of Python has 19 core instances, and tables of 40,000 functions."""
+_INSTANCES, _TABLES, _MEMORIES, _TABLE_ELEMENTS = 64, 16, 16, 1 << 17
+"""A component made of Python has 19 core instances, and a table of 40,000 functions."""
+_ELEMENT_PART = 512
+"""A table has an element of 8 bytes for so many bytes of memory: all tables come to a quarter of the quota at most."""
 _NO_FINALIZER = None
 
 Answer = Callable[["ComponentStore", list[bytes]], bytes | None]
@@ -63,12 +65,13 @@ class ComponentStore:
         self._limits = limits
         self._watch = engine.watch
         self._pending: BaseException | None = None
-        self._quota = TotalQuota(limits.memory)
+        self._quota = TotalQuota(limits.memory, limits.pool)
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
-        self._store.set_limits(-1, _TABLE_ELEMENTS, instances=_INSTANCES, tables=_TABLES, memories=_MEMORIES)
+        elements = min(_TABLE_ELEMENTS, limits.memory // _ELEMENT_PART)
+        self._store.set_limits(-1, elements, instances=_INSTANCES, tables=_TABLES, memories=_MEMORIES)
         self._store.set_wasi(_wasi(streams))
         self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
-        self._deadline = Deadline(engine.watch, self._store, limits.deadline)
+        self._deadline = Deadline(engine.watch, self._store, limits.deadline, limits.meter)
         self._result = ctypes.create_string_buffer(SIZE)
         self._result_address = ctypes.c_void_p(ctypes.addressof(self._result))
         self._kept: list[Any] = []
@@ -94,14 +97,14 @@ class ComponentStore:
         given, given_count, one = ctypes.c_void_p(arguments), ctypes.c_size_t(count), ctypes.c_size_t(1)
         context, result, result_address = self._context, self._result, self._result_address
         watch, running, clock = self._watch, self._watch.running, self._watch.clock
-        cross, due, deadline, fuel = capi.call, self._deadline, self._limits.deadline, self._limits.fuel
+        cross, due, span, fuel = capi.call, self._deadline, self._deadline.span, self._limits.fuel
 
         def call() -> bytes:
             if self.broken:
                 raise FlowrtBug("a guest was called after it had failed")
             if fuel is not None:
                 core.set_fuel(context, fuel)
-            running[due] = clock() + deadline
+            running[due] = clock() + span
             try:
                 if watch.asleep:
                     watch.wake()
@@ -167,7 +170,7 @@ class ComponentStore:
         if self._limits.fuel is not None:
             core.set_fuel(self._context, self._limits.fuel)
         made = ffi.wasmtime_component_instance_t()
-        self._watch.running[self._deadline] = self._watch.clock() + self._limits.deadline
+        self._watch.running[self._deadline] = self._watch.clock() + self._deadline.span
         try:
             if self._watch.asleep:
                 self._watch.wake()
@@ -233,7 +236,8 @@ class ComponentStore:
             return from_host(pending, failure.backtrace)
         if self._limits.fuel is not None and not self._fuel_left():
             return GuestTrap("fuel", f"a call used up its fuel of {self._limits.fuel}", failure.backtrace)
-        return trap_of(failure, self._limits, overdue=self._deadline.overdue, refused=self._quota.refused)
+        overdue, quota = self._deadline.overdue, self._quota
+        return trap_of(failure, self._limits, overdue=overdue, refused=quota.refused, bound=quota.words)
 
     def _fuel_left(self) -> int:
         try:
