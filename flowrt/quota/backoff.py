@@ -6,7 +6,7 @@ from __future__ import annotations
 class Backoff:
     """The first `free` tries in a row cost nothing; then the pause doubles from `first` to `longest` seconds.
 
-    A row ends when nothing has failed for `calm` seconds.
+    A row ends when nothing has failed for `calm` seconds, or with `worked`.
     """
 
     __slots__ = ("_calm", "_count", "_first", "_free", "_last", "_longest")
@@ -18,6 +18,10 @@ class Backoff:
         self._calm = calm
         self._count = 0
         self._last = float("-inf")
+
+    def worked(self) -> None:
+        """What is tried has worked: the next failure begins a new row."""
+        self._count = 0
 
     def next(self, now: float) -> float:
         """Something failed at `now`: the seconds to wait."""

@@ -77,6 +77,15 @@ class RunningGraph:
             self._emit(GraphReady(self.name, monotonic() - self._started))
         return True
 
+    def done(self) -> bool:
+        """Whether every source has come to its end and all that came of it is out."""
+        if not self.finished.is_set():
+            return False
+        if self.broken():
+            return True
+        # Stages feed only later ones: one that is idle when those before it are stays so.
+        return all(stage.idle() for stage in self.stages) and all(sink.flush(0.0) for sink in self._all_sinks)
+
     def broken(self) -> list[str]:
         """Stages and ends whose thread has ended although nobody asked it to: a fault of ours, which only a restart
         mends."""

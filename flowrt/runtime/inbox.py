@@ -93,6 +93,11 @@ class Inbox:
                 self._emptied.notify_all()
         return _joined(taken)
 
+    def idle(self) -> bool:
+        """Whether nothing waits, and who takes has come back for more."""
+        with self._lock:
+            return self._taker_waits and not self._batches
+
     def close(self) -> None:
         """Take nothing more; what waits can still be taken."""
         with self._lock:

@@ -193,7 +193,9 @@ class Node:
                 self._restart(self._dead)
             if self._dead is not None:
                 raise self._limits.off_fault()
-        return self.operator.process(batch)
+        emission = self.operator.process(batch)
+        self._backoff.worked()  # a message that traps among good ones must not slow them down
+        return emission
 
     def _revive(self, fault: NodeFault, alone: bool) -> None:  # noqa: FBT001 - as `process_recovering` calls it
         """The operator trapped, on a message `alone` or on a batch. Raises `Stopped` at the end."""

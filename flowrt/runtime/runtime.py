@@ -41,8 +41,8 @@ class Runtime:
         return any(graph.broken() for graph in self.graphs)
 
     def finished(self) -> bool:
-        """Whether every source of every graph has come to its end."""
-        return all(graph.finished.is_set() for graph in self.graphs)
+        """Whether every source of every graph has come to its end, and all that came of it is out."""
+        return all(graph.done() for graph in self.graphs)
 
     def stop(self, timeout: float) -> None:
         """Drain every graph, at the same time, for at most `timeout` seconds; then give everything back."""

@@ -31,6 +31,10 @@ class Stage:
         self.join(timeout)
         return self.ended()
 
+    def idle(self) -> bool:
+        """Whether nothing waits for it and it is at nothing."""
+        return self.inbox.idle()
+
     def ended(self) -> bool:
         """Whether no thread of it runs."""
         return not self._thread.is_alive()

@@ -28,3 +28,10 @@ def test_pauses_double_after_the_free_tries_and_start_over_when_it_was_calm():
     backoff = Backoff(first=1.0, longest=5.0, free=2, calm=10.0)
     assert [backoff.next(float(t)) for t in range(6)] == [0.0, 0.0, 1.0, 2.0, 4.0, 5.0]
     assert backoff.next(100.0) == 0.0
+
+
+def test_pauses_start_over_when_it_has_worked():
+    backoff = Backoff(first=1.0, longest=5.0, free=1)
+    assert [backoff.next(0.0), backoff.next(0.1)] == [0.0, 1.0]
+    backoff.worked()
+    assert backoff.next(0.2) == 0.0

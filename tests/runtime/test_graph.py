@@ -1,6 +1,7 @@
 """Whole graphs, from YAML through real guests and models, between ends that a test can look into."""
 
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import wasmtime
@@ -50,7 +51,7 @@ class Bench:
         self.path = tmp_path
         self.events = []
 
-    def run(self, text, batches, **options):
+    def start(self, text, batches, **options):
         path = self.path / "graph.yaml"
         path.write_text(HEAD + text)
         plan, problems = load(
@@ -68,6 +69,10 @@ class Bench:
         around = Surroundings(self.events.append, self.path / "state", open_endpoints=ends.open)
         runtime = Runtime([plan], around)
         runtime.start()
+        return ends, runtime
+
+    def run(self, text, batches, **options):
+        ends, runtime = self.start(text, batches, **options)
         assert runtime.graphs[0].finished.wait(20)
         runtime.stop(10.0)
         return ends, runtime.graphs[0]
@@ -172,3 +177,28 @@ connections: [{{from: {{name: in}}, to: {{name: out}}}}]
     assert ends.sources["in"].acknowledged == 0
     ends.sinks["out"].acknowledge()
     assert ends.sources["in"].acknowledged == 2
+
+
+def test_a_graph_is_finished_when_all_that_came_of_its_sources_is_out(bench):
+    """Not when the last line of a file is read: what a slow node has still to do would be cut off."""
+    text = f"""\
+operations:
+  - {SOURCE}
+  - {{operationType: map, name: copy, module: passthrough}}
+  - {sink("out")}
+connections:
+  - {{from: {{name: in}}, to: {{name: copy}}}}
+  - {{from: {{name: copy}}, to: {{name: out}}}}
+"""
+    ends, runtime = bench.start(text, [[b"a", b"b"]], at_once=False)
+    out = ends.sinks["out"]
+    assert runtime.graphs[0].finished.wait(20)
+    out.wait_for(2)
+    assert not runtime.finished()
+
+    out.acknowledge()
+
+    until = monotonic() + 10
+    while not runtime.finished():
+        assert monotonic() < until
+    runtime.stop(10.0)

@@ -18,6 +18,16 @@ def test_only_the_message_that_traps_is_lost_to_the_dead_letters(node_bench):
     assert b.counters.restarts == b.node.operator.restarts == 2  # once for the batch, once for the culprit alone
 
 
+def test_messages_that_trap_among_good_ones_cost_no_pause(node_bench):
+    """Else one in ten would slow the node down to a message a second."""
+    b = node_bench(Shouting())
+    b.node._stopping.set()  # any pause would end the node now
+
+    b.send(*[b"a", b"trap"] * 20)
+
+    assert (b.out, len(b.dead()), b.released) == ([b"A"] * 20, 20, 40)
+
+
 def test_a_refused_message_costs_no_restart(node_bench):
     b = node_bench(Shouting())
 
