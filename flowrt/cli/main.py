@@ -23,6 +23,7 @@ COMMANDS = {
     "expr": "evaluate one expression of a transform",
     "modules": "rebuild guests from source, show what a module exports and imports",
     "dead": "list and show dead letters",
+    "profile": "a flame graph of a guest's own functions",
     "demo": "watch the example run: embedded broker, simulated pump, injected fault",
     "doctor": "what this machine offers, what is missing and how to get it",
     "docs": "write the generated pages of the documentation, or check that they are current",

@@ -43,6 +43,10 @@ instantiate = _function("wasmtime_linker_instantiate", c_void_p, _Address, _Addr
 export_get = _function("wasmtime_instance_export_get", c_bool, _Address, _Address, c_char_p, c_size_t, _Address)
 new_error = _function("wasmtime_error_new", c_void_p, c_char_p)
 new_trap = _function("wasmtime_trap_new", c_void_p, c_char_p, c_size_t)
+profiler_new = _function("wasmtime_guestprofiler_new", c_void_p, _Address, _Address, c_uint64, _Address, c_size_t)
+profiler_sample = _function("wasmtime_guestprofiler_sample", None, _Address, _Address, c_uint64)
+profiler_finish = _function("wasmtime_guestprofiler_finish", c_void_p, _Address, _Address)
+bytes_delete = _function("wasm_byte_vec_delete", None, _Address)
 
 _error_message = _function("wasmtime_error_message", None, _Address, _Address)
 _error_trace = _function("wasmtime_error_wasm_trace", None, _Address, _Address)
@@ -52,7 +56,6 @@ _trap_code = _function("wasmtime_trap_code", c_bool, _Address, POINTER(c_uint8))
 _trap_trace = _function("wasm_trap_trace", None, _Address, _Address)
 _trap_delete = _function("wasm_trap_delete", None, _Address)
 _frames_delete = _function("wasm_frame_vec_delete", None, _Address)
-_bytes_delete = _function("wasm_byte_vec_delete", None, _Address)
 _frame_function = _function("wasm_frame_func_index", c_uint32, _Address)
 _frame_offset = _function("wasm_frame_module_offset", c_size_t, _Address)
 _frame_name = _function("wasmtime_frame_func_name", c_void_p, _Address)
@@ -97,7 +100,7 @@ def _words(message: Any, trace: Any, pointer: int) -> tuple[str, str]:
     try:
         full = ctypes.string_at(text.data, text.size).decode("utf-8", "replace").rstrip("\0") if text.size else ""
     finally:
-        _bytes_delete(ctypes.byref(text))
+        bytes_delete(ctypes.byref(text))
     frames = ffi.wasm_frame_vec_t()
     trace(pointer, ctypes.byref(frames))
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import wasmtime
@@ -133,6 +133,10 @@ class CoreGuest:
     def memory_bytes(self) -> int:
         """Linear memory and tables: safe to ask from any thread."""
         return self._crossing.memory_bytes()
+
+    def observe(self, look: Callable[..., int | None]) -> int:
+        """See `Crossing.observe`."""
+        return self._crossing.observe(look)
 
     def close(self) -> None:
         self._wasi.flush()
