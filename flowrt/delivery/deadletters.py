@@ -125,7 +125,8 @@ class DeadLetters:
         version = db.execute("PRAGMA data_version").fetchone()[0]
         if version != self._version:
             found = db.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM letters").fetchone()
-            self._version, self._count, self._bytes = version, *found
+            self._version = version
+            self._count, self._bytes = found
 
     def _make_room(self, db: sqlite3.Connection, letters: int, size: int) -> None:
         self._count += letters
