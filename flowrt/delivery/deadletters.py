@@ -124,9 +124,10 @@ class DeadLetters:
     def _count_anew_if_changed(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA data_version").fetchone()[0]
         if version != self._version:
-            found = db.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM letters").fetchone()
+            (self._count, self._bytes), *_ = db.execute(
+                "SELECT count(*), coalesce(sum(length(payload)), 0) FROM letters"
+            ).fetchall()
             self._version = version
-            self._count, self._bytes = found
 
     def _make_room(self, db: sqlite3.Connection, letters: int, size: int) -> None:
         self._count += letters
