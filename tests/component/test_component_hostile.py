@@ -218,12 +218,20 @@ NETWORK = """
 """
 
 
+def with_wasi(code, imports, lowered, names):
+    """A component that imports more than the tool knows of: its text, with `imports` before its first module."""
+    text = guests._text(["map"], ["buffer-read", "buffer-drop", "log"], 131072)
+    text = text.replace("(core module $Memory", f"{imports}(core module $Memory")
+    exports = "".join(f'(export "{name}" (func ${name}))' for name in names)
+    text = text.replace("(core instance $host ", f"{lowered}(core instance $host {exports} ")
+    return guests._filled(guests.to_binary(text), code)
+
+
 def test_a_socket_that_was_not_granted_is_denied_and_the_graph_goes_on(start):
     """Importing sockets is legal, as every component made of Python does; a call is answered with an error."""
-    options = guests._OPTIONS
     lowered = f"""
       (core func $net (canon lower (func $here "instance-network")))
-      (core func $find (canon lower (func $lookup "resolve-addresses") {options}))"""
+      (core func $find (canon lower (func $lookup "resolve-addresses") {guests._OPTIONS}))"""
     body = """(local.set $at (call $alloc (i32.const 8)))
       (call $find (call $net) (i32.const 1024) (i32.const 11) (local.get $at))
       (if (i32.load8_u (local.get $at)) (then (return (call $fail (i32.const 1024) (i32.const 11)))))
@@ -234,14 +242,44 @@ def test_a_socket_that_was_not_granted_is_denied_and_the_graph_goes_on(start):
         imports="""(import "host" "net" (func $net (result i32)))
           (import "host" "find" (func $find (param i32 i32 i32 i32)))""",
     )
-    text = guests._text(["map"], ["buffer-read", "buffer-drop", "log"], 131072)
-    text = text.replace("(core module $Memory", f"{NETWORK}(core module $Memory").replace(
-        "(core instance $host ",
-        f'{lowered}(core instance $host (export "net" (func $net)) (export "find" (func $find)) ',
-    )
-    instance = start(guests._filled(guests.to_binary(text), code))()
+    instance = start(with_wasi(code, NETWORK, lowered, ["net", "find"]))()
     assert instance.map(batch(b"", b"")).errors == {0: "example.com", 1: "example.com"}
     instance.close()
+
+
+STDOUT = """
+(import "wasi:io/error@0.2.0" (instance $errors (export "error" (type (sub resource)))))
+(alias export $errors "error" (type $io-error))
+(import "wasi:io/streams@0.2.0" (instance $streams
+  (alias outer 1 $io-error (type $1)) (export "error" (type $error (eq $1)))
+  (export "output-stream" (type $output (sub resource)))
+  (type $2 (variant (case "last-operation-failed" (own $error)) (case "closed")))
+  (export "stream-error" (type $failed (eq $2)))
+  (export "[method]output-stream.blocking-write-and-flush" (func (param "self" (borrow $output))
+    (param "contents" (list u8)) (result (result (error $failed)))))))
+(alias export $streams "output-stream" (type $output))
+(import "wasi:cli/stdout@0.2.0" (instance $out
+  (alias outer 1 $output (type $1)) (export "output-stream" (type $output (eq $1)))
+  (export "get-stdout" (func (result (own $output))))))
+"""
+
+
+def test_what_is_written_to_standard_output_becomes_log_lines(start, guest):
+    lowered = f"""
+      (core func $out (canon lower (func $out "get-stdout")))
+      (core func $put (canon lower
+        (func $streams "[method]output-stream.blocking-write-and-flush") {guests._OPTIONS}))"""
+    body = f"(call $put (call $out) (i32.const 1024) (i32.const 11) (call $alloc (i32.const 16))) {ECHO}"
+    code = core(
+        {"map": body},
+        extra='(data (i32.const 1024) "one\\0atwo\\0aend")',
+        imports="""(import "host" "out" (func $out (result i32)))
+          (import "host" "put" (func $put (param i32 i32 i32 i32)))""",
+    )
+    instance = start(with_wasi(code, STDOUT, lowered, ["out", "put"]))()
+    assert instance.map(batch(b"1")).payloads == [b"1"]
+    instance.close()
+    assert guest.texts() == [("info", "one"), ("info", "two"), ("info", "end")]
 
 
 def test_a_failing_guest_does_not_touch_its_neighbour(guest):

@@ -6,7 +6,7 @@ Source: `wasmtime/component/*.h` of Wasmtime 50. Every pointer is a plain addres
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_bool, c_char_p, c_size_t, c_uint32, c_void_p
+from ctypes import c_bool, c_char_p, c_size_t, c_ssize_t, c_uint32, c_void_p
 from typing import Any
 
 from wasmtime import _ffi as ffi
@@ -15,6 +15,9 @@ FUNCTION = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_void_p, c_
 """`wasmtime_component_func_callback_t`: data, context, type, arguments, their number, results, their number."""
 DESTRUCTOR = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_uint32)
 """`wasmtime_component_resource_destructor_t`: data, context, representation."""
+
+STREAM_WRITE = ctypes.CFUNCTYPE(c_ssize_t, c_void_p, c_void_p, c_size_t)
+"""Of `wasi_config_set_stdout_custom`: data, bytes, their number; returns how many were taken, or a negative errno."""
 
 
 def _function(name: str, result: Any, *arguments: Any) -> Any:
@@ -34,6 +37,8 @@ add_resource = _function(
     "wasmtime_component_linker_instance_add_resource",
     c_void_p, c_void_p, c_char_p, c_size_t, c_void_p, DESTRUCTOR, c_void_p, c_void_p,
 )  # fmt: skip
+set_stdout = _function("wasi_config_set_stdout_custom", None, c_void_p, STREAM_WRITE, c_void_p, c_void_p)
+set_stderr = _function("wasi_config_set_stderr_custom", None, c_void_p, STREAM_WRITE, c_void_p, c_void_p)
 list_new = _function("wasmtime_component_vallist_new_uninit", None, c_void_p, c_size_t)
 record_new = _function("wasmtime_component_valrecord_new_uninit", None, c_void_p, c_size_t)
 name_new = _function("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)

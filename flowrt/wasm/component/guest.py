@@ -114,9 +114,9 @@ class ComponentGuest:
         return self._store.memory_bytes()
 
     def close(self) -> None:
+        self._store.close()
         for stream in self._streams:
             stream.flush()
-        self._store.close()
 
     def _check(self, batch: Batch, kind: str) -> None:
         if kind != self._kind:

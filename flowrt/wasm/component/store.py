@@ -22,6 +22,7 @@ from flowrt.wasm import capi as core
 from flowrt.wasm.component import buffers, capi
 from flowrt.wasm.component.buffers import Buffers
 from flowrt.wasm.component.memory import TotalQuota
+from flowrt.wasm.component.streams import Stream
 from flowrt.wasm.component.values import SIZE, memory, values_at
 from flowrt.wasm.crossing import Limits, from_host, trap_of
 from flowrt.wasm.deadline import Deadline
@@ -69,7 +70,8 @@ class ComponentStore:
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
         elements = min(_TABLE_ELEMENTS, limits.memory // _ELEMENT_PART)
         self._store.set_limits(-1, elements, instances=_INSTANCES, tables=_TABLES, memories=_MEMORIES)
-        self._store.set_wasi(_wasi(streams))
+        self._streams = [Stream(write) for write in streams]
+        self._store.set_wasi(_wasi(*self._streams))
         self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
         self._deadline = Deadline(engine.watch, self._store, limits.deadline, limits.meter)
         self._result = ctypes.create_string_buffer(SIZE)
@@ -160,6 +162,8 @@ class ComponentStore:
         """Give the instance and its memory back. Safe to call twice."""
         self.broken = True
         self._store.close()
+        while self._streams:
+            self._streams.pop().wait()
         self._quota.release()
         self._kept.clear()
 
@@ -246,10 +250,11 @@ class ComponentStore:
             return 0
 
 
-def _wasi(streams: tuple[Output, Output]) -> wasmtime.WasiConfig:
+def _wasi(output: Stream, errors: Stream) -> wasmtime.WasiConfig:
     """WASI 0.2 with no folder, no environment, no argument, no network and an empty input."""
     config = wasmtime.WasiConfig()
-    config.stdout_custom, config.stderr_custom = streams
+    output.attach(config, capi.set_stdout)
+    errors.attach(config, capi.set_stderr)
     return config
 
 
