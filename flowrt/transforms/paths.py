@@ -191,20 +191,3 @@ def _default(text: str, at: int) -> object:
         return re.sub(r"\\(.)", lambda escape: ESCAPES.get(escape[1], escape[0]), quoted[1], flags=re.DOTALL)
     found = f"'{text}'" if text else "nothing"
     raise ExpressionError(f'the default is {found}; it may be a number, true, false, null or "text" in quotes', at)
-
-
-def text_of_path(path: Path) -> str:
-    """A path as it is written."""
-    starts = {
-        "payload": "",
-        "source": "$source.",
-        "context": f"$context({path.alias})." if path.alias else "$context.",
-        "topic": "$metadata.topic",
-        "property": "$metadata.user_property.",
-        "contentType": "$metadata.system_property.content_type",
-    }
-    shown = [
-        segment if index == path.wildcard or not re.search(r'^"|\.|^\*$|^\$|\?', segment) else f'"{segment}"'
-        for index, segment in enumerate(path.segments)
-    ]
-    return starts[path.place] + ".".join(shown)
