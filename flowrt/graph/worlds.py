@@ -49,3 +49,8 @@ def not_offered(module: ModuleFacts) -> list[str]:
 
 def is_component(module: ModuleFacts | None) -> bool:
     return module is not None and module.form == "component"
+
+
+def uses_state(module: ModuleFacts | None) -> bool:
+    """Whether a component imports the state store."""
+    return module is not None and any(name == interface("state-store") for name, _, _ in module.imports)

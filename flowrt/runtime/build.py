@@ -14,7 +14,7 @@ from flowrt.errors import NodeFault, StartError
 from flowrt.events import GuestLogged
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.plan import NodePlan, Plan
-from flowrt.graph.worlds import is_component
+from flowrt.graph.worlds import is_component, uses_state
 from flowrt.message import Batch
 from flowrt.operators.base import GuestFactory, Operator
 from flowrt.operators.branch import BranchOperation, BranchOperator
@@ -37,6 +37,7 @@ from flowrt.runtime.node import Node, Target
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.surroundings import Surroundings
+from flowrt.state.store import StateStore
 
 if TYPE_CHECKING:
     from flowrt.nn.doors.node import NodeDoor
@@ -206,7 +207,7 @@ class Builder:
             emit=around.emit,
             graph=self._plan.name,
             metrics=counters.own,
-            state=around.states,
+            state=around.states if uses_state(node.module) else StateStore(),
             cache=around.cache,
             meter=limits.meter,
             pool=pool,
