@@ -31,6 +31,8 @@ LIGHT_MODEL_BYTES = 256 * 2**10
 BATCH = 256
 """Messages a stage takes at once, unless a model at its head says otherwise: enough to spread the cost of a hop
 thinly, few enough that a batch of slow guest calls still passes within a deadline."""
+STAGE_NODES_MAX = 64
+"""Nodes of one stage call each other: more of them would come near Python's bound on nested calls."""
 NN_MODULE = "wasi_ephemeral_nn"
 
 
@@ -74,7 +76,7 @@ def stages_of(graph: Graph, facts: Facts) -> list[list[str]]:
             continue
         heavy = is_heavy(operation, graph, facts)
         stage = _shared([stage_of[edge.source] for edge in wiring.incoming[name]])
-        if stage is None or heavy or stage.heavy:
+        if stage is None or heavy or stage.heavy or len(stage.names) == STAGE_NODES_MAX:
             stage = _Stage([], heavy)
             stages.append(stage)
         stage.names.append(name)

@@ -140,5 +140,13 @@ def test_every_field_of_the_schema_is_described() -> None:
     assert bare == []
 
 
+def test_the_schema_takes_a_variable_where_a_number_or_a_pattern_belongs() -> None:
+    parts = json_schema()["$defs"]
+    places = [("MqttOptions", "port"), ("ModelOptions", "sha256"), ("ModelOptions", "target"), ("SinkOperation", "qos")]
+    for name, field in places:
+        assert "#/$defs/Variable" in str(parts[name]["properties"][field]), (name, field)
+    assert "Variable" not in str(parts["SinkOperation"]["properties"]["operationType"])
+
+
 def test_codes_are_closed_and_each_says_what_to_do() -> None:
     assert all(sentence.endswith(".") and sentence.count(". ") >= 1 for sentence in CODES.values())

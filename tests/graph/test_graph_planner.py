@@ -35,6 +35,10 @@ def test_a_chain_of_cheap_operations_is_one_stage() -> None:
     assert stages(chain(SOURCE, MAP, MAP, SINK)) == [("n1", "n2", "n3")]
 
 
+def test_a_stage_is_no_longer_than_calls_can_be_nested() -> None:
+    assert [len(names) for names in stages(chain(SOURCE, *[MAP] * 100, SINK))] == [64, 37]
+
+
 def test_a_node_with_a_share_of_its_own_has_a_stage_of_its_own() -> None:
     assert stages(chain(SOURCE, MAP, BUSY, MAP, SINK)) == [("n1",), ("n2",), ("n3", "n4")]
 
