@@ -13,6 +13,7 @@ from flowrt.graph.plan import Plan
 from flowrt.graph.wiring import kind_of
 from flowrt.operators.base import Operation
 from flowrt.operators.inference import InferenceOperation
+from flowrt.operators.transform import TransformOperation
 from flowrt.quota.quantity import format_bytes
 
 MARGIN, TITLE = 24, 44
@@ -72,7 +73,8 @@ def drawing_of(what: Plan | Graph) -> Drawing:
 def _box(operation: Operation) -> Box:
     model = getattr(operation, "model", None)
     topics = getattr(operation, "topics", ()) or (getattr(operation, "topic", None),)
-    texts = (getattr(operation, "module", None), getattr(model, "path", model), *topics)
+    kinds = operation.kinds if isinstance(operation, TransformOperation) else ()
+    texts = (getattr(operation, "module", None), getattr(model, "path", model), " and ".join(kinds), *topics)
     detail = next((str(text) for text in texts if text), "")
     return Box(operation.name, kind_of(operation), detail, _quota(operation))
 

@@ -64,13 +64,34 @@ class TransformOperation(Operation):
         return from_json(value, CONFIGURATIONS[key]) if isinstance(value, str) else value
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """`map`, `filter`, `branch`, `throttle`, `window`: one, in a sound file; none where a text cannot be read."""
+        try:
+            return self.settings().kinds
+        except TextError:
+            return ()
+
+    @property
     def has_arms(self) -> bool:
         """Whether it is a branch."""
-        try:
-            rules = self.given("rules")
-        except TextError:
-            rules = None
-        return self.branch is not None or (rules is not None and rules.branch is not None)
+        return "branch" in self.kinds
+
+    @property
+    def across_topics(self) -> str | None:
+        """What makes messages of one topic count for another's, in words; None where nothing does."""
+        from flowrt.transforms.paths import parse_input  # asked of few graphs
+
+        settings = self.settings()
+        rules = settings.rules
+        given = [rule.inputs for rule in rules.map or ()] + [rule.inputs for rule in rules.filter or ()]
+        given += [rules.branch.inputs] if rules.branch is not None else []
+        if settings.throttle is not None:
+            return "it counts the messages of several topics together"
+        if "window" in settings.kinds:
+            return "its windows gather messages of all topics"
+        if any(parse_input(text).last for inputs in given for text in inputs):
+            return "it remembers last values of all topics together (? $last)"
+        return None
 
     def settings(self) -> Settings:
         """All that it was told. Raises `TextError` for a text that cannot be read."""

@@ -135,6 +135,23 @@ def test_a_text_is_read_as_its_configuration(key):
     assert (1, len(f"    {key}: '") + 1, "bad-rules") in [problem[:3] for problem in found(f"    {key}: '!'\n")]
 
 
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ("map: [{inputs: [a], output: b}]", None),
+        ("map: [{inputs: ['a ? $last'], output: b}]", "it remembers last values of all topics together (? $last)"),
+        ("rules: '{\"filter\": [{\"inputs\": [\"a ? $last\"], \"expression\": \"true\"}]}'",
+         "it remembers last values of all topics together (? $last)"),
+        ("throttle: {perTopicThrottles: []}", "it counts the messages of several topics together"),
+    ],
+)  # fmt: skip
+def test_what_keeps_topics_together_is_known(operation, words):
+    """It decides whether a graph can be divided among processes by topic."""
+    text = HEAD + f"  - {{operationType: transform, name: t, {operation}}}\n"
+    transform = read(text.encode(), "g.yaml", {}, {}).graph.file.operations[-1]
+    assert transform.across_topics == words
+
+
 class Bench:
     """Graphs of one test, run to the end of their sources."""
 
