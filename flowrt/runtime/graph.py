@@ -98,12 +98,13 @@ class RunningGraph:
         `timeout` seconds stays unacknowledged at its source. False when a thread could not be ended: it is deep in a
         call of a guest or a model, and what it uses must be left to it."""
         until = monotonic() + timeout
+        broken = self.broken()
         for source in self.sources.values():
             source.stop()
         # Stages feed only later ones: ending them in order drains the graph.
         finished = [stage.finish(max(0.0, until - monotonic())) for stage in self.stages]
         flushed = [sink.flush(max(0.0, until - monotonic())) for sink in self._all_sinks]
-        drained = all(finished) and all(flushed)
+        drained = all(finished) and all(flushed) and not broken
         self._stopping.set()
         if not drained:
             self._abandon()

@@ -1,5 +1,6 @@
 """Whole graphs, from YAML through real guests and models, between ends that a test can look into."""
 
+import threading
 from pathlib import Path
 from time import monotonic
 
@@ -8,8 +9,10 @@ import wasmtime
 
 from flowrt.cli import loading
 from flowrt.delivery.deadletters import DeadLetters
+from flowrt.events import GraphStopped
 from flowrt.graph.load import load
 from flowrt.problem import has_errors
+from flowrt.runtime.node import Node
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.testing import FakeEndpoints
@@ -202,3 +205,25 @@ connections:
     while not runtime.finished():
         assert monotonic() < until
     runtime.stop(10.0)
+
+
+def test_a_graph_whose_thread_died_is_not_called_drained(bench, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    text = f"""\
+operations:
+  - {SOURCE}
+  - {{operationType: map, name: copy, module: passthrough}}
+  - {sink("out")}
+connections:
+  - {{from: {{name: in}}, to: {{name: copy}}}}
+  - {{from: {{name: copy}}, to: {{name: out}}}}
+"""
+    monkeypatch.setattr(Node, "accept", lambda *_: 1 / 0)
+    _, runtime = bench.start(text, [[b"a"]])
+    until = monotonic() + 10
+    while not runtime.finished():
+        assert monotonic() < until
+
+    runtime.stop(10.0)
+
+    assert [event.drained for event in bench.events if isinstance(event, GraphStopped)] == [False]
