@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from flowrt.cli import loading
+from flowrt.problem import Severity
 from flowrt.web.address import Address, parse_address
 
 DRAIN_SECONDS = 10.0
@@ -55,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     plans, problems = loading.load_all(options, to_run=True)
-    if loading.report(problems):
+    told = options.as_worker is not None  # of warnings, by the supervising process
+    if loading.report([problem for problem in problems if not told or problem.severity is Severity.ERROR]):
         return 1
     if options.as_worker is not None:
         from flowrt.cli.worker import work

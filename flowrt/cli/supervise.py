@@ -217,4 +217,8 @@ def _arguments(options: argparse.Namespace) -> Iterator[str]:
         yield from ("--state", str(options.state))
     if options.interpreter:
         yield "--interpreter"
+    if options.cpu is not None:  # each worker has its part of what all graphs may use together
+        yield from ("--cpu", f"{options.cpu / options.workers:.6f}")
+    if options.memory is not None:
+        yield from ("--memory", str(options.memory // options.workers))
     yield from ("--drain", str(options.drain), "--log-level", options.log_level, "--log-format", options.log_format)

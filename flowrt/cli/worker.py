@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flowrt.cli import loading
 from flowrt.errors import NodeFault, StartError
 from flowrt.graph.plan import Plan
 from flowrt.logs import Logs
@@ -42,6 +43,7 @@ def work(plans: Sequence[Plan], options: argparse.Namespace) -> int:
         logs.emit,
         state_folder(options.state),
         interpreter=options.interpreter,
+        budget=loading.budget(options),
         open_endpoints=partial(_ends, reader, place, {plan.name: plan for plan in plans}),
     )
     try:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = {
     "wasmtime", "numpy", "onnxruntime", "paho", "mqtt5", "prometheus_client", "http.server", "asyncio",
-    "multiprocessing", "amqtt", "onnx",
+    "multiprocessing", "amqtt", "onnx", "lark", "re2",
 }  # fmt: skip
 FILES = "endpoints: [{name: in, file: {path: in.jsonl}}, {name: out, file: {path: out.jsonl}}]"
 GUEST = "{operationType: map, name: between, module: passthrough:1.0.0}"

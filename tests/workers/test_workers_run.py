@@ -131,7 +131,7 @@ def peer(broker):
 
 @needs_broker
 def test_topics_are_divided_and_stay_in_order(started, peer):
-    flowrt = started("--workers=3", "--metrics=127.0.0.1:0")
+    flowrt = started("--workers=3", "--metrics=127.0.0.1:0", "--memory=512Mi", "--cpu=6")
     flowrt.wait_for(r"(?m)^ready$")
     peer.publish(range(3000))
     peer.wait_for(3000)
