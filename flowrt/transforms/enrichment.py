@@ -12,7 +12,7 @@ from flowrt.transforms.inputs import MISSING, Formula, Record, find
 from flowrt.transforms.paths import Path, parse_input
 from flowrt.transforms.rules import Dataset
 from flowrt.transforms.tree import Binary, Input, Node
-from flowrt.transforms.values import BOOL, NUMBER
+from flowrt.transforms.values import BOOL, key_of
 
 Lookup = Callable[[Dataset], bytes | None]
 """The records of a dataset: one JSON object a line; None where there are none. May raise `NodeFault`."""
@@ -52,7 +52,7 @@ class Records:
         if self._equal is not None:
             source, _ = self._equal
             found = find(document, source.segments)
-            return None if found is MISSING or found is None else self._index.get(_key(found))
+            return None if found is MISSING or found is None else self._index.get(key_of(found))
         for record in self._lines:
             values = [find(record if path.place == "context" else document, path.segments) for path in self._paths]
             if all(value is not MISSING and value is not None for value in values) and self._fits(values):
@@ -76,7 +76,7 @@ class Records:
             for record in self._lines:
                 value = find(record, self._equal[1].segments)
                 if value is not MISSING and value is not None:
-                    self._index.setdefault(_key(value), record)
+                    self._index.setdefault(key_of(value), record)
 
     def _parsed(self, text: bytes) -> list[Record]:
         records: list[Record] = []
@@ -101,12 +101,3 @@ def _equality(tree: Node, paths: Sequence[Path]) -> tuple[Path, Path] | None:
             if set(sides) == {"source", "context"}:
                 return sides["source"], sides["context"]
     return None
-
-
-def _key(value: object) -> Any:
-    """Equal for values that `==` of the language calls equal, and only for them."""
-    if type(value) in NUMBER:
-        return (int, value)
-    if isinstance(value, list):
-        return (list, tuple(map(_key, value)))
-    return (type(value), repr(value) if isinstance(value, dict) else value)

@@ -32,6 +32,7 @@ from flowrt.transforms.values import (
     Kinds,
     Value,
     equal,
+    key_of,
     text_of_value,
 )
 
@@ -81,7 +82,8 @@ def _contains(items: tuple[Value, ...], value: Value) -> bool:
 
 
 def _contains_any(items: tuple[Value, ...], candidates: tuple[Value, ...]) -> bool:
-    return any(_contains(items, candidate) for candidate in candidates)
+    known = set(map(key_of, items))  # both may be as long as a message
+    return any(key_of(candidate) in known for candidate in candidates)
 
 
 _ONE_STRING = (STRING,)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from flowrt.transforms.tree import ExpressionError
@@ -18,7 +18,7 @@ PATTERN_BYTES_MAX = 4 * 2**20
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def compiled(pattern: str) -> Any:
     """A pattern ready to search. Raises `ExpressionError` for one that is none."""
     import re2  # loaded for the first pattern only

@@ -75,6 +75,15 @@ def equal(left: Value, right: Value) -> bool:
     return left == right
 
 
+def key_of(value: object) -> object:
+    """Equal keys for values that `equal` calls so, to find one among many in a table."""
+    if type(value) in NUMBER:
+        return (int, value)
+    if isinstance(value, (list, tuple)):
+        return (tuple, tuple(map(key_of, value)))
+    return (type(value), repr(value) if isinstance(value, dict) else value)
+
+
 def text_of_value(value: Value) -> str:
     """What `str::from` makes, and `+` beside a string: numbers as JSON has them, strings without quotes."""
     if isinstance(value, str):

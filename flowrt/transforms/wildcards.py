@@ -17,6 +17,8 @@ from flowrt.transforms.inputs import MISSING, Formula, Row, find, reader
 from flowrt.transforms.paths import InputPath, Path
 from flowrt.transforms.values import TEXT_MAX
 
+CAPTURED_MAX = 64
+"""Segments that a wildcard may stand for where each field is handled by itself, so that its work stays linear."""
 Segments = tuple[str, ...]
 Mask = dict[str, Any]
 """Fields that are left out: key to None, for the field and all in it, or to the mask of what is inside."""
@@ -45,11 +47,11 @@ class ParsedRule:
         """Paths of the message's document that it reads."""
         return [given.path for given in self.inputs if given.path.place == "payload"]
 
-    def resolved(self, captured: Segments) -> set[Segments]:
+    def resolved(self, captured: Segments) -> frozenset[Segments]:
         """The fields that it is about when its wildcard stands for `captured`."""
-        return {
+        return frozenset(
             path.segments if path.wildcard is None else (*path.before, *captured, *path.after) for path in self.fields
-        }
+        )
 
     def rivals(self, general: ParsedRule) -> bool:
         """Whether it may be about the same fields as an earlier wildcard rule, and more specific."""
@@ -136,13 +138,15 @@ def _copy(source: dict[str, Any], target: dict[str, Any], mask: Mask) -> None:
 def _each_field(rule: ParsedRule, output: Path, removed: Mask, rivals: Sequence[ParsedRule]) -> Step:
     """Any other wildcard: each field that the first input finds, by itself."""
     first, others, formula = rule.inputs[0].path, [*map(_capturing, rule.inputs[1:])], rule.formula
+    exact = {rival.resolved(()) for rival in rivals if not rival.wildcard}
+    stars = [rival for rival in rivals if rival.wildcard]
 
     def applied(row: Row, out: dict[str, Any], _: list[Write]) -> None:
         root = row.document if first.place == "payload" else row.records.get(first.alias)
         made = 0
         for captured, value in _found(root, first):
             own = rule.resolved(captured)
-            if any(_masked(removed, path) for path in own) or any(_same(rival, own) for rival in rivals):
+            if own in exact or any(_masked(removed, path) for path in own) or any(_same(star, own) for star in stars):
                 continue
             values = [value, *(read(row, captured) for read in others)]
             if MISSING in values:
@@ -157,10 +161,8 @@ def _each_field(rule: ParsedRule, output: Path, removed: Mask, rivals: Sequence[
     return applied
 
 
-def _same(rival: ParsedRule, own: set[Segments]) -> bool:
-    """Whether a more specific rule is about the same fields."""
-    if not rival.wildcard:
-        return rival.resolved(()) == own
+def _same(rival: ParsedRule, own: frozenset[Segments]) -> bool:
+    """Whether a more specific wildcard rule is about the same fields."""
     before, after = rival.fields[0].before, rival.fields[0].after
     for path in own:
         end = len(path) - len(after)
@@ -180,6 +182,8 @@ def _found(root: Any, path: Path) -> Iterator[tuple[Segments, Any]]:
 def _below(node: dict[str, Any], way: Segments, after: Segments) -> Iterator[tuple[Segments, Any]]:
     for key, value in node.items():
         captured = (*way, key)
+        if len(captured) > CAPTURED_MAX:
+            raise NodeFault("format", f"the payload is nested more than {CAPTURED_MAX} levels deep below a wildcard")
         holds = type(value) is dict and bool(value)
         if after:
             found = find(value, after)

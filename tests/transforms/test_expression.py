@@ -265,6 +265,8 @@ def test_a_function_of_one_argument(name, values, wanted):
         ("contains($1, 1)", ["1"], 'contains takes a tuple, and $1 is the string "1" (column 10)'),
         ('contains_any($1, (9, "b"))', [["a", "b"]], True),
         ("contains_any($1, ())", [["a"]], None),
+        ("contains_any($1, $2)", [list(range(100_000)), list(range(-100_000, 0))], False),
+        ("contains_any($1, $2)", [[1, "a"], [True, 1.0]], True),
         ("typeof(1, 2)", [], "tuple"),
         ("typeof(())", [], "empty"),
         ("if($1, 1, 2)", [None], "if takes a boolean, and $1 is missing (column 4)"),

@@ -202,6 +202,12 @@ def test_what_cannot_be_mapped_is_a_fault_with_its_reason(rules, payload, kind, 
     assert fault(rules, payload) == (kind, words)
 
 
+def test_a_wildcard_stands_for_so_many_segments():
+    deep = b'{"a":' * 65 + b"1" + b"}" * 65
+    kind, words = fault([(["*"], "*", "$1")], deep)
+    assert (kind, words) == ("format", "the payload is nested more than 64 levels deep below a wildcard")
+
+
 @pytest.mark.parametrize("depth", range(100, 1200, 53))
 def test_a_deep_document_is_copied_or_refused(depth):
     payload = b'{"a":' * depth + b"1" + b"}" * depth
