@@ -35,6 +35,8 @@ class NodePlan:
     models: tuple[ModelUse, ...] = ()
     properties: tuple[tuple[str, str], ...] = ()
     """What the guest's `init` is given: configuration parameters with their values."""
+    schemas: tuple[tuple[str, str, str], ...] = ()
+    """Of a component: name, format and text of the graph's schemas, which its `init` is given too."""
     nn: bool = False
     """Whether the guest may import wasi-nn."""
 

@@ -88,12 +88,12 @@ class Maker:
         self.state = StateStore()
         self._made: list[object] = []
 
-    def factory(self, code, kind="map", properties=(), pool=None, **resources):
+    def factory(self, code, kind="map", properties=(), pool=None, schemas=(), **resources):
         made = compile_component(self.engine, code, fuel="fuel" in resources)
         log = GuestLog(self.events.append, "g", "n", 100)
         quota = Resources.model_validate(resources)
         return ComponentGuestFactory(
-            self.engine, made, kind, quota, properties, log, self.metrics, self.state, pool=pool
+            self.engine, made, kind, quota, properties, log, self.metrics, self.state, schemas, pool=pool
         )
 
     def __call__(self, code, kind="map", properties=(), **options):

@@ -127,6 +127,15 @@ def test_init_is_given_the_properties(guest):
         guest(code)
 
 
+def test_init_is_given_the_schemas(guest):
+    init = """(local $list i32) (local $size i32) (i32.and (i32.eq (i32.load offset=4 (local.get 2)) (i32.const 4))
+      (i32.and (i32.eq (local.get 3) (i32.const 1)) (i32.eq (i32.load offset=20 (local.get 2)) (i32.const 2))))"""
+    code = component({"map": ECHO}, init=init)
+    guest(code, schemas=[("pump", "JsonSchema/draft-07", "{}")])
+    with pytest.raises(GuestTrap, match="init refused"):
+        guest(code)
+
+
 @pytest.mark.parametrize(
     ("kind", "init", "resources"),
     [

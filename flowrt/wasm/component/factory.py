@@ -42,13 +42,14 @@ class ComponentGuestFactory:
         log: GuestLog,
         metrics: OwnMetrics,
         state: StateStore,
+        schemas: Sequence[tuple[str, str, str]] = (),
         meter: Meter | None = None,
         pool: Pool | None = None,
     ) -> None:
         self.log = log
         calls = host_calls(log, metrics, state)
         self._make = partial(
-            ComponentGuest, engine, component, kind, resources, tuple(properties), calls, log, meter, pool
+            ComponentGuest, engine, component, kind, resources, tuple(properties), calls, log, schemas, meter, pool
         )
 
     def __call__(self) -> ComponentGuest:
@@ -81,8 +82,9 @@ def component_factory(
         raise StartError(f"node '{node.name}': component {facts.path} {wrong}")
     log = GuestLog(emit, graph, node.name, resources.log_lines)
     return ComponentGuestFactory(
-        engine, component, kind, resources, node.properties, log, metrics, state, meter=meter, pool=pool
-    )
+        engine, component, kind, resources, node.properties, log, metrics, state,
+        schemas=node.schemas, meter=meter, pool=pool,
+    )  # fmt: skip
 
 
 def objections(engine: Engine, component: native.Component, kind: str, *, fuel: bool = False) -> list[str]:

@@ -40,6 +40,7 @@ class ComponentGuest:
         properties: Sequence[tuple[str, str]],
         imports: Sequence[HostCall],
         log: GuestLog,
+        schemas: Sequence[tuple[str, str, str]] = (),
         meter: Meter | None = None,
         pool: Pool | None = None,
     ) -> None:
@@ -59,7 +60,7 @@ class ComponentGuest:
         self._message_max = resources.message
         try:
             self._process = self._bound(kind)
-            self._init(kind, properties)
+            self._init(kind, properties, schemas)
         except GuestTrap as trap:
             self.close()
             raise _of_init(trap) from trap
@@ -142,10 +143,14 @@ class ComponentGuest:
             return self._store.function(interface(kind), "process", sender.clock_address, 2)
         return self._store.function(interface(kind), "process", sender.message_address, 1)
 
-    def _init(self, kind: str, properties: Sequence[tuple[str, str]]) -> None:
+    def _init(self, kind: str, properties: Sequence[tuple[str, str]], schemas: Sequence[tuple[str, str, str]]) -> None:
         arena = Arena()
+        texts = [map(arena.string, schema) for schema in schemas]
+        known = arena.sequence(
+            *(arena.record(name=name, content_type=form, content=content) for name, form, content in texts)
+        )
         pairs = arena.sequence(*(arena.pair(arena.string(key), arena.string(value)) for key, value in properties))
-        configuration = arena.put(arena.record(properties=pairs, module_schemas=arena.sequence()))
+        configuration = arena.put(arena.record(properties=pairs, module_schemas=known))
         accepted = as_bool(self._store.function(interface(kind), "init", configuration, 1)())
         self._store.release()
         if not accepted:
