@@ -170,8 +170,8 @@ class Node:
             if emission.filtered:
                 tracker.settle(emission.filtered)
         self.counters.filtered += len(emission.filtered)
-        for fault in emission.faults:
-            self._faults.handle(fault)
+        if emission.faults:
+            self._faults.handle(*emission.faults)
         for out, targets in zip(emission.ports, self.targets, strict=False):
             if out is not None:
                 self.counters.emitted += len(out)
@@ -179,11 +179,13 @@ class Node:
 
     def _without_oversized(self, batch: Batch) -> Batch:
         fits = [len(payload) <= self._message_max for payload in batch.payloads]
+        faults = []
         for row, ok in enumerate(fits):
             if not ok:
                 size = len(batch.payloads[row])
                 words = f"payload of {size} bytes is larger than resources.message ({size} > {self._message_max})"
-                self._faults.handle(Fault(batch.slice(row, row + 1), NodeFault("size", words)))
+                faults.append(Fault(batch.slice(row, row + 1), NodeFault("size", words)))
+        self._faults.handle(*faults)
         return batch.select(fits)
 
     def _call(self, batch: Batch) -> Emission:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
@@ -12,7 +12,7 @@ from flowrt.counters import NodeCounters
 from flowrt.delivery.deadletters import DeadLetter, DeadLetters
 from flowrt.errors import GuestTrap, NodeFault, StartError
 from flowrt.events import Emit, MessagesDropped, NodeFaulted, StoreFailed
-from flowrt.message import Batch
+from flowrt.message import Batch, Message
 from flowrt.operators.base import Fault, OnError
 from flowrt.quota.backoff import Backoff
 
@@ -55,28 +55,28 @@ class FaultHandler:
         """What a sink calls for messages that the other side refused for good."""
         self.handle(Fault(rows, error))
 
-    def handle(self, fault: Fault) -> None:
-        """Bring rows to their end. They are settled when they are kept durably, or dropped on purpose."""
-        rows, error = fault.rows, fault.error
-        self.count(error, len(rows))
+    def handle(self, *faults: Fault) -> None:
+        """Bring rows to their end. They are settled when they are kept durably, or dropped on purpose. All of them are
+        kept by one write: a flash does not wear out by a bad batch."""
         dropping = self._on_error.policy == "drop"
         outcome = "dropped" if dropping else "dead-lettered"
-        backtrace = error.backtrace if isinstance(error, GuestTrap) else ""
-        self._emit(NodeFaulted(self._graph, self._node, error.kind, error.detail, len(rows), outcome, backtrace))
+        for rows, error in ((fault.rows, fault.error) for fault in faults):
+            self.count(error, len(rows))
+            self._emit(
+                NodeFaulted(self._graph, self._node, error.kind, error.detail, len(rows), outcome, _backtrace(error))
+            )
         if dropping:
             with self._lock:
-                self._counters.drop("onError", len(rows))
-        elif not self._keep(rows, error, backtrace):
+                self._counters.drop("onError", sum(len(fault.rows) for fault in faults))
+        elif not self._keep(faults):
             return
-        if rows.tracker is not None:
-            rows.tracker.settle(rows.seqs)
+        for fault in faults:
+            if fault.rows.tracker is not None:
+                fault.rows.tracker.settle(fault.rows.seqs)
 
-    def _keep(self, rows: Batch, error: NodeFault, backtrace: str) -> bool:
+    def _keep(self, faults: Sequence[Fault]) -> bool:
         """Put rows into the store; False when it could not be before the stop: then they stay unacknowledged."""
-        letters = [
-            DeadLetter(self._graph, self._node, error.kind, error.detail, backtrace, self._digest, message)
-            for message in rows.rows()
-        ]
+        letters = [self._letter(fault.error, message) for fault in faults for message in fault.rows.rows()]
         backoff = Backoff(first=0.5, longest=30.0, free=0)
         while True:
             try:
@@ -88,15 +88,19 @@ class FaultHandler:
                 if self._stopping.wait(wait):
                     return False
         with self._lock:
-            self._counters.dead_lettered += len(rows)
+            self._counters.dead_lettered += len(letters)
             if evicted:
                 self._counters.drop("deadLetterFull", evicted)
         if evicted:
             self._emit(MessagesDropped("dead letters", "deadLetterFull", evicted))
         if self._publish is not None:
-            with self._lock:
-                self._publish(self._annotated(rows, error))
+            for fault in faults:
+                with self._lock:
+                    self._publish(self._annotated(fault.rows, fault.error))
         return True
+
+    def _letter(self, error: NodeFault, message: Message) -> DeadLetter:
+        return DeadLetter(self._graph, self._node, error.kind, error.detail, _backtrace(error), self._digest, message)
 
     def _annotated(self, rows: Batch, error: NodeFault) -> Batch:
         """The rows with the reason in their user properties; they no longer answer for anything at the tracker."""
@@ -109,3 +113,7 @@ class FaultHandler:
         )
         heads = [replace(head, properties=head.properties + reason) for head in rows.heads]
         return replace(rows, heads=heads, tracker=None)
+
+
+def _backtrace(error: NodeFault) -> str:
+    return error.backtrace if isinstance(error, GuestTrap) else ""
