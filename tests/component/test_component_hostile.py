@@ -4,7 +4,7 @@ import resource
 
 import pytest
 import wasmtime
-from component_guests import ECHO, HEAD, batch, component, core
+from component_guests import ECHO, HEAD, READ, batch, component, core
 
 from flowrt.errors import GuestTrap, StartError
 from flowrt.graph.plan import NodePlan
@@ -184,6 +184,13 @@ def test_a_topic_may_be_a_buffer(guest):
       (i32.store offset=84 (local.get $model) (i32.const 0)) {ECHO}"""
     output = guest(component({"map": body})).map(batch(b"t" * 200))
     assert (output.heads[0].topic, output.payloads) == ("t" * 200, [b""])
+
+
+def test_a_payload_too_large_to_cross_as_bytes_is_not_read(guest):
+    payload = bytes(100_000)
+    assert guest(component({"map": ECHO}), memory="1Mi").map(batch(payload)).payloads == [payload]
+    with pytest.raises(GuestTrap, match=r"memory: reading a payload of .* takes .* while it crosses; its quota is 1Mi"):
+        guest(component({"map": READ}), memory="1Mi").map(batch(payload))
 
 
 KEEP = """(call $fail (i32.load offset=52 (local.get $model)) (i32.const 5))"""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from flowrt.counters import Labels, OwnMetrics
+from flowrt.errors import GuestTrap
 from flowrt.graph.worlds import interface
+from flowrt.quota.quantity import format_bytes
 from flowrt.state.store import KEY_MAX, VALUE_MAX, Condition, Refused, StateStore, Version
 from flowrt.wasm.component import owned, values
 from flowrt.wasm.component.store import Answer, ComponentStore, HostCall
@@ -17,6 +19,8 @@ from flowrt.wasm.imports import TEXT_MAX
 from flowrt.wasm.log import GuestLog
 
 _SEVERITIES = {"warn": "warning", "critical": "error"}
+_CROSSING = 72
+"""Bytes that the host and the engine hold for each byte of a list while it crosses."""
 _NAME_MAX = 200
 _LABELS_MAX = 16
 _CONDITIONS: dict[str, Condition] = {
@@ -32,7 +36,12 @@ def host_calls(log: GuestLog, metrics: OwnMetrics, state: StateStore) -> list[Ho
 
 
 def _read(store: ComponentStore, arguments: list[bytes]) -> bytes:
-    return owned.byte_list(store.buffers.read(store.number_of(values.as_resource(arguments[0]))))
+    payload = store.buffers.read(store.number_of(values.as_resource(arguments[0])))
+    needed = len(payload) * _CROSSING
+    if needed > store.memory:
+        size, taken, quota = map(format_bytes, (len(payload), needed, store.memory))
+        raise GuestTrap("memory", f"reading a payload of {size} takes {taken} while it crosses; its quota is {quota}")
+    return owned.byte_list(payload)
 
 
 def _log(log: GuestLog) -> Sequence[HostCall]:

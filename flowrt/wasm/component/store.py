@@ -63,6 +63,8 @@ class ComponentStore:
         self.buffers = Buffers(limits.memory)
         self.broken = False
         """A call has failed: the instance must not be called again."""
+        self.memory = limits.memory
+        """Bytes the node may hold."""
         self._limits = limits
         self._watch = engine.watch
         self._pending: BaseException | None = None
