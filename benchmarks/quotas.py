@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 import wasmtime
 
-from benchmarks import neighbours
+from benchmarks import isolation, neighbours
 from benchmarks.inprocess import Endless, running
 
 ROOT = Path(__file__).parents[1]
@@ -137,13 +137,15 @@ def shares(seconds: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0, help="for each row (default 30)")
-    parser.add_argument("--only", choices=("shares", "neighbours"))
+    parser.add_argument("--only", choices=("shares", "neighbours", "isolation"))
     options = parser.parse_args()
     held = True
-    if options.only != "neighbours":
+    if options.only in (None, "shares"):
         held &= shares(options.seconds)
-    if options.only != "shares":
+    if options.only in (None, "neighbours"):
         held &= neighbours.compare(options.seconds)
+    if options.only in (None, "isolation"):
+        held &= isolation.compare()
     return 0 if held else 1
 
 

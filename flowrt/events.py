@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 FAULTS = {
     "abi": "the guest returned something its interface does not allow",
+    "crash": "the node's own process died",
     "deadline": "a call took longer than the node's deadline",
     "disabled": "the node is switched off, because it failed too often",
     "error": "the guest refused the message with its own words",

@@ -36,6 +36,16 @@ class GuestSlot:
         self.guest.restore(self._state)
         self._refusals = 0
 
+    @property
+    def state(self) -> bytes | None:
+        """The state as of the last good batch; None for a module that keeps none."""
+        return self._state
+
+    def resume(self, state: bytes) -> None:
+        """Begin with a state that was kept elsewhere. Raises `GuestTrap` when it is refused."""
+        self._state = state
+        self.guest.restore(state)
+
     def memory_bytes(self) -> int:
         return self.guest.memory_bytes()
 

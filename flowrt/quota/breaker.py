@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 NODE_FAULTS = frozenset(
-    {"abi", "deadline", "disabled", "fuel", "inference", "init", "internal", "memory", "outputs", "trap"}
+    {"abi", "crash", "deadline", "disabled", "fuel", "inference", "init", "internal", "memory", "outputs", "trap"}
 )
 """Kinds of faults that are the node's own: it trapped or broke a bound. The others are the message's."""
 

@@ -61,6 +61,10 @@ class Resources(Options):
     disable: Disable | None = None
     """Switch the node off for a while after so many faults in so long. Unset: it is restarted for ever, which costs at
     most one start a second."""
+    isolation: Literal["thread", "process"] = "thread"
+    """Where the node works. `process`: in a process of its own, so that what crashes there ends that process alone; it
+    is bounded by `memory` and `cpu` as a whole, and started again when it dies. For guests and models; a batch costs
+    some 0.1 ms more."""
     deadline: Seconds = Field(1.0, gt=0, le=3600)
     """Longest one call may take, waits for a `cpu` share left out. 1 s: no preprocessing step is slower, and a loop is
     noticed before a watchdog is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from flowrt.counters import ModelCounters, NodeCounters
 from flowrt.endpoints.base import Sink, Source
 from flowrt.errors import NodeFault, StartError
-from flowrt.events import GuestLogged
+from flowrt.events import Emit, GuestLogged
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.plan import NodePlan, Plan
 from flowrt.graph.worlds import is_component, uses_state
@@ -29,6 +30,7 @@ from flowrt.operators.transform import TransformOperation
 from flowrt.quota.bucket import Bucket, SharedBucket
 from flowrt.quota.pool import Pool
 from flowrt.quota.quantity import format_bytes
+from flowrt.quota.resources import NO_BUDGET
 from flowrt.runtime.ends import Entrance, SinkOperator
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.inbox import Inbox
@@ -121,7 +123,7 @@ class Builder:
         )
         pool = self.pools[node.name] = Pool(operation.resources.memory, "its quota", self._pool)
         try:
-            operator = self._operator(node, counters, faults, limits, pool)
+            operator = self.operator(node, counters, faults, limits, pool)
         except NodeFault as fault:
             raise StartError(f"node '{node.name}' of '{self._plan.name}' does not come up: {fault}") from fault
         self.closers.append(operator.close)
@@ -150,12 +152,15 @@ class Builder:
             budgets=self._budgets if shared else (),
         )
 
-    def _operator(
-        self, node: NodePlan, counters: NodeCounters, faults: FaultHandler, limits: Limits, pool: Pool
+    def operator(
+        self, node: NodePlan, counters: NodeCounters, faults: FaultHandler | None, limits: Limits, pool: Pool
     ) -> Operator:
+        """The running code of a node. `faults` is None in a process of its own, where there are no sinks."""
         match node.operation:
+            case (GuestOperation() | InferenceOperation()) as operation if operation.resources.isolation == "process":
+                return self._isolated(node, limits)
             case SinkOperation() as operation:
-                sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse)
+                sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse if faults else None)
                 return SinkOperator(sink, counters)
             case ConcatenateOperation():
                 return ConcatenateOperator()
@@ -175,6 +180,21 @@ class Builder:
                 return GUESTS[type(operation)](self._guest_factory(node, node.module, operation, limits, pool))
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
         raise StartError(f"node '{node.name}' of '{self._plan.name}': this version does not run '{kind}' operations")
+
+    def _isolated(self, node: NodePlan, limits: Limits) -> Operator:
+        from flowrt.isolation.cgroup import cgroup_for
+        from flowrt.isolation.operator import IsolatedOperator
+
+        graph, name, around, resources = self._plan.name, node.name, self._around, node.operation.resources
+        alone = replace(self._plan, nodes={name: _in_thread(node)}, stages=(), endpoints={}, budget=NO_BUDGET)
+        return IsolatedOperator(
+            (alone, around.state, around.interpreter),
+            resources,
+            limits.meter,
+            lambda severity, text: around.emit(GuestLogged(graph, name, severity, text)),
+            limit_first=isinstance(node.operation, InferenceOperation),
+            cgroup=cgroup_for(f"{graph}-{name}", resources),
+        )
 
     def _guest_factory(
         self, node: NodePlan, module: ModuleFacts, operation: GuestOperation, limits: Limits, pool: Pool
@@ -281,6 +301,24 @@ class Builder:
 
     def _target(self, node: NodePlan, to: NodePlan, inboxes: Sequence[Inbox]) -> Target:
         return self.nodes[to.name].accept if to.stage == node.stage else inboxes[to.stage].put
+
+
+def alone(parts: tuple[Plan, Path, bool], emit: Emit) -> Operator:
+    """The operator of a plan's only node, for the process it has to itself."""
+    plan, state, interpreter = parts
+    around = Surroundings(emit, state, interpreter=interpreter)
+    builder = Builder(plan, around)
+    (node,) = plan.nodes.values()
+    counters = NodeCounters()
+    limits = Limits(plan.name, node.name, node.operation.resources, counters, threading.Event(), emit)
+    pool = Pool(node.operation.resources.memory, "its quota")
+    return builder.operator(node, counters, None, limits, pool)
+
+
+def _in_thread(node: NodePlan) -> NodePlan:
+    """The same node as its own process runs it: its parent keeps its share and its rates."""
+    resources = node.operation.resources.model_copy(update={"isolation": "thread", "cpu": None})
+    return replace(node, operation=node.operation.model_copy(update={"resources": resources}), targets=((),))
 
 
 def _share(plan: Plan) -> Bucket | None:

@@ -22,11 +22,19 @@ def process_recovering(
     try:
         return process(batch)
     except NodeFault as fault:
+        first = fault
         if isinstance(fault, GuestTrap):
             revive(fault, len(batch) == 1)
-        if len(batch) == 1:
-            return Emission((), faults=(Fault(batch, fault),))
-    return merged([process_recovering(process, batch.slice(i, i + 1), revive) for i in range(len(batch))])
+    if len(batch) > 1:
+        return merged([process_recovering(process, batch.slice(i, i + 1), revive) for i in range(len(batch))])
+    if first.kind != "crash":
+        return Emission((), faults=(Fault(batch, first),))
+    try:  # a process may be killed from outside: a message is guilty that kills two
+        return process(batch)
+    except NodeFault as second:
+        if isinstance(second, GuestTrap):
+            revive(second, True)
+        return Emission((), faults=(Fault(batch, second),))
 
 
 def merged(emissions: Sequence[Emission]) -> Emission:

@@ -18,6 +18,7 @@ LAYERS = (
     ("graph",),
     ("wasm",),
     ("nn",),
+    ("isolation",),
     ("runtime",),
     ("logs", "metrics", "service", "guests", "testing"),
     ("workers",),

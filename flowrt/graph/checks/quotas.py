@@ -101,6 +101,9 @@ def _outcomes(graph: Graph) -> Iterator[Problem]:
                 loc = ("operations", index, "resources", "atLimit" if field == "at_limit" else "atFault")
                 kind = getattr(operation, "operation_type", "operation")
                 yield graph.problem(loc, "no-bypass", f"messages cannot bypass a {kind}; use another outcome")
+        if resources.isolation == "process" and not holds_memory(operation):
+            message = "only guests and models run in a process of their own; remove isolation"
+            yield graph.warning(("operations", index, "resources", "isolation"), "quota-without-effect", message)
         if isinstance(operation, SourceOperation) and resources.cpu is not None:
             message = "a source runs on its endpoint's thread, which no cpu quota bounds; limit its messageRate"
             yield graph.warning(("operations", index, "resources", "cpu"), "quota-without-effect", message)

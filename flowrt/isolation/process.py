@@ -1,0 +1,161 @@
+"""A child process as its parent holds it: started, limited, asked, made to wait, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flowrt.errors import GuestTrap, StartError
+from flowrt.isolation.cgroup import Cgroup
+from flowrt.isolation.channel import Channel, readable
+from flowrt.isolation.confine import data_bytes
+from flowrt.isolation.frame import BadFrame, Block, read, write
+from flowrt.quota.meter import Meter
+
+START_SECONDS = 30.0
+"""Longest that a child may take to come up: imports alone take half a second on a slow gateway."""
+LOOK_SECONDS = 0.01
+"""How often a child that works is looked at: what it may overdraw its share by."""
+THREADS_MAX = 64
+"""Threads of one child; an engine of ours has three."""
+_ENVIRONMENT = ("PATH", "LANG", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "FLOWRT_CACHE", "TMPDIR")
+_PROGRAM = "flowrt.runtime.isolated"
+
+
+class Child:
+    """One process. Used by one thread at a time; `close` from any."""
+
+    def __init__(self, size: int, meter: Meter, cgroup: Cgroup | None) -> None:
+        """Start it, and wait until it can be asked. Raises `StartError`."""
+        self.channel = Channel.make(size)
+        self._meter = meter
+        lifeline, self._lifeline = os.pipe()
+        inherited = (*self.channel.descriptors, lifeline)
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", _PROGRAM, *map(str, (*inherited, size))],
+                pass_fds=inherited,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.channel.close()
+            os.close(self._lifeline)
+            raise StartError(f"a process cannot be started: {error.strerror}") from error
+        finally:
+            os.close(lifeline)
+        self.pid = self._process.pid
+        self._ended = os.pidfd_open(self.pid)
+        self._clock = (~self.pid << 3) | 2
+        """The kernel's clock of the process, all its threads: clock_getcpuclockid(3)."""
+        self._counted = 0.0
+        self.baseline = 0
+        """Bytes it held before it loaded anything of a node's."""
+        if cgroup is not None:
+            cgroup.take(self.pid)
+        try:
+            self.answer(START_SECONDS)
+        except GuestTrap as trap:
+            self.close()
+            raise StartError(f"a process does not come up: {trap.detail}") from trap
+        self.baseline = data_bytes(self.pid)
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def limit(self, more: int) -> None:
+        """Bound its data to what it holds now and `more` bytes."""
+        bound = data_bytes(self.pid) + more
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(self.pid, resource.RLIMIT_DATA, (bound, bound))
+
+    def held(self) -> int:
+        """Bytes it holds for its node; safe from any thread."""
+        return max(0, data_bytes(self.pid) - self.baseline)
+
+    def ask(self, about: dict[str, Any], blocks: Sequence[Block | None] = ()) -> None:
+        """Raises `BadFrame` when that does not fit."""
+        write(self.channel.request, about, blocks)
+        os.eventfd_write(self.channel.asked, 1)
+
+    def answer(self, seconds: float) -> tuple[dict[str, Any], list[Block | None]]:
+        """Its answer within `seconds`, in which waits for its share do not count. Raises `GuestTrap`, of kind
+        `deadline` when it takes longer, of kind `crash` when it dies; either way it is gone then."""
+        due = time.monotonic() + seconds
+        answered = self.channel.answered
+        while True:
+            ready = readable((answered, self._ended), LOOK_SECONDS)
+            self._count()
+            if answered in ready:
+                os.eventfd_read(answered)
+                try:
+                    return read(self.channel.reply)
+                except BadFrame as error:
+                    self.close()
+                    raise GuestTrap("abi", f"its process answered nonsense: {error}") from error
+            if self._ended in ready:
+                raise GuestTrap("crash", self._obituary())
+            if time.monotonic() > due:
+                self.close()
+                raise GuestTrap("deadline", f"its process took longer than {seconds:g} s")
+            if (threads := _threads(self.pid)) > THREADS_MAX:
+                self.close()
+                raise GuestTrap("crash", f"its process was ended: it had {threads} threads")
+            due += self._hold_back()
+
+    def close(self) -> None:
+        """End it. Safe to call twice."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._lifeline >= 0:
+            for descriptor in (self._lifeline, self._ended):
+                os.close(descriptor)
+            self._lifeline = -1
+            self.channel.close()
+
+    def _count(self) -> None:
+        with contextlib.suppress(OSError):  # it is gone
+            now = time.clock_gettime(self._clock)
+            self._meter.add(now - self._counted)
+            self._counted = now
+
+    def _hold_back(self) -> float:
+        """Stop it for as long as it is over its share; the seconds that took."""
+        owed = self._meter.owed()
+        if owed <= 0:
+            return 0.0
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGSTOP)
+        try:
+            return self._meter.wait(owed)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGCONT)
+
+    def _obituary(self) -> str:
+        status = self._process.wait()
+        if status >= 0:
+            return f"its process ended with status {status}"
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
+        return f"its process was ended by {name}"
+
+
+def _threads(pid: int) -> int:
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except OSError:
+        return 0

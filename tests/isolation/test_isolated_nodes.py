@@ -1,0 +1,200 @@
+"""Nodes in processes of their own do what they do in a thread, and nothing that happens there happens here."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import wasmtime
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
+from hostile_bench import HEALTHY, Bench
+
+from flowrt.counters import NodeCounters
+from flowrt.errors import GuestTrap
+from flowrt.events import NodeFaulted, NodeRestarted
+from flowrt.isolation import operator as isolated
+from flowrt.isolation.confine import data_bytes
+from flowrt.isolation.operator import IsolatedOperator
+from flowrt.quota.bucket import Bucket
+from flowrt.quota.meter import Meter
+from flowrt.quota.resources import Resources
+from flowrt.testing import batch_of
+
+COPY = "{operationType: map, name: node, module: passthrough, resources: {isolation: process}}"
+ALL = [payload for batch in HEALTHY for payload in batch]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_guest_in_a_process_of_its_own_does_its_work(bench):
+    node = bench.run(COPY, sent=HEALTHY)
+
+    assert [message.payload for message in bench.ends["hostile"].sinks["out"].messages] == ALL
+    assert bench.ends["hostile"].sources["in"].acknowledged == 4000
+    assert node.counters.cpu_seconds > 0
+
+
+def test_what_a_guest_refuses_comes_back_as_it_does_from_a_thread(bench):
+    good = b'{"v":[' + b",".join(b"%d" % i for i in range(16)) + b"]}"
+
+    node = bench.run(COPY.replace("passthrough", "bench-parse"), sent=[[good, b"no json", good]])
+
+    assert node.counters.faults == {"error": 1}
+    assert bench.dead() == [("hostile", "node", "error")]
+    assert len(bench.ends["hostile"].sinks["out"].messages) == 2
+    assert bench.ends["hostile"].sinks["out"].messages[0].head.tensors[0].shape == (16,)
+
+
+@pytest.mark.parametrize("deadly", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_node_whose_process_is_killed_loses_no_message(bench, deadly):
+    """Killed while 4000 messages pass: what it was at is run again in a fresh process."""
+
+    def kill():
+        bench.ends["hostile"].sinks["out"].wait_for(400, 60)
+        os.kill(bench.runtime.graphs[0].nodes["node"].operator.pid, deadly)
+
+    bench.build(COPY, sent=HEALTHY)
+    killer = threading.Thread(target=kill)
+    bench.ends["hostile"].sink(type("out", (), {"name": "out"}))
+    killer.start()
+    bench.runtime.start()
+    for graph in bench.runtime.graphs:
+        assert graph.finished.wait(60)
+    killer.join()
+    bench.runtime.stop(60)
+
+    assert [message.payload for message in bench.ends["hostile"].sinks["out"].messages] == ALL
+    restarts = [(event.graph, event.node) for event in bench.events if isinstance(event, NodeRestarted)]
+    assert restarts in ([], [("hostile", "node")])  # none: it had done its work by then
+    assert [event for event in bench.events if isinstance(event, NodeFaulted)] == []
+
+
+class Run:
+    """What a child runs when it is told to load this: code of our choice, natively, beside the engines."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def __reduce__(self):
+        return exec, (self.code,)
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setattr(isolated, "START_SECONDS", 20.0)
+
+    def run(code, *, meter=None, **resources):
+        meter = meter or Meter(NodeCounters())
+        with pytest.raises(GuestTrap) as caught:
+            IsolatedOperator(Run(code), Resources(**resources), meter, lambda *_: None, limit_first=True)
+        return caught.value.kind, caught.value.detail
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "crash", "its process was ended by SIGSEGV"),
+        ("import os; os.abort()", "crash", "its process was ended by SIGABRT"),
+        ("import os; os._exit(7)", "crash", "its process ended with status 7"),
+        ("import os\nwhile True: os.fork()", "internal", "PermissionError"),
+        ("import os; os.posix_spawn('/bin/true', ['true'], {})", "internal", "PermissionError"),
+        ("import os; os.execv('/bin/true', ['true'])", "internal", "PermissionError"),
+        ("import os; os.kill(os.getppid(), 9)", "internal", "PermissionError"),
+        ("import socket; socket.socket()", "internal", "PermissionError"),
+        ("import resource; resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))", "internal", "not allowed"),
+        ("held = []\nwhile True: held.append(bytearray(1 << 20))", "memory", "no memory left"),
+        ("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,)).start()", "", ""),
+    ],
+    ids=["a wild read", "abort", "exit", "a fork bomb", "spawn", "exec", "kill", "a socket", "its limits",
+         "all the memory", "a thread bomb"],
+)  # fmt: skip
+def test_native_code_that_runs_riot_ends_or_is_refused(run, code, kind, words):
+    found, detail = run(code, memory="128Mi")
+
+    if kind:
+        assert found == kind
+        assert words in detail
+    else:  # out of stacks or over the parent's count, whichever comes first
+        assert found in {"crash", "internal", "memory"}
+
+
+def test_a_process_of_its_own_never_holds_more_than_its_memory(monkeypatch):
+    held = []
+    from flowrt.isolation.process import Child
+
+    looked = Child._count
+
+    def look(child):
+        if child.baseline:
+            held.append(data_bytes(child.pid) - child.baseline)
+        looked(child)
+
+    monkeypatch.setattr(Child, "_count", look)
+    code = "held = []\nwhile True: held.append(bytearray(1 << 16))"
+    with pytest.raises(GuestTrap):
+        IsolatedOperator(Run(code), Resources(memory="64Mi"), Meter(NodeCounters()), lambda *_: None, limit_first=True)
+
+    assert 32 * 2**20 < max(held) <= 64 * 2**20 * 1.1
+
+
+def test_an_endless_native_call_is_ended_and_was_made_to_wait_for_its_share(monkeypatch):
+    counters = NodeCounters()
+    meter = Meter(counters, [Bucket(0.2, 0.0, burst=0)])
+    with contextlib.suppress(GuestTrap):
+        IsolatedOperator(Run("pass"), Resources(), meter, lambda *_: None, limit_first=True)
+    monkeypatch.setattr(isolated, "START_SECONDS", 0.3)
+
+    with pytest.raises(GuestTrap) as caught:
+        IsolatedOperator(Run("while True: pass"), Resources(), meter, lambda *_: None, limit_first=True)
+
+    assert caught.value.kind == "deadline"
+    assert counters.throttled_seconds > 0
+    assert counters.cpu_seconds > 0.2
+
+
+COUNTING = """
+(module
+  (memory (export "memory") 2)
+  (global $seen (mut i32) (i32.const 0))
+  (func (export "flowrt_abi") (result i32) i32.const 1)
+  (func (export "flowrt_buffer") (param i32) (result i32) i32.const 4096)
+  (func (export "flowrt_save") (result i32)
+    (i32.store (i32.const 64) (global.get $seen))
+    (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 4)) (i32.const 0))
+  (func (export "flowrt_restore") (param $at i32) (param i32) (result i32)
+    (global.set $seen (i32.load (local.get $at))) (i32.const 0))
+  (func (export "flowrt_map") (param $in i32) (param $count i32) (result i32)
+    (global.set $seen (i32.add (global.get $seen) (local.get $count)))
+    (i32.store (i32.const 128) (global.get $seen))
+    (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 1))
+    (i32.store (i32.const 1024) (i32.sub (local.get $count) (i32.const 1)))
+    (i32.store (i32.const 1028) (i32.const 128)) (i32.store (i32.const 1032) (i32.const 4))
+    (i32.store (i32.const 1036) (i32.const 0)) (i32.const 0)))
+"""
+"""Says after each batch how many messages it has seen, and keeps that number as its state."""
+
+
+def test_a_guests_state_outlives_its_process(bench):
+    (bench.path / "counting.wasm").write_bytes(wasmtime.wat2wasm(COUNTING))
+    bench.build(COPY.replace("passthrough", "counting"))
+    node = bench.runtime.graphs[0].nodes["node"]
+    seen = []
+    node.targets = [[lambda batch: seen.append(int.from_bytes(batch.payloads[-1], "little"))]]
+
+    node.accept(batch_of([b"a"] * 3))
+    os.kill(node.operator.pid, signal.SIGKILL)
+    node.accept(batch_of([b"a"]))
+
+    assert seen == [3, 4]
+    assert node.counters.restarts == 1
