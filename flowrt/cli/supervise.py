@@ -102,7 +102,8 @@ class Crew:
         return any(source.broken() for _, _, source in self._sources)
 
     def finished(self) -> bool:
-        return len(self._ended) == len(self._sources)
+        """Whether every source has come to its end and all that came of it is out."""
+        return len(self._ended) == len(self._sources) and not any(worker.feed.open_count for worker in self.workers)
 
     def look_after(self) -> bool:
         """Start again who died; False when one cannot start at all."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -160,6 +161,46 @@ def test_a_killed_worker_loses_nothing(started, peer):
     for topic in range(TOPICS):  # repeats come before what is new, never instead of it
         firsts = list(dict.fromkeys(peer.got[f"out/{topic}"]))
         assert firsts == list(range(topic, 3000, TOPICS))
+    assert flowrt.stop() == 0
+
+
+@needs_broker
+def test_a_file_that_ends_ends_the_run(started, peer, tmp_path):
+    (tmp_path / "in.jsonl").write_text("".join(f"{number}\n" for number in range(500)))
+    files = "  - {{name: lines, file: {{path: in.jsonl}}}}\noperations:"
+    graph = GRAPH.replace("operations:", files).replace(
+        'endpoint: plant, topics: ["in/#"]', 'endpoint: lines, topics: ["in/0"]'
+    )
+    flowrt = started("--workers=2", graph=graph)
+    peer.wait_for(500)
+    assert flowrt.process.wait(30) == 0
+    assert peer.got == {"out/0": list(range(500))}
+
+
+@needs_broker
+def test_workers_end_with_the_process_that_reads(started, peer):
+    flowrt = started("--workers=2")
+    flowrt.wait_for(r"(?m)^ready$")
+    workers = [os.pidfd_open(number) for number in flowrt.workers()]
+    flowrt.process.kill()
+    for worker in workers:
+        assert select.select([worker], [], [], 30)[0], "a worker outlives its dealer"
+        os.close(worker)
+    peer.publish(range(240))
+    flowrt = started("--workers=2")
+    peer.wait_for(240)
+    assert flowrt.stop() == 0
+
+
+@needs_broker
+def test_a_worker_that_hangs_is_killed_at_the_end(started, peer):
+    flowrt = started("--workers=2", "--drain=0.5")
+    flowrt.wait_for(r"(?m)^ready$")
+    os.kill(flowrt.workers()[0], signal.SIGSTOP)
+    peer.publish(range(240))
+    assert flowrt.stop() == 1
+    flowrt = started("--workers=2")
+    peer.wait_for(240)
     assert flowrt.stop() == 0
 
 
