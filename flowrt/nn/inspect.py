@@ -41,6 +41,8 @@ def _facts(file: Path, data: bytes, declared: str | None) -> ModelFacts:
     found = encodings.detect(data, declared, file.suffix)
     if found is None:
         raise ModelFault("invalid-encoding", f"{file} is no model in a format flowrt knows; name its encoding")
+    if declared not in {None, "autodetect", found}:
+        raise ModelFault("invalid-encoding", f"{file} is declared as {declared}, but its bytes are {found}")
     if found != "onnx":
         encodings.backend_for(found)
     model = onnx_file.read(data, file.name)

@@ -74,6 +74,13 @@ def test_a_broker_restart_loses_nothing(version: str, qos: int) -> None:
             assert seen == MANY
 
 
+@pytest.mark.parametrize("tls", [{"ca": "/nowhere/ca.pem"}, {"cert": "/nowhere/me.pem"}])
+def test_a_certificate_that_is_not_there_is_named(version: str, tls: dict[str, str]) -> None:
+    with ends(Broker(), version, tls=tls) as end:
+        end.source(Graph(), "x", qos=1, ready=False)
+        eventually(lambda: end.said(EndpointLost, next(iter(tls.values()))))
+
+
 @pytest.mark.parametrize("qos", [0, 1])
 def test_a_broker_that_is_down_at_boot_is_waited_for(version: str, qos: int) -> None:
     broker = Broker()

@@ -107,6 +107,15 @@ def test_missing_files_folders_and_unknown_encodings(tmp_path: Path) -> None:
     assert "did you mean 'onnx'?" in reason(write(tmp_path, double()), "onx")
 
 
+def test_a_model_declared_as_what_it_is_not_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "m.onnx"
+    file.write_bytes(double())
+
+    found = inspect_model(file, "tflite")
+
+    assert found == Unreadable(f"{file} is declared as tensorflowlite, but its bytes are onnx")
+
+
 def test_names_of_encodings_and_their_aliases() -> None:
     assert (spell("tflite"), spell("gguf"), spell("autodetect")) == ("tensorflowlite", "ggml", "autodetect")
     assert sniff(double()) == "onnx"

@@ -319,10 +319,17 @@ def _secret(file: Path | None, credential: str | None) -> str | None:
 
 
 def _tls_context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca is not None else None)
+    """Raises ValueError naming the files, which the ssl module's own errors do not."""
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca is not None else None)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"tls.ca {tls.ca}: {_words(error)}") from None
     if tls.cert is not None:
         password = _secret(tls.key_password_file, None)
-        context.load_cert_chain(tls.cert, tls.key, password or "")
+        try:
+            context.load_cert_chain(tls.cert, tls.key, password or "")
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"tls.cert {tls.cert}, tls.key {tls.key or tls.cert}: {_words(error)}") from None
     return context
 
 
