@@ -36,6 +36,7 @@ DROPS = {
     "limit": "the node was over its cpu, messageRate or byteRate, and its atLimit is drop",
     "onError": "the operation's onError policy is drop",
     "overflow": "a QoS 0 source's inbox was full and the source drops rather than waits",
+    "onErrorTopic": "a copy for onError.topic gave way while its broker was away; the letter itself is in the store",
     "deadLetterFull": "the dead-letter store was full and dropped its oldest",
     "malformed": "a packet or line that could not be read",
     "refused": "the broker refused it for good",

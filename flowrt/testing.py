@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from flowrt.delivery.tracker import Tracker
-from flowrt.endpoints.base import Deliver, EndpointCounters
+from flowrt.endpoints.base import Deliver, EndpointCounters, Stopped
 from flowrt.message import Batch, Head, Message
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
@@ -76,12 +76,20 @@ class FakeEndpoints:
     `Surroundings(open_endpoints=FakeEndpoints([[b"…"]]).open)`.
     """
 
-    def __init__(self, batches: Sequence[Sequence[bytes]], *, topic: str = "test/topic", at_once: bool = True) -> None:
+    def __init__(
+        self,
+        batches: Sequence[Sequence[bytes]],
+        *,
+        topic: str = "test/topic",
+        at_once: bool = True,
+        away: Sequence[str] = (),
+    ) -> None:
         self.sources: dict[str, ListSource] = {}
         self.sinks: dict[str, ListSink] = {}
         self._batches = batches
         self._topic = topic
         self._at_once = at_once
+        self._away = away
 
     def open(self, _graph: str, _options: object, **_: object) -> FakeEndpoints:
         return self
@@ -90,16 +98,19 @@ class FakeEndpoints:
         return self.sources.setdefault(operation.name, ListSource(self._batches, topic=self._topic))
 
     def sink(self, operation: SinkOperation, _on_refused: object = None) -> ListSink:
-        return self.sinks.setdefault(operation.name, ListSink(at_once=self._at_once))
+        return self.sinks.setdefault(operation.name, ListSink(at_once=self._at_once, away=operation.name in self._away))
 
 
 class ListSink:
-    """Keeps what it is given; acknowledges at once, or when `acknowledge` is called."""
+    """Keeps what it is given; acknowledges at once, or when `acknowledge` is called. One that is `away` takes nothing:
+    `send` waits until `close`."""
 
-    def __init__(self, *, at_once: bool = True) -> None:
+    def __init__(self, *, at_once: bool = True, away: bool = False) -> None:
         self.counters = EndpointCounters()
         self.messages: list[Message] = []
         self._at_once = at_once
+        self._away = away
+        self._closed = threading.Event()
         self._held: list[Batch] = []
         self._changed = threading.Condition()
 
@@ -113,6 +124,9 @@ class ListSink:
         return False
 
     def send(self, batch: Batch) -> None:
+        if self._away:
+            self._closed.wait()
+            raise Stopped
         with self._changed:
             self.counters.messages_out += len(batch)
             self.messages.extend(batch.rows())
@@ -140,4 +154,4 @@ class ListSink:
         return not self._held
 
     def close(self) -> None:
-        """Nothing to give back."""
+        self._closed.set()

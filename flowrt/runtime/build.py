@@ -50,6 +50,8 @@ GUESTS: dict[type[GuestOperation], Callable[[GuestFactory], Operator]] = {
     BranchOperation: BranchOperator,
 }
 """Operations with a module, and what runs them."""
+SIDE_BATCH = 256
+"""Copies for an `onError.topic` sent at once."""
 
 
 class Builder:
@@ -68,6 +70,7 @@ class Builder:
         """By node, what tells the bytes held for it beside its operator."""
         self.closers: list[Callable[[], None]] = []
         """What to give back when the graph ends, last first."""
+        self._side_stages: list[Stage] = []
         self._plan = plan
         self._around = around
         self._stopping = threading.Event()
@@ -119,7 +122,7 @@ class Builder:
             self._stopping,
             self._around.emit,
             digest=node.module.digest if node.module else "",
-            publish=self._publisher(node),
+            publish=self._publisher(node, counters),
         )
         pool = self.pools[node.name] = Pool(operation.resources.memory, "its quota", self._pool)
         try:
@@ -262,8 +265,9 @@ class Builder:
         door.warm_up()
         return door
 
-    def _publisher(self, node: NodePlan) -> Callable[[Batch], None] | None:
-        """Where `onError.topic` publishes: a sink of its own beside the graph's."""
+    def _publisher(self, node: NodePlan, counters: NodeCounters) -> Callable[[Batch], None] | None:
+        """Where `onError.topic` publishes: a sink of its own beside the graph's, behind an inbox of its own. The letter
+        is in the store by then: while the broker is away the graph goes on, and the oldest copies give way, counted."""
         on_error = node.operation.on_error
         if on_error.topic is None:
             return None
@@ -275,7 +279,14 @@ class Builder:
         )
         sink = self._endpoints.sink(operation)
         self.extra_sinks.append(sink)
-        return sink.send
+        inbox = Inbox(node.operation.resources.inbox, node.operation.resources.inbox_memory)
+        self._side_stages.append(Stage(f"{self._plan.name}/{operation.name}", inbox, sink.send, SIDE_BATCH, 0.0))
+
+        def publish(batch: Batch) -> None:
+            for left_out in inbox.offer(batch, drop_oldest=True):
+                counters.drop("onErrorTopic", len(left_out))
+
+        return publish
 
     def _stages(self) -> Sequence[Stage]:
         plan = self._plan
@@ -289,10 +300,11 @@ class Builder:
                 [self._target(plan.nodes[name], plan.nodes[to], inboxes) for to in port]
                 for port in plan.nodes[name].targets
             ]
-        return [
-            Stage(f"{plan.name}/{stage.nodes[0]}", inbox, self.nodes[stage.nodes[0]], stage.batch, stage.wait)
+        stages = [
+            Stage(f"{plan.name}/{stage.nodes[0]}", inbox, self.nodes[stage.nodes[0]].accept, stage.batch, stage.wait)
             for stage, inbox in zip(plan.stages, inboxes, strict=True)
         ]
+        return [*stages, *self._side_stages]
 
     def _left_for(self, name: str) -> Callable[[], int] | None:
         """What its quota leaves a node's inbox beside its guest: payloads that wait are held for the node too."""

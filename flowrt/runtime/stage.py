@@ -6,17 +6,17 @@ import threading
 
 from flowrt.endpoints.base import Stopped
 from flowrt.runtime.inbox import Inbox
-from flowrt.runtime.node import Node
+from flowrt.runtime.node import Target
 
 
 class Stage:
-    """Feeds what waits in its inbox to its first node, whose results reach the others by plain calls."""
+    """Feeds what waits in its inbox to `accept`: its first node, whose results reach the others by plain calls."""
 
-    def __init__(self, name: str, inbox: Inbox, first: Node, batch_max: int, wait: float) -> None:
+    def __init__(self, name: str, inbox: Inbox, accept: Target, batch_max: int, wait: float) -> None:
         self.name = name
         self.inbox = inbox
         self._asked_to_end = False
-        self._first = first
+        self._accept = accept
         self._batch_max = batch_max
         self._wait = wait
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -52,7 +52,7 @@ class Stage:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        inbox, accept = self.inbox, self._first.accept
+        inbox, accept = self.inbox, self._accept
         while (batches := inbox.take(self._batch_max, self._wait)) is not None:
             for batch in batches:
                 try:

@@ -74,10 +74,10 @@ class Bench:
         runtime.start()
         return ends, runtime
 
-    def run(self, text, batches, **options):
+    def run(self, text, batches, drain=10.0, **options):
         ends, runtime = self.start(text, batches, **options)
         assert runtime.graphs[0].finished.wait(20)
-        runtime.stop(10.0)
+        runtime.stop(drain)
         return ends, runtime.graphs[0]
 
     def dead(self):
@@ -227,3 +227,29 @@ connections:
     runtime.stop(10.0)
 
     assert [event.drained for event in bench.events if isinstance(event, GraphStopped)] == [False]
+
+
+def test_a_dead_letter_topic_that_is_away_holds_nobody_up(bench):
+    """Copies for `onError.topic` wait beside the graph; the oldest give way, the letters are all kept."""
+    text = f"""\
+operations:
+  - {SOURCE}
+  - operationType: map
+    name: parse
+    module: bench-parse
+    resources: {{inbox: 2}}
+    onError: {{topic: dead}}
+  - {sink("out")}
+connections:
+  - {{from: {{name: in}}, to: {{name: parse}}}}
+  - {{from: {{name: parse}}, to: {{name: out}}}}
+"""
+    good = b'{"v":[' + b",".join(b"%d" % i for i in range(16)) + b"]}"
+
+    bad = [b"%d" % i for i in range(9)]
+
+    ends, graph = bench.run(text, [*([payload] for payload in bad), [good]], away=["parse onError"], drain=0.5)
+
+    assert len(payloads(ends.sinks["out"])) == 1
+    assert [payload for _, _, payload in bench.dead()] == bad[::-1]
+    assert graph.nodes["parse"].counters.dropped["onErrorTopic"] > 0
