@@ -16,12 +16,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from flowrt import __version__
 from flowrt.counters import Histogram
 from flowrt.endpoints.base import EndpointCounters
+from flowrt.errors import StartError
 from flowrt.events import DROPS, FAULTS
 from flowrt.runtime.view import GraphView, ModelView, NodeView
 
@@ -360,6 +362,18 @@ class Metrics(Collector):
             text: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]
             return text, openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def parsed(page: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Every sample of a page by name and sorted labels. Raises `StartError` when it is no page of metrics."""
+    try:
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+        }
+    except (ValueError, IndexError, KeyError) as error:
+        raise StartError("what was answered is no page of metrics") from error
 
 
 def _metric(family: Family, samples: Iterable[Sample]) -> Metric:

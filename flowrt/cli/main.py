@@ -23,8 +23,9 @@ COMMANDS = {
     "expr": "evaluate one expression of a transform",
     "modules": "rebuild guests from source, show what a module exports and imports",
     "dead": "list and show dead letters",
-    "profile": "a flame graph of a guest's own functions",
+    "profile": "run a graph on a recording and suggest quotas as a patch to its file, or draw a guest's own functions",
     "demo": "watch the example run: embedded broker, simulated pump, injected fault",
+    "top": "watch a running runtime: rate, latency, processor and memory against quotas, queue, faults",
     "doctor": "what this machine offers, what is missing and how to get it",
     "docs": "write the generated pages of the documentation, or check that they are current",
 }

@@ -1,7 +1,8 @@
-"""`flowrt profile`: where a guest spends its time, as a flame graph of its own functions.
+"""`flowrt profile`: what nodes use of a recording, and quotas that follow (`suggest.py`); with `--guest`, where one
+guest spends its time, as a flame graph of its own functions.
 
-The graph runs once over a file's messages, without its endpoints, to learn what reaches the node; then that is given to
-a guest of the node's module again and again while its stack is sampled.
+For that the graph runs once over a file's messages, without its endpoints, to learn what reaches the node; then that
+is given to a guest of the node's module again and again while its stack is sampled.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 from flowrt.cli import loading
+from flowrt.cli.suggest import suggest
 from flowrt.endpoints.base import EndpointCounters, Sink, Source
 from flowrt.endpoints.file_config import FileOptions
 from flowrt.endpoints.registry import Refused
@@ -36,7 +38,8 @@ _TOP = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     loading.add_arguments(parser)
-    parser.add_argument("--guest", required=True, metavar="NODE", help="the operation to look at")
+    parser.add_argument("--guest", metavar="NODE", help="draw this operation's guest instead of suggesting quotas")
+    parser.add_argument("--rate", type=float, metavar="N", help="messages a second in service: suggests cpu as well")
     parser.add_argument(
         "--input", required=True, type=Path, metavar="FILE", help="messages for every source, one a line"
     )
@@ -54,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     plans, problems = loading.load_all(options)
     if loading.report(problems):
         return 1
+    if options.guest is None:
+        return suggest(plans, options, lambda *_, **__: _Ends(options.input, options.topic))
     plan, node = _find(plans, options.guest)
     batches = _reaching(plan, node, options.input, options.topic)
     from flowrt.wasm import flames
