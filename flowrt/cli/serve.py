@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flowrt.cli import loading
 from flowrt.cli.signals import Signals
-from flowrt.errors import NodeFault, StartError
+from flowrt.errors import FlowrtBug, NodeFault, StartError
 from flowrt.events import Reloaded
 from flowrt.graph.plan import Plan
 from flowrt.logs import Logs
@@ -134,7 +134,10 @@ def _settle() -> None:
 
 
 def _until_something(runtime: Runtime, signals: Signals, service: Service, logs: Logs) -> bool:
-    """Wait for a signal or the end of every source, saying `ready` once; True to end, False to reload."""
+    """Wait for a signal or the end of every source, saying `ready` once; True to end, False to reload.
+
+    Raises `FlowrtBug` when a thread has died: whoever supervises this process starts a fresh one.
+    """
     announced = False
     while not runtime.finished():
         if signals.happened.wait(IDLE_SECONDS if announced else POLL_SECONDS):
@@ -145,8 +148,9 @@ def _until_something(runtime: Runtime, signals: Signals, service: Service, logs:
             print("ready", file=sys.stderr, flush=True)
             service.status("every subscription is acknowledged")
         logs.tick()
-        if not runtime.broken():  # else the watchdog restarts the process
-            service.alive()
+        if runtime.broken():
+            raise FlowrtBug("a thread of a graph has died; the log says of what. Please report it")
+        service.alive()
     return True
 
 

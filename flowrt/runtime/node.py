@@ -27,6 +27,10 @@ from flowrt.runtime.recovery import merged, process_recovering
 Target = Callable[[Batch], None]
 """Takes a batch on: a node of the same stage, or the inbox of another."""
 
+RESTART_PAUSE_MAX = 0.25
+"""Seconds. A guest that traps on every message is tried four times a second: little work for the gateway, and a
+backlog of bad messages is not in the way of good ones for hours."""
+
 log = logging.getLogger(__name__)
 
 
@@ -59,7 +63,7 @@ class Node:
         self._limits = limits
         self._message_max = limits.message_max
         self._meter = limits.meter
-        self._backoff = Backoff()
+        self._backoff = Backoff(longest=RESTART_PAUSE_MAX)
         self._dead: NodeFault | None = None
         """Why the operator is not to be called before it was restarted."""
         self._stopping = stopping

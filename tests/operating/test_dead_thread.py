@@ -1,0 +1,36 @@
+"""A runtime whose thread has died ends, so that whoever supervises it starts a fresh one."""
+
+import io
+import threading
+
+import pytest
+
+from flowrt.cli.serve import _until_something
+from flowrt.errors import FlowrtBug
+from flowrt.logs import Logs
+from flowrt.service import Service
+
+
+class Dead:
+    """A runtime of which a stage has ended unasked."""
+
+    def finished(self):
+        return False
+
+    def ready(self):
+        return True
+
+    def broken(self):
+        return True
+
+
+class Quiet:
+    """No signal comes."""
+
+    happened = threading.Event()
+    end = False
+
+
+def test_a_dead_thread_ends_the_run():
+    with pytest.raises(FlowrtBug, match="has died"):
+        _until_something(Dead(), Quiet(), Service({}), Logs(io.StringIO()))
