@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 import wasmtime
 
-from benchmarks import isolation, neighbours
+from benchmarks import isolation, neighbours, quota_cost
 from benchmarks.inprocess import Endless, running
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +137,7 @@ def shares(seconds: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0, help="for each row (default 30)")
-    parser.add_argument("--only", choices=("shares", "neighbours", "isolation"))
+    parser.add_argument("--only", choices=("shares", "neighbours", "isolation", "cost"))
     options = parser.parse_args()
     held = True
     if options.only in (None, "shares"):
@@ -146,6 +146,8 @@ def main() -> int:
         held &= neighbours.compare(options.seconds)
     if options.only in (None, "isolation"):
         held &= isolation.compare()
+    if options.only in (None, "cost"):
+        held &= quota_cost.compare()
     return 0 if held else 1
 
 
