@@ -107,6 +107,7 @@ class IsolatedOperator:
             if not self._limit_first:
                 held = about.get("memory")
                 child.limit(_ROOM + max(0, self._resources.memory - (held if isinstance(held, int) else 0)))
+            child.loaded()
             if self._state is not None:
                 child.ask({"do": "resume"}, [Block([0], [0], [0], [self._state])])
                 self._hear(child.answer(START_SECONDS)[0], child)

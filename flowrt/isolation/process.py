@@ -26,6 +26,8 @@ LOOK_SECONDS = 0.01
 """How often a child that works is looked at: what it may overdraw its share by."""
 THREADS_MAX = 64
 """Threads of one child; an engine of ours has three."""
+_RESTLESS_SECONDS = 0.1
+"""How often a child is asked whether it has made threads: the look takes as long as a small batch."""
 _ENVIRONMENT = ("PATH", "LANG", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "FLOWRT_CACHE", "TMPDIR")
 _PROGRAM = "flowrt.runtime.isolated"
 
@@ -61,6 +63,11 @@ class Child:
         self._clock = (~self.pid << 3) | 2
         """The kernel's clock of the process, all its threads: clock_getcpuclockid(3)."""
         self._counted = 0.0
+        self._threads = 0
+        """That it had when it had loaded its node."""
+        self._restless = False
+        """It has more by now: it is stopped whenever nobody waits for it."""
+        self._looked = 0.0
         self.baseline = 0
         """Bytes it held before it loaded anything of a node's."""
         if cgroup is not None:
@@ -75,6 +82,10 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    def loaded(self) -> None:
+        """It is complete: threads that it makes from now on are its node's."""
+        self._threads = _threads(self.pid)
+
     def limit(self, more: int) -> None:
         """Bound its data to what it holds now and `more` bytes."""
         bound = data_bytes(self.pid) + more
@@ -88,6 +99,8 @@ class Child:
     def ask(self, about: dict[str, Any], blocks: Sequence[Block | None] = ()) -> None:
         """Raises `BadFrame` when that does not fit."""
         write(self.channel.request, about, blocks)
+        if self._restless:
+            self._signal(signal.SIGCONT)
         os.eventfd_write(self.channel.asked, 1)
 
     def answer(self, seconds: float) -> tuple[dict[str, Any], list[Block | None]]:
@@ -100,6 +113,7 @@ class Child:
             self._count()
             if answered in ready:
                 os.eventfd_read(answered)
+                self._calm()
                 try:
                     return read(self.channel.reply)
                 except BadFrame as error:
@@ -118,14 +132,25 @@ class Child:
     def close(self) -> None:
         """End it. Safe to call twice."""
         if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
         self._process.wait()
         if self._lifeline >= 0:
             for descriptor in (self._lifeline, self._ended):
                 os.close(descriptor)
             self._lifeline = -1
             self.channel.close()
+
+    def _calm(self) -> None:
+        """Nobody waits for it: what threads of its own do now would be at nobody's cost."""
+        if not self._restless and self._threads and (now := time.monotonic()) - self._looked > _RESTLESS_SECONDS:
+            self._looked = now
+            self._restless = _threads(self.pid) > self._threads
+        if self._restless:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
     def _count(self) -> None:
         with contextlib.suppress(OSError):  # it is gone
@@ -138,13 +163,11 @@ class Child:
         owed = self._meter.owed()
         if owed <= 0:
             return 0.0
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         try:
             return self._meter.wait(owed)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGCONT)
+            self._signal(signal.SIGCONT)
 
     def _obituary(self) -> str:
         status = self._process.wait()

@@ -47,7 +47,7 @@ class GuestSlot:
         self.guest.restore(state)
 
     def memory_bytes(self) -> int:
-        return self.guest.memory_bytes()
+        return self.guest.memory_bytes() + len(self._state or b"")
 
     def close(self) -> None:
         self.guest.close()

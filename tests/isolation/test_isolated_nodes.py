@@ -163,6 +163,52 @@ def test_an_endless_native_call_is_ended_and_was_made_to_wait_for_its_share(monk
     assert counters.cpu_seconds > 0.2
 
 
+RESTLESS = """
+import threading, flowrt.runtime.build as build
+def spin():
+    while True: pass
+class Restless:
+    def process(self, batch):
+        from flowrt.operators.base import Emission
+        if threading.active_count() < 4:
+            threading.Thread(target=spin, daemon=True).start()
+        return Emission((batch,))
+    def memory_bytes(self): return 0
+build.alone.__code__ = (lambda parts, emit: parts).__code__
+"""
+
+
+class Restless(Run):
+    """Loads an operator that leaves a thread behind at every batch. The last line of its code makes the child take what
+    it was sent as the operator itself."""
+
+    def __reduce__(self):
+        return eval, (f"(space := {{}}, exec({self.code!r}, space))[0]['Restless']()",)
+
+
+def test_threads_that_a_node_leaves_behind_run_only_while_it_is_asked():
+    made = IsolatedOperator(Restless(RESTLESS), Resources(), Meter(NodeCounters()), lambda *_: None, limit_first=True)
+    made._child._looked = float("-inf")
+
+    made.process(batch_of([b"a"]))
+
+    assert state_of(made.pid) == "T"
+    made._child._looked = float("-inf")
+    assert made.process(batch_of([b"b"])).ports[0].payloads == [b"b"]
+    assert state_of(made.pid) == "T"
+    made.close()
+
+
+def state_of(pid):
+    """As /proc tells it: T is stopped."""
+    for _ in range(1000):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "T":
+            return state
+        threading.Event().wait(0.001)
+    return state
+
+
 COUNTING = """
 (module
   (memory (export "memory") 2)
