@@ -235,9 +235,7 @@ class Connection(ABC):
 
     def _ended(self, link: Link, reason: str, lasted: float) -> float:
         pause = self._backoff.next(monotonic())
-        # With MQTT 5 a broker says that a session was taken over; with 3.1.1 only the pattern tells.
-        silent = not link.five and link.end_reason is None
-        self._short_lived = self._short_lived + 1 if silent and lasted < SHORT_LIVED else 0
+        self._short_lived = self._short_lived + 1 if lasted < SHORT_LIVED and link.end_reason is None else 0
         taken_over = link.end_reason is not None and link.end_reason[0] == SESSION_TAKEN_OVER
         if taken_over or self._short_lived >= TAKEOVERS:
             sure = "uses" if taken_over else "seems to use"
