@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt.endpoints.mqtt.envelope import Malformed, parse_timestamp, varint
+from flowrt.endpoints.mqtt.envelope import Malformed, parse_timestamp, read_5, varint
 from flowrt.endpoints.mqtt.frames import Envelope, again, encode_0, encode_acked
 from flowrt.endpoints.mqtt.scan import PUBREL, Acks, Item, Other, Reply, Run, Scanner
 from flowrt.endpoints.mqtt.transport import JOIN_BYTES, joined
@@ -210,3 +210,16 @@ def test_identifiers_under_way_are_not_given_out_again() -> None:
         window.confirm(chunk.ids())
     assert window.count == 10
     assert window.ids_free(1000) == 0
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [b"\x11\x00\x00\x00\x00", b"\x23\x00\x01\x23\x00\x01", b"\x08\x00", b"\xff\x00"],
+    ids=["of another packet", "twice", "cut off", "unknown"],
+)
+@pytest.mark.parametrize("topic", [b"t", "é".encode()], ids=["plain", "beyond ASCII"])
+def test_properties_that_do_not_belong_in_a_publish_are_malformed(topic: bytes, properties: bytes) -> None:
+    envelope = len(topic).to_bytes(2, "big") + topic + bytes((len(properties),)) + properties
+
+    with pytest.raises(Malformed):
+        read_5(envelope, {}, retain=False)

@@ -9,12 +9,13 @@ is rare, goes to paho's slower reader of properties.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
 import mqtt5
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import MalformedPacket, Properties  # type: ignore[attr-defined]
+from paho.mqtt.properties import MQTTException, Properties  # type: ignore[attr-defined]
 
 from flowrt.endpoints.topics import topic_fault
 from flowrt.errors import NodeFault
@@ -135,7 +136,7 @@ def _with_paho(envelope: bytes) -> _Fields:
     try:
         topic = envelope[2:end].decode()
         properties.unpack(envelope[end:])
-    except (MalformedPacket, ValueError, IndexError, KeyError) as error:
+    except (MQTTException, ValueError, IndexError, KeyError, struct.error) as error:
         raise Malformed(f"PUBLISH: {error}") from None
     return _Fields(
         topic,
