@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from flowrt.counters import ModelCounters, NodeCounters
-from flowrt.endpoints.base import Sink, Source
+from flowrt.endpoints.base import Sink, Source, Stopped
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit, GuestLogged
 from flowrt.graph.facts import ModuleFacts
@@ -283,8 +283,12 @@ class Builder:
         self._side_stages.append(Stage(f"{self._plan.name}/{operation.name}", inbox, sink.send, SIDE_BATCH, 0.0))
 
         def publish(batch: Batch) -> None:
-            for left_out in inbox.offer(batch, drop_oldest=True):
-                counters.drop("onErrorTopic", len(left_out))
+            try:
+                left_out = inbox.offer(batch, drop_oldest=True)
+            except Stopped:  # a broker may refuse a message while its graph already ends: the letter is kept
+                left_out = [batch]
+            if left_out:
+                counters.drop("onErrorTopic", sum(map(len, left_out)))
 
         return publish
 

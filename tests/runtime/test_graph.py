@@ -9,13 +9,15 @@ import wasmtime
 
 from flowrt.cli import loading
 from flowrt.delivery.deadletters import DeadLetters
+from flowrt.delivery.tracker import Tracker
+from flowrt.errors import NodeFault
 from flowrt.events import GraphStopped
 from flowrt.graph.load import load
 from flowrt.problem import has_errors
 from flowrt.runtime.node import Node
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
-from flowrt.testing import FakeEndpoints
+from flowrt.testing import FakeEndpoints, batch_of
 
 MODULES = Path(__file__).parents[2] / "modules"
 
@@ -253,3 +255,29 @@ connections:
     assert len(payloads(ends.sinks["out"])) == 1
     assert [payload for _, _, payload in bench.dead()] == bad[::-1]
     assert graph.nodes["parse"].counters.dropped["onErrorTopic"] > 0
+
+
+def test_a_message_refused_while_its_graph_ends_is_kept_and_settled(bench):
+    """A broker may refuse what was sent after the side inbox of `onError.topic` has closed."""
+    text = f"""\
+operations:
+  - {SOURCE}
+  - {{operationType: map, name: copy, module: passthrough, onError: {{topic: dead}}}}
+  - {sink("out")}
+connections:
+  - {{from: {{name: in}}, to: {{name: copy}}}}
+  - {{from: {{name: copy}}, to: {{name: out}}}}
+"""
+    _, runtime = bench.start(text, [[b"a"]])
+    graph = runtime.graphs[0]
+    assert graph.finished.wait(20)
+    assert graph.stages[-1].finish(5)
+    settled = []
+    tracker = Tracker(settled.append)
+
+    graph.nodes["copy"]._faults.refuse(batch_of([b"late"], tracker=tracker), NodeFault("send", "no"))
+    runtime.stop(5.0)
+
+    assert settled == [1]
+    assert bench.dead() == [("copy", "send", b"late")]
+    assert graph.nodes["copy"].counters.dropped == {"onErrorTopic": 1}
