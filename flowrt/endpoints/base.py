@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from flowrt.errors import NodeFault
 from flowrt.message import Batch
 
 Deliver = Callable[[Batch], None]
@@ -32,6 +33,10 @@ class EndpointCounters:
         """Messages the other side refused for good (an MQTT 5 reason code of 0x80 or above)."""
         self.dropped: dict[str, int] = {}
         """By reason, a member of `flowrt.events.DROPS`."""
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count messages that ended early."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
 
 
 class Source(Protocol):
@@ -80,3 +85,16 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Disconnect. What is not settled stays unacknowledged at its source. Safe to call twice."""
+
+
+def refuse(
+    rows: Batch, fault: NodeFault, counters: EndpointCounters, on_refused: Callable[[Batch, NodeFault], None] | None
+) -> None:
+    """What every sink does with rows that will never be out: they become `on_refused`'s, or are counted and settled."""
+    counters.refused += len(rows)
+    if on_refused is not None:
+        on_refused(rows, fault)
+        return
+    counters.drop("refused", len(rows))
+    if rows.tracker is not None:
+        rows.tracker.settle(rows.seqs)

@@ -16,7 +16,7 @@ from time import monotonic, time_ns
 from typing import BinaryIO
 
 from flowrt.delivery.tracker import Tracker
-from flowrt.endpoints.base import Deliver, EndpointCounters, Stopped
+from flowrt.endpoints.base import Deliver, EndpointCounters, Stopped, refuse
 from flowrt.endpoints.file_config import STANDARD_STREAM, FileOptions
 from flowrt.endpoints.topics import topic_fault
 from flowrt.errors import NodeFault, StartError
@@ -109,7 +109,7 @@ class FileSource:
                 self._stopping.wait(FOLLOW_SECONDS)
 
     def _skipped(self, lines: int) -> None:
-        self.counters.dropped["malformed"] = self.counters.dropped.get("malformed", 0) + lines
+        self.counters.drop("malformed", lines)
 
     def _pace(self, count: int) -> None:
         if self._options.rate is not None:
@@ -219,13 +219,7 @@ class FileSink:
         return [line for line in lines if line is not None], batch.select(keep)
 
     def _refuse(self, rows: Batch, fault: NodeFault) -> None:
-        self.counters.refused += len(rows)
-        if self._on_refused is not None:
-            self._on_refused(rows, fault)
-            return
-        self.counters.dropped["refused"] = self.counters.dropped.get("refused", 0) + len(rows)
-        if rows.tracker is not None:
-            rows.tracker.settle(rows.seqs)
+        refuse(rows, fault, self.counters, self._on_refused)
 
 
 def _lines(chunks: Iterator[bytes], limit: int, skipped: Callable[[int], None]) -> Iterator[list[bytes]]:

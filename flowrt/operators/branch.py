@@ -6,10 +6,8 @@ from typing import Literal
 
 from flowrt.message import Batch
 from flowrt.operators.base import Emission
-from flowrt.operators.decide import DecidingOperator
+from flowrt.operators.decide import NOT, DecidingOperator
 from flowrt.operators.guest_config import GuestOperation
-
-_NOT = bytes.maketrans(b"\x00\x01", b"\x01\x00")
 
 
 class BranchOperation(GuestOperation):
@@ -30,4 +28,4 @@ class BranchOperator(DecidingOperator):
             return Emission((rows if verdict else None, None), faults=faults)
         if true == len(verdict):
             return Emission((None, rows), faults=faults)
-        return Emission((rows.select(verdict.translate(_NOT)), rows.select(verdict)), faults=faults)
+        return Emission((rows.select(verdict.translate(NOT)), rows.select(verdict)), faults=faults)

@@ -9,6 +9,9 @@ from flowrt.message import Batch
 from flowrt.operators.base import Fault, GuestFactory
 from flowrt.operators.guest import GuestSlot
 
+NOT = bytes.maketrans(b"\x00\x01", b"\x01\x00")
+"""Turns verdicts round: `verdict.translate(NOT)`."""
+
 
 class DecidingOperator:
     """Runs a guest's `filter` or `branch` and sorts the rows."""

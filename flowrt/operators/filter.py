@@ -8,10 +8,8 @@ from typing import Literal
 
 from flowrt.message import Batch
 from flowrt.operators.base import Emission
-from flowrt.operators.decide import DecidingOperator
+from flowrt.operators.decide import NOT, DecidingOperator
 from flowrt.operators.guest_config import GuestOperation
-
-_NOT = bytes.maketrans(b"\x00\x01", b"\x01\x00")
 
 
 class FilterOperation(GuestOperation):
@@ -30,5 +28,5 @@ class FilterOperator(DecidingOperator):
         passed = verdict.count(1)
         if passed == len(verdict):
             return Emission((rows if passed else None,), faults=faults)
-        filtered = list(compress(rows.seqs, verdict.translate(_NOT)))
+        filtered = list(compress(rows.seqs, verdict.translate(NOT)))
         return Emission((rows.select(verdict) if passed else None,), filtered, faults)

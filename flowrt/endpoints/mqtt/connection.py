@@ -167,7 +167,7 @@ class Connection(ABC):
             self._say_goodbye(link)
         except (OSError, Malformed) as error:
             if isinstance(error, Malformed):
-                self._counters()[0].dropped["malformed"] = self._counters()[0].dropped.get("malformed", 0) + 1
+                self._counters()[0].drop("malformed")
             return link.end_reason[1] if link.end_reason else str(error) or type(error).__name__
         return "closed"
 

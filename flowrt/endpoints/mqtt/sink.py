@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from flowrt.endpoints.base import EndpointCounters
+from flowrt.endpoints.base import EndpointCounters, refuse
 from flowrt.endpoints.mqtt.envelope import write_3, write_5
 from flowrt.endpoints.mqtt.frames import Envelope
 from flowrt.endpoints.mqtt.link import Limits
@@ -77,13 +77,7 @@ class MqttSink:
 
     def refuse(self, rows: Batch, fault: NodeFault) -> None:
         """Rows that will never be out."""
-        self.counters.refused += len(rows)
-        if self._on_refused is not None:
-            self._on_refused(rows, fault)
-            return
-        self.counters.dropped["refused"] = self.counters.dropped.get("refused", 0) + len(rows)
-        if rows.tracker is not None:
-            rows.tracker.settle(rows.seqs)
+        refuse(rows, fault, self.counters, self._on_refused)
 
     def envelope(self, head: Head, topic: str, *, five: bool, limits: Limits) -> Envelope:
         """What surrounds the payload of a message. Raises `NodeFault` of kind `send`."""
