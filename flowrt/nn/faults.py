@@ -15,8 +15,14 @@ Code = Literal[
     "not-found",
     "model-not-found",
     "security",
+    "timeout",
+    "busy",
+    "end-of-sequence",
+    "context-full",
+    "prompt-too-long",
 ]
-"""As the error codes of wasi-nn's WIT are spelt; `model-not-found` is a known name whose file is gone (WasmEdge)."""
+"""As the error codes of wasi-nn's WIT are spelt; `model-not-found` is a known name whose file is gone (WasmEdge).
+The last three are WasmEdge's for text that comes piece by piece; `busy` is the witx's alone."""
 
 
 class ModelFault(NodeFault):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrt.graph.facts import ModelFacts
 from flowrt.nn import encodings, onnx_file
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from flowrt.nn.layout import Layout
     from flowrt.nn.model import LoadedModel
 
-_Key = tuple[str, str, str]
+Options = Mapping[str, Any]
+_NO_OPTIONS: Options = {}
+_Key = tuple[str, str, str, str]
 
 
 class Handle:
@@ -76,22 +80,26 @@ class Models:
             handle.close()
             raise
 
-    def open(self, use: ModelUse) -> Handle:
-        """A model by its file. Raises `ModelFault`, also when the file is no longer the one that was checked."""
+    def open(self, use: ModelUse, options: Options = _NO_OPTIONS) -> Handle:
+        """A model by its file; `options` are a guest's, for the engines that know them, and make a session of their
+        own. Raises `ModelFault`, also when the file is no longer the one that was checked."""
         facts = use.facts
         source = _from_file(facts)
         # Weights beside the file are not part of its digest: such models are shared within their folder only.
         alone = not onnx_file.names_files(source.parts[0])
-        key = (facts.digest if alone else f"{facts.digest} {source.folder}", facts.encoding, use.target)
-        return self._hold(key, source)
+        digest = facts.digest if alone else f"{facts.digest} {source.folder}"
+        return self._hold((digest, facts.encoding, use.target, _spelt(options)), replace(source, options=options))
 
-    def open_bytes(self, parts: Sequence[bytes], encoding: str, target: str = "cpu") -> Handle:
+    def open_bytes(
+        self, parts: Sequence[bytes], encoding: str, target: str = "cpu", options: Options = _NO_OPTIONS
+    ) -> Handle:
         """A model that a guest brings, shared by digest with whoever has the same."""
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
         name = "sha256:" + digest.hexdigest()
-        return self._hold((name, encoding, target), Source(name[:19], tuple(parts)))
+        source = Source(name[:19], tuple(parts), options=options)
+        return self._hold((name, encoding, target, _spelt(options)), source)
 
     def memory_bytes(self) -> int:
         """An estimate of what all loaded models hold."""
@@ -131,6 +139,10 @@ class Models:
         except BaseException:
             self.give_back(key, entry)
             raise
+
+
+def _spelt(options: Options) -> str:
+    return json.dumps(options, sort_keys=True, default=str)
 
 
 def _free(entry: _Entry) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as engine
 
 from flowrt.nn import onnx_file
-from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, Source
+from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, Source, Stream
 from flowrt.nn.faults import Code, ModelFault, wrong_shape
 
 _FATAL = 4
@@ -41,7 +41,11 @@ _DETAIL_MAX = 400
 class OnnxBackend:
     """Loads models into ONNX Runtime."""
 
-    encoding = "onnx"
+    engine = f"ONNX Runtime {ort.__version__}"
+
+    def targets(self) -> Mapping[str, str]:
+        present = ort.get_available_providers()
+        return {target: name for target, name in _PROVIDERS.items() if name in present}
 
     def load(self, source: Source, target: str, threads: int) -> Session:
         if len(source.parts) != 1:
@@ -72,7 +76,7 @@ class OnnxSession:
         self._input_names = tuple(slot.name for slot in self.inputs)
         self._output_names = [slot.name for slot in self.outputs]
 
-    def run(self, arrays: Sequence[Array]) -> Sequence[Array]:
+    def run(self, arrays: Sequence[Array | None]) -> Sequence[Array]:
         session = self._open()
         try:
             found = session.run(self._output_names, dict(zip(self._input_names, arrays, strict=True)))
@@ -84,6 +88,9 @@ class OnnxSession:
         if self.device != _PROVIDERS["cpu"]:
             return None
         return OnnxPrepared(self, self._open(), inputs, outputs)
+
+    def stream(self, arrays: Sequence[Array | None]) -> Stream | None:  # noqa: ARG002
+        return None
 
     def memory_bytes(self) -> int:
         """The weights or the file, whichever is larger: ONNX Runtime does not tell what its arena holds."""
@@ -168,8 +175,10 @@ def _slot(label: str, role: str, arg: Any) -> Slot:
     return Slot(arg.name, _TYPES[arg.type], tuple(dims))
 
 
-def _run_fault(label: str, slots: Sequence[Slot], arrays: Sequence[Array], error: BaseException) -> ModelFault:
+def _run_fault(label: str, slots: Sequence[Slot], arrays: Sequence[Array | None], error: BaseException) -> ModelFault:
     for slot, array in zip(slots, arrays, strict=True):
+        if array is None:
+            continue
         if not slot.takes(array.shape) or array.dtype != np.dtype(DTYPES[slot.type]):
             found = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
             return wrong_shape(f"model '{label}': input {slot} was given {found}")

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, byte_size
-from flowrt.nn.faults import ModelFault, wrong_shape
+from flowrt.nn.faults import ModelFault
 from flowrt.quota.pool import Pool
-
-_STANDS_FOR = {"u8": ("i8", "bool", "u16", "i16"), "i32": ("u32",), "i64": ("u64",)}
-"""wasi-nn has no tags for some types models use. Their bytes come under the tag that is nearest, as guests do it."""
 
 _TO_BOOL = bytes([0]) + bytes([1]) * 255
 """Other bytes than 0 and 1 are undefined inside an engine."""
@@ -108,19 +105,19 @@ class Execution:
         self._bound = ()
 
     def _run_plain(self) -> None:
-        arrays = [array for array in self._inputs if array is not None]
-        if len(arrays) < len(self._inputs):
-            pairs = zip(self._session.inputs, self._inputs, strict=True)
-            missing = ", ".join(str(slot) for slot, array in pairs if array is None)
-            raise ModelFault("invalid-argument", f"model '{self._session.label}': not set: {missing}")
+        arrays = self._inputs
+        pairs = zip(self._session.inputs, arrays, strict=True)
+        if missing := [str(slot) for slot, array in pairs if array is None and not slot.optional]:
+            raise ModelFault("invalid-argument", f"model '{self._session.label}': not set: {', '.join(missing)}")
         self._forget_outputs()
         outputs = self._session.run(arrays)
         size = sum(array.nbytes for array in outputs)
         self._charge(size, f"model '{self._session.label}': outputs")
         self._outputs, self._output_bytes = [_bytes_of(array) for array in outputs], size
-        shapes = [array.shape for array in arrays], [array.shape for array in outputs]
-        if self._bindable and shapes == self._last:
-            self._bind(arrays, *shapes)
+        given = [array for array in arrays if array is not None]
+        shapes = [array.shape for array in given], [array.shape for array in outputs]
+        if self._bindable and shapes == self._last and len(given) == len(arrays):
+            self._bind(given, *shapes)
         self._last = shapes
 
     def _bind(self, arrays: Sequence[Array], inputs: Sequence[Shape], outputs: Sequence[Shape]) -> None:
@@ -144,38 +141,26 @@ class Execution:
         return True
 
     def _target(self, index: int, kind: str, shape: Shape, length: int) -> _Target:
-        slot = self._slot(index, kind, shape, length)
-        array = self._room(index, slot, shape)
-        target = self._targets[index] = ((kind, shape, length), _bytes_of(array), slot.type == "bool")
-        return target
-
-    def _slot(self, index: int, kind: str, shape: Shape, length: int) -> Slot:
         label = self._session.label
         if index >= len(self._inputs):
             raise ModelFault("invalid-argument", f"model '{label}' has {len(self._inputs)} inputs, no number {index}")
         slot = self._session.inputs[index]
-        found = f"{kind}[{', '.join(map(str, shape))}]"
-        if kind != slot.type and slot.type not in _STANDS_FOR.get(kind, ()):
-            raise wrong_shape(f"model '{label}': input {slot} was given {found}")
-        if not slot.takes(shape):
-            raise wrong_shape(f"model '{label}': input {slot} was given {found}")
-        if length != byte_size(slot.type, shape):
-            raise wrong_shape(
-                f"model '{label}': input {slot} was given {found} in {length} bytes, not {byte_size(slot.type, shape)}"
-            )
-        return slot
+        actual, held = slot.fit(label, kind, shape, length)
+        array = self._room(index, slot, actual, held)
+        target = self._targets[index] = ((kind, shape, length), _bytes_of(array), actual == "bool")
+        return target
 
-    def _room(self, index: int, slot: Slot, shape: Shape) -> Array:
-        """The array to copy into: the last one again where the shape is the same."""
-        array = self._inputs[index]
-        if array is not None and array.shape == shape:
-            return array
+    def _room(self, index: int, slot: Slot, kind: str, shape: Shape) -> Array:
+        """The array to copy into: the last one again where type and shape are the same."""
         import numpy as np
 
+        array = self._inputs[index]
+        if array is not None and array.shape == shape and array.dtype == np.dtype(DTYPES[kind]):
+            return array
         before = 0 if array is None else array.nbytes
-        self._charge(byte_size(slot.type, shape) - before, f"model '{self._session.label}': input {slot.name}")
+        self._charge(byte_size(kind, shape) - before, f"model '{self._session.label}': input {slot.name}")
         self._prepared = None
-        array = self._inputs[index] = np.empty(shape, DTYPES[slot.type])
+        array = self._inputs[index] = np.empty(shape, DTYPES[kind])
         return array
 
     def _charge(self, size: int, what: str) -> None:

@@ -24,8 +24,13 @@ ERRNO: dict[Code, int] = {
     "not-found": 8,
     "model-not-found": 103,
     "security": 5,
+    "timeout": 5,
+    "busy": 4,
+    "end-of-sequence": 100,
+    "context-full": 101,
+    "prompt-too-long": 102,
 }
-"""nn_errno by code. The witx has none for `security`; 103 is WasmEdge's."""
+"""nn_errno by code. The witx has none for `security` and `timeout`; those from 100 are WasmEdge's."""
 
 TARGETS = {0: "cpu", 1: "gpu", 2: "tpu"}
 _ENCODINGS = {0: "openvino", 1: "onnx", 2: "tensorflow", 3: "pytorch", 4: "tensorflowlite"}
