@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -27,18 +27,20 @@ from flowrt.operators.map import MapOperation, MapOperator
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.operators.transform import TransformOperation
-from flowrt.quota.bucket import Bucket, SharedBucket
+from flowrt.quota.bucket import SharedBucket
 from flowrt.quota.pool import Pool
 from flowrt.quota.quantity import format_bytes
 from flowrt.quota.resources import NO_BUDGET
 from flowrt.runtime.ends import Entrance, SinkOperator
-from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.graph import RunningGraph, Shared
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.limits import Limits
-from flowrt.runtime.node import Node, Target
+from flowrt.runtime.node import Node
 from flowrt.runtime.onerror import FaultHandler
+from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.surroundings import Surroundings
+from flowrt.runtime.wiring import connect, stage_for
 from flowrt.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -57,30 +59,28 @@ SIDE_BATCH = 256
 class Builder:
     """A graph while it is built."""
 
-    def __init__(self, plan: Plan, around: Surroundings) -> None:
-        self.nodes: dict[str, Node] = {}
+    def __init__(self, plan: Plan, around: Surroundings, beside: RunningGraph | None = None) -> None:
+        """`beside` is a running graph that some nodes are made for: they share its ends, budget, counters and stop."""
+        self.parts: dict[str, NodeParts] = {}
         self.entrances: dict[str, Entrance] = {}
         self.sources: dict[str, Source] = {}
         self.sinks: dict[str, Sink] = {}
-        self.extra_sinks: list[Sink] = []
         self.model_runs: dict[str, Mapping[str, ModelCounters]] = {}
         self.pools: dict[str, Pool] = {}
         """By node, the account of what is held for it."""
         self.beside: dict[str, list[Callable[[], int]]] = {}
         """By node, what tells the bytes held for it beside its operator."""
         self.closers: list[Callable[[], None]] = []
-        """What to give back when the graph ends, last first."""
-        self._side_stages: list[Stage] = []
+        """What to give back when the node ends that is being made, last first."""
+        self._side: list[tuple[Stage, Sink]] = []
         self._plan = plan
         self._around = around
-        self._stopping = threading.Event()
-        self._budgets = [bucket for bucket in (_share(plan), around.cpu) if bucket is not None]
-        self._pool = around.pool
-        if plan.budget.memory is not None:
-            self._pool = Pool(plan.budget.memory, "the graph's budget", around.pool)
-        self._endpoints = around.open_endpoints(
-            plan.name, plan.endpoints, emit=around.emit, broker=around.broker, state=around.state
-        )
+        self._beside = beside
+        self._shared = beside.shared if beside is not None else _shared(plan, around)
+        self._stopping = self._shared.stopping
+        self._budgets = self._shared.budgets
+        self._pool = self._shared.pool
+        self._endpoints = self._shared.endpoints
 
     def build(self) -> RunningGraph:
         for node in self._plan.nodes.values():
@@ -90,28 +90,41 @@ class Builder:
                 self.entrances[node.name] = Entrance(counters, node.operation.overflow, limits)
                 self.sources[node.name] = self._endpoints.source(node.operation)
             else:
-                self.nodes[node.name] = self._node(node)
-        return RunningGraph(
-            self._plan,
-            nodes=self.nodes,
-            entrances=self.entrances,
-            stages=self._stages(),
-            sources=self.sources,
-            sinks=self.sinks,
-            extra_sinks=self.extra_sinks,
-            model_runs=self.model_runs,
-            closers=self.closers,
-            stopping=self._stopping,
-            emit=self._around.emit,
+                self.make(node)
+        plan, parts = self._plan, self.parts
+        stages = [stage_for(plan, stage, parts) for stage in plan.stages]
+        connect(plan, parts, self.entrances, stages)
+        return RunningGraph(plan, parts, self.entrances, stages, self.sources, self._shared, self._around.emit)
+
+    def make(self, node: NodePlan) -> None:
+        """Open everything for one node."""
+        self.closers, self._side = [], []
+        running = self._node(node)
+        self.parts[node.name] = NodeParts(
+            running,
+            self.pools[node.name],
+            isinstance(node.operation, GuestOperation),
+            self.sinks.get(node.name),
+            tuple(self._side),
+            self.model_runs.get(node.name),
+            self.closers,
         )
+        self.closers = []
 
     def close(self) -> None:
         """Give back what was opened so far."""
         while self.closers:
             self.closers.pop()()
+        for part in reversed(self.parts.values()):
+            part.close()
+
+    def _counters(self, node: NodePlan) -> NodeCounters:
+        """A node that takes the place of another of its name goes on counting where that one is."""
+        present = self._beside.nodes.get(node.name) if self._beside is not None else None
+        return present.counters if present is not None else NodeCounters()
 
     def _node(self, node: NodePlan) -> Node:
-        operation, counters = node.operation, NodeCounters()
+        operation, counters = node.operation, self._counters(node)
         limits = self._limits(node, counters)
         faults = FaultHandler(
             self._plan.name,
@@ -278,9 +291,8 @@ class Builder:
             topic=on_error.topic,
         )
         sink = self._endpoints.sink(operation)
-        self.extra_sinks.append(sink)
         inbox = Inbox(node.operation.resources.inbox, node.operation.resources.inbox_memory)
-        self._side_stages.append(Stage(f"{self._plan.name}/{operation.name}", inbox, sink.send, SIDE_BATCH, 0.0))
+        self._side.append((Stage(f"{self._plan.name}/{operation.name}", inbox, sink.send, SIDE_BATCH, 0.0), sink))
 
         def publish(batch: Batch) -> None:
             try:
@@ -291,32 +303,6 @@ class Builder:
                 counters.drop("onErrorTopic", sum(map(len, left_out)))
 
         return publish
-
-    def _stages(self) -> Sequence[Stage]:
-        plan = self._plan
-        inboxes = [Inbox(stage.inbox, stage.inbox_bytes, self._left_for(stage.nodes[0])) for stage in plan.stages]
-        for stage, inbox in zip(plan.stages, inboxes, strict=True):
-            self.nodes[stage.nodes[0]].holds.append(inbox.size)
-        for name, entrance in self.entrances.items():
-            entrance.inboxes = [inboxes[plan.nodes[to].stage] for to in plan.nodes[name].targets[0]]
-        for name, node in self.nodes.items():
-            node.targets = [
-                [self._target(plan.nodes[name], plan.nodes[to], inboxes) for to in port]
-                for port in plan.nodes[name].targets
-            ]
-        stages = [
-            Stage(f"{plan.name}/{stage.nodes[0]}", inbox, self.nodes[stage.nodes[0]].accept, stage.batch, stage.wait)
-            for stage, inbox in zip(plan.stages, inboxes, strict=True)
-        ]
-        return [*stages, *self._side_stages]
-
-    def _left_for(self, name: str) -> Callable[[], int] | None:
-        """What its quota leaves a node's inbox beside its guest: payloads that wait are held for the node too."""
-        operation = self._plan.nodes[name].operation
-        return self.pools[name].left if isinstance(operation, GuestOperation) else None
-
-    def _target(self, node: NodePlan, to: NodePlan, inboxes: Sequence[Inbox]) -> Target:
-        return self.nodes[to.name].accept if to.stage == node.stage else inboxes[to.stage].put
 
 
 def alone(parts: tuple[Plan, Path, bool], emit: Emit) -> Operator:
@@ -337,8 +323,16 @@ def _in_thread(node: NodePlan) -> NodePlan:
     return replace(node, operation=node.operation.model_copy(update={"resources": resources}), targets=((),))
 
 
-def _share(plan: Plan) -> Bucket | None:
-    return None if plan.budget.cpu is None else SharedBucket(plan.budget.cpu, monotonic())
+def _shared(plan: Plan, around: Surroundings) -> Shared:
+    own = None if plan.budget.cpu is None else SharedBucket(plan.budget.cpu, monotonic())
+    pool = around.pool
+    if plan.budget.memory is not None:
+        pool = Pool(plan.budget.memory, "the graph's budget", around.pool)
+    endpoints = around.open_endpoints(
+        plan.name, plan.endpoints, emit=around.emit, broker=around.broker, state=around.state
+    )
+    budgets = [bucket for bucket in (own, around.cpu) if bucket is not None]
+    return Shared(threading.Event(), budgets, pool, endpoints)
 
 
 def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from time import monotonic
@@ -26,10 +27,16 @@ class Entrance:
         self._limits = limits if limits is not None and limits.bounded else None
         self.inboxes: Sequence[Inbox] = ()
         """The first inbox of each connection. Set once while the graph is built."""
+        self.gate = threading.Lock()
+        """Whoever holds it keeps the source waiting: while the nodes behind it are exchanged."""
         self._overflow = overflow
 
     def deliver(self, batch: Batch) -> None:
         """Take a batch into the graph. Only messages nobody acknowledges are ever dropped for want of room."""
+        with self.gate:
+            self._deliver(batch)
+
+    def _deliver(self, batch: Batch) -> None:
         counters = self.counters
         counters.received += len(batch)
         if self._limits is None:

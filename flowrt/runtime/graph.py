@@ -3,51 +3,59 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from time import monotonic
 
-from flowrt.counters import ModelCounters
 from flowrt.endpoints.base import Sink, Source
 from flowrt.events import Emit, GraphReady, GraphStarted, GraphStopped
 from flowrt.graph.plan import Plan
+from flowrt.quota.bucket import Bucket
+from flowrt.quota.pool import Pool
 from flowrt.runtime.ends import Entrance
-from flowrt.runtime.node import Node
+from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
+from flowrt.runtime.surroundings import Ends
 
 ABANDON_SECONDS = 2.0
 """After the drain time is up, how long a stage may take to notice: more than a guest's default deadline."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the nodes of one graph have in common, also those that are put into it later."""
+
+    stopping: threading.Event
+    budgets: Sequence[Bucket]
+    """Shares of the processor that all nodes charge."""
+    pool: Pool | None
+    """What all nodes may hold together."""
+    endpoints: Ends
+
+
 class RunningGraph:
-    """Made by `build`; started once, stopped once."""
+    """Made by `build`; started once, stopped once. Between, `runtime/swap.py` may exchange its nodes."""
 
     def __init__(
         self,
         plan: Plan,
-        *,
-        nodes: Mapping[str, Node],
+        parts: Mapping[str, NodeParts],
         entrances: Mapping[str, Entrance],
         stages: Sequence[Stage],
         sources: Mapping[str, Source],
-        sinks: Mapping[str, Sink],
-        extra_sinks: Sequence[Sink],
-        model_runs: Mapping[str, Mapping[str, ModelCounters]],
-        closers: Sequence[Callable[[], None]],
-        stopping: threading.Event,
+        shared: Shared,
         emit: Emit,
     ) -> None:
+        """`stages` are the plan's, in its order."""
         self.name = plan.name
-        self.plan = plan
-        self.nodes = nodes
         self.entrances = entrances
-        self.stages = stages
         self.sources = sources
-        self.sinks = sinks
-        self.model_runs = model_runs
-        """By node and model, what was run."""
-        self._all_sinks = [*sinks.values(), *extra_sinks]
-        self._closers = closers
-        self._stopping = stopping
+        self.shared = shared
+        self.swapping = threading.Lock()
+        """Held while nodes are exchanged, and by a stop."""
+        self.stopped = False
+        self.take(plan, parts, stages)
+        self._stopping = shared.stopping
         self._emit = emit
         self._started = 0.0
         self._announced = False
@@ -55,6 +63,19 @@ class RunningGraph:
         self._ends_lock = threading.Lock()
         self.finished = threading.Event()
         """Set when every source has come to its end; never, while one of them has none."""
+
+    def take(self, plan: Plan, parts: Mapping[str, NodeParts], stages: Sequence[Stage]) -> None:
+        """Consist of these. For `build` and `swap`."""
+        self.plan = plan
+        self.parts = parts
+        self.plan_stages = stages
+        self.stages = [*stages, *(stage for part in parts.values() for stage, _ in part.side)]
+        """Those of the plan in its order, then those that publish beside it."""
+        self.nodes = {name: part.node for name, part in parts.items()}
+        self.sinks = {name: part.sink for name, part in parts.items() if part.sink is not None}
+        self.model_runs = {name: part.model_runs for name, part in parts.items() if part.model_runs is not None}
+        """By node and model, what was run."""
+        self._all_sinks = [sink for part in parts.values() for sink in part.sinks()]
 
     def start(self) -> None:
         """Start from the back, so that nothing is delivered to what is not there yet. Returns at once."""
@@ -98,6 +119,8 @@ class RunningGraph:
         `timeout` seconds stays unacknowledged at its source. False when a thread could not be ended: it is deep in a
         call of a guest or a model, and what it uses must be left to it."""
         until = monotonic() + timeout
+        with self.swapping:
+            self.stopped = True
         broken = self.broken()
         for source in self.sources.values():
             source.stop()
@@ -112,8 +135,8 @@ class RunningGraph:
         for end in ends:
             end.close()
         ended = all(stage.ended() for stage in self.stages)
-        for close in reversed(self._closers if ended else ()):
-            close()
+        for part in reversed(list(self.parts.values()) if ended else []):
+            part.close()
         self._emit(GraphStopped(self.name, drained))
         return ended
 

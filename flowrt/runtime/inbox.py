@@ -30,6 +30,7 @@ class Inbox:
         self._taker_waits = False
         self._putters_waiting = 0
         self._closed = False
+        self._woken = False
         self.messages = 0
         """Messages waiting."""
         self.bytes = 0
@@ -38,6 +39,18 @@ class Inbox:
     def size(self) -> int:
         """Payload bytes waiting."""
         return self.bytes
+
+    def bound(self, messages_max: int, bytes_max: int, left: Callable[[], int] | None) -> None:
+        """Other bounds from here on."""
+        with self._lock:
+            self._messages_max, self._bytes_max, self._left = messages_max, bytes_max, left
+            self._emptied.notify_all()
+
+    def wake(self) -> None:
+        """Let who takes come back once, with nothing if nothing waits."""
+        with self._lock:
+            self._woken = True
+            self._filled.notify_all()
 
     def put(self, batch: Batch) -> None:
         """Wait for room, then add. A batch larger than the whole inbox is taken when the inbox is empty.
@@ -77,17 +90,23 @@ class Inbox:
         """What waits, in order, at most `messages_max` messages; neighbours of one tracker as one batch.
 
         Waits for the first message as long as it takes, then up to `wait` seconds for more. None once the inbox is
-        closed and empty.
+        closed and empty; an empty list after `wake`.
         """
         with self._lock:
             while not self._batches:
+                if self._woken:
+                    self._woken = False
+                    return []
                 if self._closed:
                     return None
                 self._wait_filled(None)
-            if wait:
+            if wait and not self._woken:
                 until = monotonic() + wait
                 while self.messages < messages_max and not self._closed and (left := until - monotonic()) > 0:
+                    if self._woken:
+                        break
                     self._wait_filled(left)
+            self._woken = False
             taken = self._remove_up_to(messages_max)
             if self._putters_waiting:
                 self._emptied.notify_all()

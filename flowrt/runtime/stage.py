@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Callable
 
 from flowrt.endpoints.base import Stopped
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.node import Target
+
+
+class Errand:
+    """Something to be done by a stage's thread between two batches, unless it is withdrawn before."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.done = threading.Event()
+        self._work = work
+        self._lock = threading.Lock()
+        self._begun = self._withdrawn = False
+
+    def run(self) -> None:
+        """For the stage's thread."""
+        with self._lock:
+            if self._withdrawn:
+                return
+            self._begun = True
+        try:
+            self._work()
+        finally:
+            self.done.set()
+
+    def withdraw(self) -> bool:
+        """Whether it will not be done: it had not begun."""
+        with self._lock:
+            self._withdrawn = not self._begun
+            return self._withdrawn
 
 
 class Stage:
@@ -19,6 +48,7 @@ class Stage:
         self._accept = accept
         self._batch_max = batch_max
         self._wait = wait
+        self._errands: deque[Errand] = deque()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -30,6 +60,15 @@ class Stage:
         self.inbox.close()
         self.join(timeout)
         return self.ended()
+
+    def feed(self, accept: Target, batch_max: int, wait: float) -> None:
+        """Feed another node from here on. Its thread must be at rest, or be the caller."""
+        self._accept, self._batch_max, self._wait = accept, batch_max, wait
+
+    def post(self, errand: Errand) -> None:
+        """Have something done on its thread between two batches."""
+        self._errands.append(errand)
+        self.inbox.wake()
 
     def idle(self) -> bool:
         """Whether nothing waits for it and it is at nothing."""
@@ -52,10 +91,13 @@ class Stage:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        inbox, accept = self.inbox, self._accept
+        inbox, errands = self.inbox, self._errands
         while (batches := inbox.take(self._batch_max, self._wait)) is not None:
+            accept = self._accept
             for batch in batches:
                 try:
                     accept(batch)
                 except Stopped:
                     return
+            while errands:
+                errands.popleft().run()

@@ -70,7 +70,7 @@ class GraphView:
 def view(graph: RunningGraph) -> GraphView:
     """The view of a graph that has been built."""
     plan = graph.plan
-    inboxes = {stage.nodes[0]: running.inbox for stage, running in zip(plan.stages, graph.stages, strict=False)}
+    inboxes = {stage.nodes[0]: running.inbox for stage, running in zip(plan.stages, graph.plan_stages, strict=True)}
     ends: dict[str, Source | Sink] = {**graph.sources, **graph.sinks}
     return GraphView(
         graph.name,

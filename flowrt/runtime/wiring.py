@@ -1,0 +1,45 @@
+"""Connections between running nodes: which call or inbox a node hands its results to, as a plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flowrt.graph.plan import NodePlan, Plan, StagePlan
+from flowrt.runtime.ends import Entrance
+from flowrt.runtime.inbox import Inbox
+from flowrt.runtime.node import Target
+from flowrt.runtime.parts import NodeParts
+from flowrt.runtime.stage import Stage
+
+Parts = Mapping[str, NodeParts]
+"""By node."""
+
+
+def stage_for(plan: Plan, stage: StagePlan, parts: Parts) -> Stage:
+    """A stage of a plan, not started."""
+    head = parts[stage.nodes[0]]
+    inbox = Inbox(stage.inbox, stage.inbox_bytes, head.pool.left if head.guest else None)
+    head.node.holds.append(inbox.size)
+    return Stage(f"{plan.name}/{stage.nodes[0]}", inbox, head.node.accept, stage.batch, stage.wait)
+
+
+def head_stage(running: Stage, stage: StagePlan, parts: Parts) -> None:
+    """Let a running stage feed what now stands at its head. Its thread must be at rest."""
+    head = parts[stage.nodes[0]]
+    running.feed(head.node.accept, stage.batch, stage.wait)
+    running.inbox.bound(stage.inbox, stage.inbox_bytes, head.pool.left if head.guest else None)
+    if running.inbox.size not in head.node.holds:
+        head.node.holds.append(running.inbox.size)
+
+
+def connect(plan: Plan, parts: Parts, entrances: Mapping[str, Entrance], stages: Sequence[Stage]) -> None:
+    """Tell every node and every entrance whom it feeds. `stages` are those of the plan, in its order."""
+    for name, entrance in entrances.items():
+        entrance.inboxes = [stages[plan.nodes[to].stage].inbox for to in plan.nodes[name].targets[0]]
+    for name, part in parts.items():
+        node = plan.nodes[name]
+        part.node.targets = [[_target(node, plan.nodes[to], parts, stages) for to in port] for port in node.targets]
+
+
+def _target(node: NodePlan, to: NodePlan, parts: Parts, stages: Sequence[Stage]) -> Target:
+    return parts[to.name].node.accept if to.stage == node.stage else stages[to.stage].inbox.put
