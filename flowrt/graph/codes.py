@@ -65,7 +65,12 @@ CODES: dict[str, str] = {
         'A branch has two arms. Connect both "True" and "False", and name the arm in each connection from it.'
     ),
     "arm-without-branch": "Only a branch has arms. Remove `arm` or connect from a branch.",
-    "unknown-schema": "A connection's schemaName names no entry of `schemas`. Correct the name or add the schema.",
+    "unknown-schema": (
+        "An operation or a connection names no entry of `schemas`, or none where one is needed. Correct the name or "
+        "add the schema."
+    ),
+    "bad-schema": "A schema has no text, or its text is no schema of its format. See the message.",
+    "missing-extra": "What the graph uses needs an optional package. Run the pip command that the message names.",
     # endpoints
     "endpoint-kind": (
         "An endpoint has exactly one kind beside its name, and `onError.topic` needs one of kind mqtt. Keep one "
@@ -91,6 +96,10 @@ CODES: dict[str, str] = {
     # transforms
     "transform-kind": (
         "A transform is exactly one of map, filter, branch, throttle or a window. Make an operation of each."
+    ),
+    "bad-builtin": (
+        "A module names one of AIO's built-in transforms in a version, with a configuration or as an operationType "
+        "that it has not. See the message."
     ),
     "bad-rules": "The rules of a transform are not what it takes, or its JSON text is no JSON. See the message.",
     "bad-expression": "An expression is wrong at this column. See the message, and try it with `flowrt expr`.",

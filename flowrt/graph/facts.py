@@ -72,3 +72,5 @@ class Facts:
     modules: Mapping[str, ModuleFacts | Unreadable] = field(default_factory=dict)
     models: Mapping[str, ModelFacts | Unreadable] = field(default_factory=dict)
     machine: Machine | None = None
+    schemas: Mapping[str, str | Unreadable] = field(default_factory=dict)
+    """Texts of schemas that stand in files, by the file as the graph spells it; of a descriptor set its base64."""

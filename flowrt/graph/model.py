@@ -146,9 +146,12 @@ class Schema(Options):
     name: Name
     """Unique among the schemas."""
     format: str
-    """As in `JsonSchema/draft-07`."""
-    text: str = Field(alias="schema")
-    """The schema itself."""
+    """`JsonSchema/draft-07`, `Avro` or `Protobuf`."""
+    text: str | None = Field(None, alias="schema")
+    """The schema itself; of `Protobuf`, a descriptor set in base64."""
+    file: str | None = Field(None, min_length=1, max_length=1024)
+    """In its place a file, relative to the graph's folder: the schema's text, or a descriptor set as `protoc
+    --descriptor_set_out` writes it."""
 
 
 class ShortModule(Options):

@@ -36,7 +36,7 @@ class NodePlan:
     properties: tuple[tuple[str, str], ...] = ()
     """What the guest's `init` is given: configuration parameters with their values."""
     schemas: tuple[tuple[str, str, str], ...] = ()
-    """Of a component: name, format and text of the graph's schemas, which its `init` is given too."""
+    """Name, format and text of the graph's schemas that it uses: a component, whose `init` is given them, all."""
     nn: bool = False
     """Whether the guest may import wasi-nn."""
 

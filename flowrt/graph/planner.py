@@ -16,6 +16,7 @@ from flowrt.graph.facts import Facts, ModelFacts, ModuleFacts
 from flowrt.graph.graph import Graph
 from flowrt.graph.parameters import properties_of
 from flowrt.graph.plan import ModelUse, NodePlan, Plan, StagePlan
+from flowrt.graph.schemas import schemas_of
 from flowrt.graph.worlds import is_component
 from flowrt.operators.base import Operation
 from flowrt.operators.guest_config import GuestOperation
@@ -148,14 +149,9 @@ def _node(graph: Graph, facts: Facts, operation: Operation, stage: int, sets: Ma
         module=module,
         models=_models(graph, facts, operation, nn=nn),
         properties=properties_of(graph.file, name, sets),
-        schemas=_schemas(graph, module),
+        schemas=schemas_of(graph, facts, operation, every=is_component(module)),
         nn=nn,
     )
-
-
-def _schemas(graph: Graph, module: ModuleFacts | None) -> tuple[tuple[str, str, str], ...]:
-    schemas = graph.file.schemas if is_component(module) else ()
-    return tuple((schema.name, schema.format, schema.text) for schema in schemas)
 
 
 def uses_nn(module: ModuleFacts) -> bool:

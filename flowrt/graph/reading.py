@@ -1,4 +1,4 @@
-"""From a file's bytes to a `Graph`: YAML, variables, the short form, the fields' types and bounds."""
+"""From a file's bytes to a `Graph`: YAML, variables, AIO's built-ins, the short form, the fields' types and bounds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import reduce
 
 from pydantic import ValidationError
 
+from flowrt.graph.artifacts import expand as expand_artifacts
 from flowrt.graph.document import parse
 from flowrt.graph.graph import Graph
 from flowrt.graph.locate import nulls_of, problems_of
@@ -44,6 +45,8 @@ def read(data: bytes, path: str, sets: Lookup[str, str], environ: Lookup[str, st
     variables = Variables(path, sets, environ)
     root = _without_empty_modules(variables.fill_mapping(root))
     problems += variables.problems
+    root, found = expand_artifacts(root, path, sets)
+    problems += found
     graph, found = _validate(root, path)
     if graph is not None and graph.file.modules:
         found += _two_forms(root, path)

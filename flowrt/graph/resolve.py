@@ -8,15 +8,19 @@ A name that ends in `.wasm` is a file relative to the graph's folder. A model's 
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from flowrt.graph.facts import Facts, Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
+from flowrt.graph.model import Schema
+from flowrt.graph.schemas import is_binary
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, ModelOptions
 
 InspectModule = Callable[[Path], ModuleFacts | Unreadable]
+SCHEMA_BYTES_MAX = 4 * 2**20
 InspectModel = Callable[[Path, str | None], ModelFacts | Unreadable]
 
 
@@ -38,7 +42,27 @@ def gather(
     for model in models_of(graph):
         if model.path not in models:
             models[model.path] = _model(model, home, inspect_model)
-    return Facts(modules, models, machine)
+    return Facts(modules, models, machine, _schemas(graph, home))
+
+
+def _schemas(graph: Graph, home: Path) -> dict[str, str | Unreadable]:
+    """By file, the text of every schema that stands in one."""
+    return {schema.file: _schema(home / schema.file, schema) for schema in graph.file.schemas if schema.file}
+
+
+def _schema(path: Path, schema: Schema) -> str | Unreadable:
+    try:
+        data = path.read_bytes() if path.stat().st_size <= SCHEMA_BYTES_MAX else None
+    except (OSError, ValueError) as error:
+        return Unreadable(f"{path}: {getattr(error, 'strerror', None) or error}", missing=True)
+    if data is None:
+        return Unreadable(f"{path} has more than {SCHEMA_BYTES_MAX} bytes")
+    if is_binary(schema.format):
+        return b64encode(data).decode()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return Unreadable(f"{path} is not UTF-8 text")
 
 
 def models_of(graph: Graph) -> list[ModelOptions]:

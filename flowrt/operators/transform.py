@@ -35,6 +35,9 @@ class TransformOperation(Operation):
     """Reshapes, drops, routes or thins out messages by rules."""
 
     operation_type: Literal["transform"]
+    module: str | None = Field(None, max_length=1024)
+    """AIO's name of the built-in transform that this is, such as `azureiotoperations/graph-dataflow-map:1.0.0`; its
+    configuration stands here or in `moduleConfigurations`."""
     map: tuple[MapRule, ...] | None = Field(None, max_length=RULES_MAX)
     """Makes one document of another: rules in their order."""
     filter: tuple[FilterRule, ...] | None = Field(None, max_length=RULES_MAX)

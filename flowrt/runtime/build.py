@@ -183,7 +183,8 @@ class Builder:
             case TransformOperation() as operation:
                 from flowrt.runtime.transforms import transform_operator  # few graphs have one
 
-                return transform_operator(operation, Path(self._plan.path).parent, lambda: self._around.states)
+                home = Path(self._plan.path).parent
+                return transform_operator(operation, home, lambda: self._around.states, node.schemas)
             case InferenceOperation() as operation:
                 inference = InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
                 self.closers.append(inference.close)

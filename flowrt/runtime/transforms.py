@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
 from flowrt.endpoints.topics import matches
-from flowrt.errors import NodeFault, StartError
+from flowrt.errors import MissingExtra, NodeFault, StartError
 from flowrt.operators.base import Operator
 from flowrt.operators.transform import TransformOperation
 from flowrt.operators.transform_work import (
@@ -19,7 +19,7 @@ from flowrt.operators.transform_work import (
 )
 from flowrt.state.store import StateStore
 from flowrt.transforms.build import transform_of
-from flowrt.transforms.deciding import BranchTransform, FilterTransform
+from flowrt.transforms.deciding import BranchTransform, Conforms, FilterTransform
 from flowrt.transforms.enrichment import Lookup
 from flowrt.transforms.mapping import MapTransform
 from flowrt.transforms.rules import Dataset
@@ -29,17 +29,24 @@ RECORDS_BYTES_MAX = 64 * 2**20
 """Of one file of records: they are held in memory."""
 
 
-def transform_operator(operation: TransformOperation, home: Path, states: Callable[[], StateStore]) -> Operator:
-    """What runs a transform that the checks found sound. `home` is the graph's folder.
+def transform_operator(
+    operation: TransformOperation,
+    home: Path,
+    states: Callable[[], StateStore],
+    schemas: Sequence[tuple[str, str, str]] = (),
+) -> Operator:
+    """What runs a transform that the checks found sound. `home` is the graph's folder, `schemas` what it validates by.
 
     Raises `StartError` when a dataset's file cannot be read.
     """
     settings = operation.settings()
     lookup = _lookup(operation.name, settings.rules.datasets, home, states)
-    match transform_of(settings, lookup, matches):
+    match transform_of(
+        settings, lookup, matches, _conforms(operation.name, schemas) if settings.rules.validate_schema else None
+    ):
         case MapTransform() as transform:
             return MapRulesOperator(transform)
-        case FilterTransform() as transform if not settings.rules.validate_schema:
+        case FilterTransform() as transform:
             return FilterRulesOperator(transform)
         case BranchTransform() as transform:
             return BranchRulesOperator(transform)
@@ -47,6 +54,18 @@ def transform_operator(operation: TransformOperation, home: Path, states: Callab
             return ThrottleOperator(transform, monotonic)
     found = " and ".join(settings.kinds) or "nothing to do"
     raise StartError(f"node '{operation.name}': this version does not run a transform with {found}")
+
+
+def _conforms(node: str, schemas: Sequence[tuple[str, str, str]]) -> Conforms:
+    """Judges documents by the schema of the connections that lead to the node."""
+    from flowrt.formats.json_schema import conforms
+    from flowrt.formats.schema_error import SchemaError
+
+    try:
+        ((_, format_, text),) = schemas
+        return conforms(text, format_)
+    except (MissingExtra, SchemaError, ValueError) as error:
+        raise StartError(f"node '{node}': messages cannot be validated: {error}") from error
 
 
 def _lookup(node: str, datasets: tuple[Dataset, ...], home: Path, states: Callable[[], StateStore]) -> Lookup:

@@ -4,14 +4,8 @@ import json
 
 import pytest
 
-from flowrt.cli import loading
-from flowrt.delivery.deadletters import DeadLetters
 from flowrt.graph.checks import transforms
-from flowrt.graph.load import load
 from flowrt.graph.reading import read
-from flowrt.runtime.runtime import Runtime
-from flowrt.runtime.surroundings import Surroundings
-from flowrt.testing import FakeEndpoints
 
 HEAD = """\
 metadata: {name: g, version: 1.0.0}
@@ -96,8 +90,6 @@ def place_and_words(operation):
         ("    throttle: {perTopicThrottles: [{topic: a, maxMessagesPerSecond: -1}]}\n", 1, 69, "out-of-range",
          "throttle.perTopicThrottles[0].maxMessagesPerSecond is the number -1 and must be at least 0.0"),
         ("    map: [{output: a, expression: '1'}]\n", 1, 11, "missing-field", "'map[0].inputs' is missing; add it"),
-        ("    filter: []\n    validateSchema: true\n", -1, 5, "unsupported-operation",
-         "validateSchema is not run by this version; the graph can be checked and drawn"),
         ("    delay: {type: duration, delaySeconds: 30}\n"
          "    rules: {accumulate: [{inputs: [t], output: avg, expression: average($1)}]}\n", -1, 20,
          "unsupported-operation", "windows are not run by this version; the graph can be checked and drawn"),
@@ -150,49 +142,6 @@ def test_what_keeps_topics_together_is_known(operation, words):
     text = HEAD + f"  - {{operationType: transform, name: t, {operation}}}\n"
     transform = read(text.encode(), "g.yaml", {}, {}).graph.file.operations[-1]
     assert transform.across_topics == words
-
-
-class Bench:
-    """Graphs of one test, run to the end of their sources."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def run(self, operations, connections, payloads, topic="plant/pump", fill=lambda states: None):
-        graph = self.path / "graph.yaml"
-        graph.write_text(HEAD + operations + "connections:\n" + "".join(f"  - {line}\n" for line in connections))
-        plan, problems = load(
-            graph,
-            sets={},
-            environ={},
-            bindings={},
-            modules_dirs=[],
-            inspect_module=loading._inspect_module,
-            inspect_model=loading._inspect_model,
-            machine=loading.this_machine(),
-        )
-        assert problems == []
-        ends = FakeEndpoints([payloads], topic=topic)
-        around = Surroundings(lambda event: None, self.path / "state", open_endpoints=ends.open)
-        fill(around)
-        runtime = Runtime([plan], around)
-        runtime.start()
-        assert runtime.graphs[0].finished.wait(20)
-        runtime.stop(10.0)
-        assert ends.sources["in"].acknowledged == len(payloads)
-        return ends.sinks["out"].messages, runtime.graphs[0]
-
-    def dead(self):
-        letters = DeadLetters(self.path / "state" / "dead-letters.sqlite")
-        try:
-            return [(letter.node, letter.kind, letter.message.payload) for letter in letters.list()]
-        finally:
-            letters.close()
-
-
-@pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path)
 
 
 def documents(messages):

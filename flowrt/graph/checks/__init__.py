@@ -28,7 +28,16 @@ def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
         *configuration.check(graph, sets),
         *quotas.check(graph, facts),
         *_transforms(graph),
+        *_schemas(graph, facts),
     ]
+
+
+def _schemas(graph: Graph, facts: Facts) -> Iterable[Problem]:
+    if not graph.file.schemas and not any(isinstance(each, TransformOperation) for each in graph.file.operations):
+        return ()
+    from flowrt.graph.checks import schemas
+
+    return schemas.check(graph, facts)
 
 
 def _transforms(graph: Graph) -> Iterable[Problem]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import ModuleConfiguration
 from flowrt.graph.parameters import keys_of, value_of
+from flowrt.operators.base import Operation
 from flowrt.operators.guest_config import GuestOperation
+from flowrt.operators.transform import TransformOperation
 from flowrt.problem import Problem, nearest
 
 
@@ -44,10 +46,17 @@ def _operation(graph: Graph, index: int, configuration: ModuleConfiguration) -> 
         if graph.whole and not graph.made_up(name):
             remedy = nearest(name, known) or f"; known are {', '.join(known)}"
             yield graph.problem(loc, "unknown-operation", f"there is no operation '{name}'{remedy}")
-    elif not isinstance(known[name], GuestOperation) and graph.whole:
+    elif not _takes_parameters(known[name]) and graph.whole:
         yield graph.warning(
             loc, "unknown-operation", f"operation '{name}' runs no module, so it takes no parameters; remove them"
         )
+
+
+def _takes_parameters(operation: Operation) -> bool:
+    """A module's does, and one of AIO's built-in transforms, whose rules are parameters there."""
+    return isinstance(operation, GuestOperation) or (
+        isinstance(operation, TransformOperation) and operation.module is not None
+    )
 
 
 def _parameters(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from flowrt.endpoints.topics import filter_fault
+from flowrt.graph.artifacts import ARTIFACTS, kind_of_artifact
 from flowrt.graph.document import parse
 from flowrt.graph.graph import Graph, Loc
 from flowrt.graph.inside import place
@@ -66,6 +67,12 @@ def _kinds(graph: Graph, loc: Loc, operation: TransformOperation, settings: Sett
     if doubled:
         message = f"{doubled[0]} stands beside rules, which has a {doubled[0]} of its own; write one of the two"
         yield graph.problem((*loc, doubled[0]), "transform-kind", message)
+    elif operation.module is not None and settings.kinds != (kind := kind_of_artifact(operation.module),):
+        found = " and ".join(settings.kinds) or "none"
+        if not graph.repaired:
+            needs = ", ".join(ARTIFACTS[kind].keys) if kind in ARTIFACTS else "rules"
+            message = f"'{operation.module}' is a {kind}, and the configuration given is of {found}; it takes {needs}"
+            yield graph.problem((*loc, "module"), "transform-kind", message)
     elif len(settings.kinds) > 1 or (not settings.kinds and not graph.repaired):
         found = " and ".join(settings.kinds) or "none"
         message = f"a transform is exactly one of map, filter, branch, throttle or window, and this has {found}"
@@ -102,9 +109,6 @@ def _not_yet(graph: Graph, loc: Loc, settings: Settings) -> Iterator[Problem]:
     if "window" in settings.kinds:
         message = "windows are not run by this version; the graph can be checked and drawn"
         yield graph.problem((*loc, "operationType"), "unsupported-operation", message)
-    if settings.rules.validate_schema:
-        message = "validateSchema is not run by this version; the graph can be checked and drawn"
-        yield graph.problem(loc, "unsupported-operation", message)
 
 
 def _moved(problem: Problem, mark: Mark) -> Problem:
