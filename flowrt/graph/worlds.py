@@ -22,6 +22,18 @@ OFFERED = frozenset(
 )
 """Interfaces of AIO's host that this one offers."""
 
+NN_NEWER, NN_OLDER = "0.2.0-rc-2024-10-28", "0.2.0-rc-2024-08-19"
+"""Revisions of wasi-nn that published guests import."""
+NN_INTERFACES = ("tensor", "graph", "inference", "errors")
+
+
+def nn_interface(name: str, revision: str) -> str:
+    """The full name of an interface of wasi-nn."""
+    return f"wasi:nn/{name}@{revision}"
+
+
+NN = frozenset(nn_interface(name, revision) for name in NN_INTERFACES for revision in (NN_NEWER, NN_OLDER))
+
 
 def kinds_of(module: ModuleFacts) -> list[str]:
     """The operation types a component can be used as, in this version or not."""
@@ -44,7 +56,7 @@ def missing(module: ModuleFacts, kind: str) -> str | None:
 
 def not_offered(module: ModuleFacts) -> list[str]:
     """The interfaces a component imports that nobody here offers."""
-    return [name for name, _, _ in module.imports if name not in OFFERED and not name.startswith(WASI)]
+    return [name for name, _, _ in module.imports if name not in OFFERED | NN and not name.startswith(WASI)]
 
 
 def is_component(module: ModuleFacts | None) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from flowrt.errors import StartError
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.worlds import KINDS, interface
+from flowrt.guests import nn
 from flowrt.wasm.inspect import PAGE, inspect_bytes
 from flowrt.wasm.text import to_binary
 
@@ -172,8 +173,9 @@ _HOST = {
     "state-set": _Host("states", "set", _STATE),
     "state-del": _Host("states", "del", _STATE),
     "state-vdel": _Host("states", "vdel", _STATE),
+    **{name: _Host(instance, function, nn.TEXT) for name, (instance, function) in nn.FUNCTIONS.items()},
 }
-_DROP = "buffer-drop"
+_DROPS = {"buffer-drop": "buffer", **nn.DROPS}
 _PROCESS = {
     "map": '(param "message" $model) (result (result $model (error $error)))',
     "filter": '(param "message" $model) (result (result bool (error $error)))',
@@ -188,7 +190,7 @@ def componentize(core: bytes) -> bytes:
         raise StartError(f"no component can be made of it: {facts.reason}")
     kinds = [kind for kind in KINDS if f"{kind}-process" in facts.exports]
     used = [name for module, name, _ in facts.imports if module == "host"]
-    unknown = sorted(set(used) - set(_HOST) - {_DROP})
+    unknown = sorted(set(used) - set(_HOST) - set(_DROPS))
     if not kinds or unknown:
         raise StartError(
             f"no component can be made of it: it imports {', '.join(unknown)} from host"
@@ -201,14 +203,14 @@ def componentize(core: bytes) -> bytes:
 def _text(kinds: list[str], used: list[str], static: int) -> str:
     """`static`: bytes of memory that the module lays out itself, its stack among them."""
     memory = _MEMORY.format(pages=static // PAGE + 1, base=static)
-    imports = dict.fromkeys(_HOST[name].text for name in used if name != _DROP)
+    imports = dict.fromkeys(_HOST[name].text for name in used if name in _HOST)
     parts = [_TYPES, *imports, memory, *map(_lowered, used), *_instances(used), *map(_operator, kinds)]
     return "(component" + "".join(parts) + ")"
 
 
 def _lowered(name: str) -> str:
-    if name == _DROP:
-        return f"(core func ${name} (canon resource.drop $buffer))"
+    if name in _DROPS:
+        return f"(core func ${name} (canon resource.drop ${_DROPS[name]}))"
     host = _HOST[name]
     return f'(core func ${name} (canon lower (func ${host.instance} "{host.name}") {_OPTIONS}))\n'
 

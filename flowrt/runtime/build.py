@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrt.counters import ModelCounters, NodeCounters
 from flowrt.endpoints.base import Sink, Source, Stopped
@@ -227,7 +228,7 @@ class Builder:
             emit=around.emit,
             graph=self._plan.name,
             node=node.name,
-            extra=self._nn_door(node, pool) if node.nn else tuple,
+            extra=self._nn_door(node, pool).core if node.nn else tuple,
             grants=frozenset(operation.grants),
             cache=around.cache,
             meter=limits.meter,
@@ -237,7 +238,9 @@ class Builder:
     def _component_factory(self, node: NodePlan, counters: NodeCounters, limits: Limits, pool: Pool) -> GuestFactory:
         from flowrt.wasm.component.factory import component_factory
 
-        around = self._around
+        around, nn = self._around, {}
+        if node.nn:
+            nn = self._nn_offer(node, pool)
         return component_factory(
             around.engine,
             node,
@@ -248,7 +251,14 @@ class Builder:
             cache=around.cache,
             meter=limits.meter,
             pool=pool,
+            **nn,
         )
+
+    def _nn_offer(self, node: NodePlan, pool: Pool) -> dict[str, Any]:
+        from flowrt.nn.doors.wit import OFFERED
+
+        wanted = {name for name, _, _ in node.module.imports} if node.module else set()
+        return {"extra": partial(self._nn_door(node, pool).component, wanted), "more": OFFERED}
 
     def _hold_model(self, node: NodePlan, size: int, pool: Pool) -> None:
         """A model counts where the user says how much memory there is for it: the default is meant for guests."""

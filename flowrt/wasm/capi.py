@@ -7,7 +7,7 @@ is used where a graph starts; here stands what a message passes through. Every p
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_bool, c_char_p, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_int, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,7 @@ bytes_delete = _function("wasm_byte_vec_delete", None, _Address)
 
 _error_message = _function("wasmtime_error_message", None, _Address, _Address)
 _error_trace = _function("wasmtime_error_wasm_trace", None, _Address, _Address)
+_error_status = _function("wasmtime_error_exit_status", c_bool, _Address, POINTER(c_int))
 _error_delete = _function("wasmtime_error_delete", None, _Address)
 _trap_message = _function("wasm_trap_message", None, _Address, _Address)
 _trap_code = _function("wasmtime_trap_code", c_bool, _Address, POINTER(c_uint8))
@@ -74,12 +75,16 @@ class Failure:
     """The engine's words, first line."""
     backtrace: str
     """One line a frame of the guest, innermost first."""
+    status: int | None = None
+    """What a command ended itself with (WASI's `proc_exit`, `wasi:cli/exit`); then it is no failure."""
 
 
 def take_error(error: int) -> Failure:
     """Read and free a `wasmtime_error_t*`."""
     try:
-        return Failure(None, *_words(_error_message, _error_trace, error))
+        status = c_int()
+        ended = _error_status(error, ctypes.byref(status))
+        return Failure(None, *_words(_error_message, _error_trace, error), status.value if ended else None)
     finally:
         _error_delete(error)
 

@@ -58,16 +58,33 @@ class Limits:
     """What memory and tables are taken from besides: the account of all that is held for the node."""
 
 
+class Exited(Exception):
+    """A command ended itself, which is no fault."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
 class Crossing:
     """One store with one instance. Raises `GuestTrap` when it does not come up; call `close` in the end."""
 
     def __init__(
-        self, engine: Engine, module: wasmtime.Module, imports: Sequence[HostFunction], limits: Limits
+        self,
+        engine: Engine,
+        module: wasmtime.Module,
+        imports: Sequence[HostFunction],
+        limits: Limits,
+        wasi: wasmtime.WasiConfig | None = None,
     ) -> None:
+        """`wasi` is for commands: the engine's own WASI preview 1 with these grants, in the place of `imports`' one."""
         self._limits = limits
+        self._wasi = wasi is not None
         self._watch = engine.watch
         self._pending: BaseException | None = None
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
+        if wasi is not None:
+            self._store.set_wasi(wasi)
         tables = limits.tables
         self._quota = MemoryQuota(limits.memory - tables.bytes, limits.pool)
         self._held = 0
@@ -177,6 +194,8 @@ class Crossing:
 
     def _instantiate(self, module: wasmtime.Module, imports: Sequence[HostFunction]) -> None:
         linker = wasmtime.Linker(self._store.engine)
+        if self._wasi:
+            linker.define_wasi()
         wanted = {(found.module, found.name) for found in module.imports}
         for function in imports:
             if (function.module, function.name) in wanted:
@@ -251,6 +270,8 @@ class Crossing:
         pending, self._pending = self._pending, None
         if pending is not None:
             return from_host(pending, failure.backtrace)
+        if failure.status is not None:
+            return Exited(failure.status)
         overdue, quota = self._deadline.overdue, self._quota
         return trap_of(failure, self._limits, overdue=overdue, refused=quota.refused, bound=quota.words)
 

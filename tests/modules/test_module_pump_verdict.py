@@ -151,7 +151,7 @@ def test_the_guest_that_drives_the_model_gives_the_verdicts_of_the_graph(bench: 
                 [times[row] for row in first.rows],
             )
         )
-        alone = bench.guest("pump-detector", extra=door(), model="pump-ae").map(
+        alone = bench.guest("pump-detector", extra=door.core(), model="pump-ae").map(
             make_batch(payloads(readings), heads, times)
         )
 
@@ -168,7 +168,7 @@ def test_the_detectors_state_is_that_of_both_its_halves(bench: Bench):
     readings = np.random.default_rng(6).normal(size=(60, 8))
     models = Models()
     doors = [NodeDoor(models, [model_use("default")], memory=1 << 20, report=lambda _: None) for _ in range(3)]
-    whole, before, after = (bench.guest("pump-detector", extra=door()) for door in doors)
+    whole, before, after = (bench.guest("pump-detector", extra=door.core()) for door in doors)
     expected = whole.map(make_batch(payloads(readings), times=range(60))).payloads
 
     head = before.map(make_batch(payloads(readings[:30]), times=range(30))).payloads
@@ -185,6 +185,6 @@ def test_a_model_that_is_not_there_is_named(bench: Bench):
     door = NodeDoor(Models(), [], memory=1 << 20, report=lambda _: None)
 
     with pytest.raises(GuestTrap):
-        bench.guest("pump-detector", extra=door(), model="other")
+        bench.guest("pump-detector", extra=door.core(), model="other")
 
     assert bench.logged == ["wasi-nn cannot load the model other"]

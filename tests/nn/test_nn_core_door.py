@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from nn_guest import OUT, SIZE, Guest
 from nn_models import BOOL, F32, F64, I8, I64, U8, U32, autoencoder, double, external, model, node, use
 
-from flowrt.nn.doors.core import MAX_CONTEXTS, MAX_GRAPHS, CoreDoor
+from flowrt.nn.doors.core import CoreDoor
+from flowrt.nn.doors.holdings import MAX_CONTEXTS, MAX_GRAPHS, Holdings
 from flowrt.nn.doors.node import NodeDoor
 from flowrt.nn.registry import Models
 
@@ -44,7 +45,7 @@ def enter(tmp_path: Path, models: Models, words: list[str]) -> Iterator[Enter]:
 
     def enter(*files: bytes, memory: int = MEMORY) -> Guest:
         uses = [use(tmp_path, data, "m" if not at else f"m{at}") for at, data in enumerate(files)]
-        doors.append(CoreDoor(models, uses, memory, words.append))
+        doors.append(CoreDoor(Holdings(models, uses, memory, words.append)))
         return Guest(doors[-1].functions())
 
     yield enter
@@ -393,7 +394,7 @@ def test_a_tensor_of_wild_pointers(enter: Enter, field: int) -> None:
 
 def test_refusals_are_counted_and_told_ever_more_rarely(models: Models, words: list[str]) -> None:
     door = NodeDoor(models, [], memory=MEMORY, report=words.append)
-    guest = Guest(door())
+    guest = Guest(door.core())
     for _ in range(1000):
         guest.call("compute", 5)
     assert door.refusals == {"invalid-argument": 1000}
@@ -404,11 +405,11 @@ def test_refusals_are_counted_and_told_ever_more_rarely(models: Models, words: l
 def test_a_new_instance_starts_without_what_the_last_one_left(tmp_path: Path, models: Models) -> None:
     door = NodeDoor(models, [use(tmp_path, double())], memory=MEMORY, report=lambda _: None)
     door.warm_up()
-    first = Guest(door())
+    first = Guest(door.core())
     context = first.context()
     assert first.set_input(context, ROW) == OK
     assert door.memory_bytes() == 12
-    second = Guest(door())
+    second = Guest(door.core())
     assert door.memory_bytes() == 0
     assert first.call("compute", context) == second.call("compute", context) == INVALID_ARGUMENT
     assert second.set_input(second.context(), ROW) == OK
@@ -431,7 +432,9 @@ def test_whatever_a_guest_does_it_gets_an_errno(enter: Enter, calls: list[tuple[
     guest = enter(double())
     guest.memory.write(0, b"m" + struct.pack("<IIIII", 64, 2, 1, 128, 12))
     guest.memory.write(64, struct.pack("<II", 1, 3))
-    functions = sorted(CoreDoor(Models(), [], 0, lambda _: None).functions(), key=lambda function: function.name)
+    functions = sorted(
+        CoreDoor(Holdings(Models(), [], 0, lambda _: None)).functions(), key=lambda function: function.name
+    )
     for which, arguments in calls:
         function = functions[which]
         errno = guest.call(function.name, *arguments[: len(function.params)])

@@ -53,7 +53,7 @@ def door(tmp_path: Path) -> Iterator[NodeDoor]:
 def instance(door: NodeDoor) -> Iterator[Crossing]:
     engine = Engine()
     module = wasmtime.Module(engine.native(fuel=False), GUEST)
-    crossing = Crossing(engine, module, door(), Limits(memory=1 << 20, deadline=10))
+    crossing = Crossing(engine, module, door.core(), Limits(memory=1 << 20, deadline=10))
     yield crossing
     crossing.close()
     engine.close()

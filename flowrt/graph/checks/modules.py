@@ -95,6 +95,7 @@ def _component(graph: Graph, loc: Loc, kind: str, module: ModuleFacts) -> Iterat
         code = "missing-export" if kinds_of(module) else "unsupported-module"
         yield graph.problem(loc, code, f"module {module.path} {wrong}")
         return
+    yield from _feature(graph, loc, module)
     for name in not_offered(module):
         message = f"module {module.path} imports {name}, which this version does not offer to components"
         yield graph.problem(loc, "unknown-import", message)
@@ -129,11 +130,15 @@ def _missing(module: ModuleFacts, name: str, signature: str, kind: str) -> str:
     return f"module {module.path} does not export {name} {signature}{near or '; build it with the C or Rust SDK'}"
 
 
-def _imports(graph: Graph, loc: Loc, module: ModuleFacts) -> Iterator[Problem]:
+def _feature(graph: Graph, loc: Loc, module: ModuleFacts) -> Iterator[Problem]:
     declared = {feature.name for feature in graph.file.module_requirements.features}
     if uses_nn(module) and WASI_NN not in declared:
         message = f"module {module.path} imports wasi-nn; add moduleRequirements.features: [{{name: {WASI_NN}}}]"
         yield graph.warning(loc, "feature-missing", message)
+
+
+def _imports(graph: Graph, loc: Loc, module: ModuleFacts) -> Iterator[Problem]:
+    yield from _feature(graph, loc, module)
     for source, name, signature in module.imports:
         if source in OPEN:
             continue

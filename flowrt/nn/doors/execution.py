@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, byte_size
 from flowrt.nn.faults import ModelFault
@@ -55,6 +55,7 @@ class Execution:
         self._targets: list[_Target | None] = [None] * len(session.inputs)
         self._outputs: Sequence[memoryview] | None = None
         self._output_bytes = 0
+        self._shapes: Sequence[Shape] = ()
         self._prepared: Prepared | None = None
         self._bound: Sequence[memoryview] = ()
         self._bindable = True
@@ -63,13 +64,17 @@ class Execution:
 
     def index_of(self, name: str) -> int:
         """An input by its name, or by its index in decimal."""
-        for index, slot in enumerate(self._session.inputs):
-            if slot.name == name:
-                return index
-        if name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < len(self._inputs):
-            return int(name)
-        known = ", ".join(slot.name for slot in self._session.inputs)
-        raise ModelFault("invalid-argument", f"model '{self._session.label}' has no input '{name}'; it has {known}")
+        return self._index(self._session.inputs, "input", name)
+
+    def output_index_of(self, name: str) -> int:
+        """An output likewise."""
+        return self._index(self._session.outputs, "output", name)
+
+    def keep_only(self, given: Collection[int]) -> None:
+        """Of a door whose runs name all their inputs. Raises `ModelFault` when one is missing."""
+        missing = [str(slot) for index, slot in enumerate(self._session.inputs) if index not in given]
+        if missing:
+            raise ModelFault("invalid-argument", f"model '{self._session.label}': not given: {', '.join(missing)}")
 
     def set_input(self, index: int, kind: str, shape: Shape, data: memoryview) -> None:
         """Copy a tensor in. Raises `ModelFault` with what the model expects when it does not fit."""
@@ -95,6 +100,10 @@ class Execution:
             )
         return self._outputs[index]
 
+    def output_shape(self, index: int) -> Shape:
+        """Of an output that is there."""
+        return self._shapes[index]
+
     def close(self) -> None:
         """Give back what was charged. Safe to call twice."""
         self._budget.refund(self._charged)
@@ -103,6 +112,15 @@ class Execution:
         self._targets = [None] * len(self._inputs)
         self._outputs = self._prepared = None
         self._bound = ()
+
+    def _index(self, slots: Sequence[Slot], role: str, name: str) -> int:
+        for index, slot in enumerate(slots):
+            if slot.name == name:
+                return index
+        if name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < len(slots):
+            return int(name)
+        known = ", ".join(slot.name for slot in slots)
+        raise ModelFault("invalid-argument", f"model '{self._session.label}' has no {role} '{name}'; it has {known}")
 
     def _run_plain(self) -> None:
         arrays = self._inputs
@@ -119,6 +137,7 @@ class Execution:
         if self._bindable and shapes == self._last and len(given) == len(arrays):
             self._bind(given, *shapes)
         self._last = shapes
+        self._shapes = shapes[1]
 
     def _bind(self, arrays: Sequence[Array], inputs: Sequence[Shape], outputs: Sequence[Shape]) -> None:
         self._prepared = prepared = self._session.prepare(inputs, outputs)
@@ -138,7 +157,7 @@ class Execution:
             self._prepared, self._bindable = None, False
             return False
         self._outputs = self._bound
-        return True
+        return True  # arrays are bound for the shapes of the run before
 
     def _target(self, index: int, kind: str, shape: Shape, length: int) -> _Target:
         label = self._session.label

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from flowrt.counters import ModelCounters
-from flowrt.nn.doors.core import CoreDoor
+from flowrt.nn.doors.holdings import Holdings
 from flowrt.quota.pool import Pool
 
 if TYPE_CHECKING:
     from flowrt.graph.plan import ModelUse
+    from flowrt.nn.doors.component import ComponentDoor
+    from flowrt.nn.doors.core import CoreDoor
     from flowrt.nn.registry import Handle, Models
+    from flowrt.wasm.component.store import Offer
     from flowrt.wasm.imports import HostFunction
 
 
 class NodeDoor:
-    """Called, it gives the host functions for the node's next instance (`extra` of `flowrt.wasm.factory`).
+    """`core` and `component` give what the node's next instance may import (`extra` of the guests' factories).
 
     A node has one instance at a time, so what the one before left open is freed then."""
 
@@ -42,7 +45,7 @@ class NodeDoor:
         self._report = report
         self._pool = pool
         self._held: list[Handle] = []
-        self._door: CoreDoor | None = None
+        self._door: CoreDoor | ComponentDoor | None = None
 
     def warm_up(self) -> None:
         """Load and warm the node's models and keep them until `close`, so that no call of a guest waits for that.
@@ -52,17 +55,28 @@ class NodeDoor:
             self._held.append(handle)
             handle.layout()
 
-    def __call__(self) -> Sequence[HostFunction]:
-        if self._door is not None:
-            self._door.close()
-        self._door = CoreDoor(
-            self._models, self._uses, self._memory, self._report, self.refusals, self.runs, self._pool
-        )
-        return self._door.functions()
+    def core(self) -> Sequence[HostFunction]:
+        """For an instance of a core module."""
+        from flowrt.nn.doors.core import CoreDoor
+
+        self._door = door = CoreDoor(self._fresh())
+        return door.functions()
+
+    def component(self, wanted: Collection[str]) -> Offer:
+        """For an instance of a component that imports the interfaces `wanted`."""
+        from flowrt.nn.doors.component import ComponentDoor
+
+        self._door = door = ComponentDoor(self._fresh())
+        return door.offer(wanted)
 
     def memory_bytes(self) -> int:
         """What the host holds for the guest, its share of named models left out."""
         return self._door.memory_bytes() if self._door is not None else 0
+
+    def _fresh(self) -> Holdings:
+        if self._door is not None:
+            self._door.close()
+        return Holdings(self._models, self._uses, self._memory, self._report, self.refusals, self.runs, self._pool)
 
     def close(self) -> None:
         """Free what the instance left open, and give the node's models back. Safe to call twice."""

@@ -40,6 +40,7 @@ add_resource = _function(
 set_stdout = _function("wasi_config_set_stdout_custom", None, c_void_p, STREAM_WRITE, c_void_p, c_void_p)
 set_stderr = _function("wasi_config_set_stderr_custom", None, c_void_p, STREAM_WRITE, c_void_p, c_void_p)
 list_new = _function("wasmtime_component_vallist_new_uninit", None, c_void_p, c_size_t)
+tuple_new = _function("wasmtime_component_valtuple_new_uninit", None, c_void_p, c_size_t)
 record_new = _function("wasmtime_component_valrecord_new_uninit", None, c_void_p, c_size_t)
 name_new = _function("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)
 value_new = _function("wasmtime_component_val_new", c_void_p, c_void_p)

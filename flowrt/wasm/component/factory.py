@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
+import wasmtime
 from wasmtime import component as native
 
 from flowrt.counters import OwnMetrics
@@ -22,11 +24,17 @@ from flowrt.wasm.component import wit
 from flowrt.wasm.component.guest import ComponentGuest
 from flowrt.wasm.component.host import host_calls
 from flowrt.wasm.component.signature import functions
+from flowrt.wasm.component.store import Offer
 from flowrt.wasm.engine import Engine
 from flowrt.wasm.factory import read_code
 from flowrt.wasm.log import GuestLog
 
 _SHOWN_MAX = 120
+Interfaces = Mapping[str, Mapping[str, str]]
+"""Functions and their signatures by interface."""
+NO_MORE: Interfaces = MappingProxyType({})
+Offers = Callable[[], Offer]
+"""Makes what one instance is offered: what it remembers must not outlive the instance."""
 
 
 class ComponentGuestFactory:
@@ -45,15 +53,17 @@ class ComponentGuestFactory:
         schemas: Sequence[tuple[str, str, str]] = (),
         meter: Meter | None = None,
         pool: Pool | None = None,
+        extra: Offers = Offer,
     ) -> None:
         self.log = log
+        self._extra = extra
         calls = host_calls(log, metrics, state)
         self._make = partial(
             ComponentGuest, engine, component, kind, resources, tuple(properties), calls, log, schemas, meter, pool
         )
 
     def __call__(self) -> ComponentGuest:
-        return self._make()
+        return self._make(extra=self._extra())
 
 
 def component_factory(
@@ -67,9 +77,12 @@ def component_factory(
     cache: CodeCache | None = None,
     meter: Meter | None = None,
     pool: Pool | None = None,
+    extra: Offers = Offer,
+    more: Interfaces = NO_MORE,
 ) -> ComponentGuestFactory:
-    """Compile the component of a node (or take it from the cache). Raises StartError when the file is gone, has changed
-    since it was inspected, does not compile, or has functions of other types than the interfaces."""
+    """Compile the component of a node (or take it from the cache). `extra` makes what else an instance may import,
+    functions with the signatures of `more`. Raises StartError when the file is gone, has changed since it was
+    inspected, does not compile, or has functions of other types than the interfaces."""
     facts, kind, resources = node.module, kind_of(node.operation), node.operation.resources
     if facts is None or kind not in KINDS:
         raise FlowrtBug(f"node '{node.name}' is no component's")
@@ -78,16 +91,18 @@ def component_factory(
         component = compile_component(engine, code, cache, fuel=resources.fuel is not None)
     except ValueError as error:
         raise StartError(f"node '{node.name}': component {facts.path} does not compile: {error}") from error
-    for wrong in objections(engine, component, kind, fuel=resources.fuel is not None):
+    for wrong in objections(engine, component, kind, more, fuel=resources.fuel is not None):
         raise StartError(f"node '{node.name}': component {facts.path} {wrong}")
     log = GuestLog(emit, graph, node.name, resources.log_lines)
     return ComponentGuestFactory(
         engine, component, kind, resources, node.properties, log, metrics, state,
-        schemas=node.schemas, meter=meter, pool=pool,
+        schemas=node.schemas, meter=meter, pool=pool, extra=extra,
     )  # fmt: skip
 
 
-def objections(engine: Engine, component: native.Component, kind: str, *, fuel: bool = False) -> list[str]:
+def objections(
+    engine: Engine, component: native.Component, kind: str, more: Interfaces = NO_MORE, *, fuel: bool = False
+) -> list[str]:
     """Why a component cannot run as an operation of that type."""
     own = engine.native(fuel=fuel)
     exported = functions(component, own, exported=True).get(interface(kind), {})
@@ -99,15 +114,22 @@ def objections(engine: Engine, component: native.Component, kind: str, *, fuel: 
         for name, wanted in needed.items()
         if exported.get(name) != wanted
     ]
+    return found + import_objections(component, own, {**wit.OFFERED, **more})
+
+
+def import_objections(component: native.Component, own: wasmtime.Engine, known: Interfaces) -> list[str]:
+    """What a component imports beyond WASI that is not among `known`, or of another type. Only then are its values safe
+    to read by address."""
+    found = []
     for name, offered in functions(component, own, exported=False).items():
         if name.startswith(WASI):
             continue
-        if name not in wit.OFFERED:
+        if name not in known:
             found.append(f"imports {name}, which this version does not offer")
         found += [
             f"imports {function} of {name} as {_short(signature)}, which this host does not offer"
             for function, signature in offered.items()
-            if name in wit.OFFERED and wit.OFFERED[name].get(function) != signature
+            if name in known and known[name].get(function) != signature
         ]
     return found
 

@@ -20,7 +20,7 @@ from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
 from flowrt.wasm.component.receiving import Receiver, Refused
 from flowrt.wasm.component.sending import BYTES_MAX, Sender, Sent
-from flowrt.wasm.component.store import ComponentStore, HostCall
+from flowrt.wasm.component.store import NOTHING, ComponentStore, HostCall, Offer
 from flowrt.wasm.component.values import Arena, as_bool
 from flowrt.wasm.crossing import Limits
 from flowrt.wasm.engine import Engine
@@ -43,6 +43,7 @@ class ComponentGuest:
         schemas: Sequence[tuple[str, str, str]] = (),
         meter: Meter | None = None,
         pool: Pool | None = None,
+        extra: Offer = NOTHING,
     ) -> None:
         self._kind = kind
         self._sender = Sender()
@@ -53,7 +54,9 @@ class ComponentGuest:
         limits = Limits(resources.memory, resources.deadline, resources.fuel, meter=meter, pool=pool)
         outputs = (self._streams[0].feed, self._streams[1].feed)
         try:
-            self._store = ComponentStore(engine, component, imports, limits, outputs)
+            self._store = ComponentStore(
+                engine, component, [*imports, *extra.calls], limits, outputs, resources=extra.resources
+            )
         except GuestTrap as trap:
             raise _of_init(trap) from trap
         self._receiver = Receiver(self._store.take, resources.message)

@@ -4,15 +4,49 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Callable, Sequence
 
 from flowrt.wasm.component import capi
-from flowrt.wasm.component.values import ENTRY, LIST, OPTION, RECORD, RESULT, SIZE, STRING, VARIANT, fill_bytes, memory
+from flowrt.wasm.component.values import (
+    ENTRY,
+    ENUM,
+    LIST,
+    OPTION,
+    RECORD,
+    RESOURCE,
+    RESULT,
+    SIZE,
+    STRING,
+    TUPLE,
+    VARIANT,
+    fill_bytes,
+    memory,
+)  # fmt: skip
 
 _PAIR = struct.Struct("<QQ")
 
 
 def string(text: str) -> bytes:
     return struct.pack("<B7x", STRING) + _name(text) + bytes(8)
+
+
+def enum(case: str) -> bytes:
+    return struct.pack("<B7x", ENUM) + _name(case) + bytes(8)
+
+
+def resource(address: int) -> bytes:
+    """Of `ComponentStore.make`; the engine then frees it."""
+    return struct.pack("<B7xQ16x", RESOURCE, address)
+
+
+def sequence(*items: bytes) -> bytes:
+    """A list of values."""
+    return _several(LIST, capi.list_new, items)
+
+
+def pair(*items: bytes) -> bytes:
+    """A tuple."""
+    return _several(TUPLE, capi.tuple_new, items)
 
 
 def byte_list(data: bytes) -> bytes:
@@ -44,6 +78,14 @@ def option(value: bytes | None) -> bytes:
 
 def result(*, ok: bool, value: bytes | None = None) -> bytes:
     return struct.pack("<B7xB7xQ8x", RESULT, ok, _box(value))
+
+
+def _several(kind: int, make: Callable[[int, int], None], items: Sequence[bytes]) -> bytes:
+    made = ctypes.create_string_buffer(16)
+    make(ctypes.addressof(made), len(items))
+    if items:
+        memory(_PAIR.unpack(made.raw)[1], SIZE * len(items))[:] = b"".join(items)
+    return struct.pack("<B7x", kind) + made.raw + bytes(8)
 
 
 def _box(value: bytes | None) -> int:

@@ -24,7 +24,7 @@ from flowrt.wasm.component.buffers import Buffers
 from flowrt.wasm.component.memory import TotalQuota
 from flowrt.wasm.component.streams import Stream
 from flowrt.wasm.component.values import SIZE, memory, values_at
-from flowrt.wasm.crossing import Limits, from_host, trap_of
+from flowrt.wasm.crossing import Exited, Limits, from_host, trap_of
 from flowrt.wasm.deadline import Deadline
 from flowrt.wasm.engine import Engine
 
@@ -49,6 +49,29 @@ class HostCall:
     call: Answer
 
 
+@dataclass(frozen=True, slots=True)
+class HostResource:
+    """A type of resource whose things the host keeps, each under a number."""
+
+    interface: str
+    name: str
+    kind: int
+    """Tells it from all others of one store; `buffers.KIND` is taken."""
+    drop: Callable[[int], None]
+    """The guest is done with that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What somebody else than AIO's host offers to one instance, as the component door of wasi-nn does."""
+
+    calls: Sequence[HostCall] = ()
+    resources: Sequence[HostResource] = ()
+
+
+NOTHING = Offer()
+
+
 class ComponentStore:
     """A store with one instance. Raises `GuestTrap` when it does not come up; call `close` in the end."""
 
@@ -58,8 +81,12 @@ class ComponentStore:
         component: native.Component,
         imports: Sequence[HostCall],
         limits: Limits,
-        streams: tuple[Output, Output],
+        streams: tuple[Output, Output] | None = None,
+        *,
+        resources: Sequence[HostResource] = (),
+        wasi: wasmtime.WasiConfig | None = None,
     ) -> None:
+        """`streams` take what the guest writes, and it is granted nothing else; or `wasi` says what a command has."""
         self.buffers = Buffers(limits.memory)
         self.broken = False
         """A call has failed: the instance must not be called again."""
@@ -72,16 +99,17 @@ class ComponentStore:
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
         elements = min(_TABLE_ELEMENTS, limits.memory // _ELEMENT_PART)
         self._store.set_limits(-1, elements, instances=_INSTANCES, tables=_TABLES, memories=_MEMORIES)
-        self._streams = [Stream(write) for write in streams]
-        self._store.set_wasi(_wasi(*self._streams))
+        self._streams = [Stream(write) for write in streams or ()]
+        self._store.set_wasi(wasi or _wasi(*self._streams))
         self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
         self._deadline = Deadline(engine.watch, self._store, limits.deadline, limits.meter)
         self._result = ctypes.create_string_buffer(SIZE)
         self._result_address = ctypes.c_void_p(ctypes.addressof(self._result))
         self._kept: list[Any] = []
         engine.memories.claims[threading.get_ident()] = self._quota
+        buffer = HostResource(interface("types"), "buffer", buffers.KIND, self.buffers.drop)
         try:
-            self._instance = self._instantiate(component, imports)
+            self._instance = self._instantiate(component, imports, [buffer, *resources])
         except BaseException:
             self.close()
             raise
@@ -128,28 +156,32 @@ class ComponentStore:
 
     def lend(self, payload: bytes) -> int:
         """The address of a resource for a buffer that the guest will own; for one call, then `forget` it."""
-        host = capi.host_new(True, self.buffers.add(payload), buffers.KIND)
+        return self.make(buffers.KIND, self.buffers.add(payload))
+
+    def make(self, kind: int, number: int) -> int:
+        """The address of a resource that the guest will own."""
+        host = capi.host_new(True, number, kind)
         made = ctypes.c_void_p()
         error = capi.host_to_any(self._context, host, ctypes.addressof(made))
         capi.host_delete(host)
         if error:
-            raise FlowrtBug(f"a buffer cannot be made: {core.take_error(error).message}")
+            raise FlowrtBug(f"a resource cannot be made: {core.take_error(error).message}")
         return int(made.value or 0)
 
     def forget(self, resource: int) -> None:
         """Free our side of a resource."""
         capi.any_delete(resource)
 
-    def number_of(self, resource: int) -> int:
-        """The number of the buffer behind a resource that the guest gave. Raises `GuestMisuse` when it is none."""
+    def number_of(self, resource: int, kind: int = buffers.KIND) -> int:
+        """The number behind a resource that the guest gave. Raises `GuestMisuse` when it is of another kind."""
         host = ctypes.c_void_p()
         error = capi.any_to_host(self._context, resource, ctypes.addressof(host))
         if error:
-            raise GuestMisuse(f"it gave a resource that is no buffer: {core.take_error(error).message}")
-        number, kind = capi.host_number(host.value), capi.host_kind(host.value)
+            raise GuestMisuse(f"it gave a resource that is not the host's: {core.take_error(error).message}")
+        number, found = capi.host_number(host.value), capi.host_kind(host.value)
         capi.host_delete(host.value)
-        if kind != buffers.KIND:
-            raise GuestMisuse("it gave a resource that is no buffer")
+        if found != kind:
+            raise GuestMisuse("it gave a resource of another type")
         return int(number)
 
     def take(self, resource: int) -> bytes:
@@ -169,10 +201,12 @@ class ComponentStore:
         self._quota.release()
         self._kept.clear()
 
-    def _instantiate(self, component: native.Component, imports: Sequence[HostCall]) -> native.Instance:
+    def _instantiate(
+        self, component: native.Component, imports: Sequence[HostCall], resources: Sequence[HostResource]
+    ) -> native.Instance:
         linker = native.Linker(self._store.engine)
         linker.add_wasip2()
-        self._define(linker, imports)
+        self._define(linker, imports, resources)
         if self._limits.fuel is not None:
             core.set_fuel(self._context, self._limits.fuel)
         made = ffi.wasmtime_component_instance_t()
@@ -193,28 +227,36 @@ class ComponentStore:
             raise self._failed(error)
         return native.Instance._from_raw(made)
 
-    def _define(self, linker: native.Linker, imports: Sequence[HostCall]) -> None:
-        names = dict.fromkeys([interface("types"), *(call.interface for call in imports)])
+    def _define(self, linker: native.Linker, imports: Sequence[HostCall], resources: Sequence[HostResource]) -> None:
+        names = dict.fromkeys([*(kind.interface for kind in resources), *(call.interface for call in imports)])
         with linker.root() as root:
             for name in names:
                 with root.add_instance(name) as instance:
                     address = ctypes.cast(instance.ptr(), ctypes.c_void_p)
-                    if name == interface("types"):
-                        self._define_buffer(address)
+                    for resource in resources:
+                        if resource.interface == name:
+                            self._define_resource(address, resource)
                     for call in imports:
                         if call.interface == name:
                             self._define_call(address, call)
 
-    def _define_buffer(self, instance: ctypes.c_void_p) -> None:
+    def _define_resource(self, instance: ctypes.c_void_p, resource: HostResource) -> None:
+        forget = resource.drop
+
         def drop(_data: int, _context: int, number: int) -> int:
-            self.buffers.drop(number)
+            try:
+                forget(number)
+            except BaseException as error:  # noqa: BLE001 - as in `_define_call`
+                self._pending = error
+                return int(core.new_error(b"host"))
             return 0
 
-        callback = capi.DESTRUCTOR(drop)
-        kind = native.ResourceType.host(buffers.KIND)
+        callback, name = capi.DESTRUCTOR(drop), resource.name.encode()
+        kind = native.ResourceType.host(resource.kind)
         self._kept += [callback, kind]
         pointer = ctypes.cast(kind.ptr(), ctypes.c_void_p)
-        _defined("buffer", capi.add_resource(instance, b"buffer", 6, pointer, callback, None, _NO_FINALIZER))
+        made = capi.add_resource(instance, name, len(name), pointer, callback, None, _NO_FINALIZER)
+        _defined(resource.name, made)
 
     def _define_call(self, instance: ctypes.c_void_p, function: HostCall) -> None:
         answer = function.call
@@ -240,6 +282,8 @@ class ComponentStore:
         pending, self._pending = self._pending, None
         if pending is not None:
             return from_host(pending, failure.backtrace)
+        if failure.status is not None:
+            return Exited(failure.status)
         if self._limits.fuel is not None and not self._fuel_left():
             return GuestTrap("fuel", f"a call used up its fuel of {self._limits.fuel}", failure.backtrace)
         overdue, quota = self._deadline.overdue, self._quota
