@@ -124,6 +124,7 @@ class NodeCounters:
         "faults",
         "filtered",
         "latency",
+        "nn_refused",
         "own",
         "processing",
         "rate_throttled_seconds",
@@ -169,6 +170,8 @@ class NodeCounters:
         """Seconds a batch took in the operator, restarts and retries included, the nodes behind it not."""
         self.latency = Histogram(SECONDS_LATENCY)
         """Seconds each message was under way from its source; sinks only."""
+        self.nn_refused: dict[str, int] = {}
+        """Calls of wasi-nn that its guest got an error for, by the error's name."""
         self.own = OwnMetrics()
         """What a component counts through its `metrics` interface."""
 

@@ -80,6 +80,13 @@ def _reasons(counts: Callable[[NodeView], Mapping[str, int]], known: Iterable[st
     return read
 
 
+def _refused_calls(graphs: Graphs) -> Iterator[Sample]:
+    for graph in graphs:
+        for node in graph.nodes:
+            for code, count in list(node.counters.nn_refused.items()):
+                yield (graph.name, node.name, code), count
+
+
 def _endpoints(value: Callable[[EndpointCounters], int], total: Callable[[Iterable[int]], int] = sum) -> Read:
     """One sample an endpoint, of all its connections together."""
 
@@ -181,6 +188,12 @@ FAMILIES = (
         "Messages tried again under `onError: {policy: retry}`, once for each time.",
         "Steady growth: what should pass at the second attempt does not.",
         _nodes(lambda node: node.counters.retries),
+    ),
+    Family(
+        "flowrt_node_nn_refused_calls", "counter", (*NODE, "code"),
+        "Calls of wasi-nn that the node's guest got an error for, by the error's name; a series begins with its first.",
+        "The log says which model and tensor, what was expected and what came.",
+        _refused_calls,
     ),
     Family(
         "flowrt_node_restarts", "counter", NODE,

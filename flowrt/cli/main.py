@@ -21,6 +21,7 @@ COMMANDS = {
     "graph": "draw a graph as SVG or Mermaid",
     "schema": "print the JSON Schema of the graph file, for editors",
     "expr": "evaluate one expression of a transform",
+    "exec": "run a WebAssembly command with wasi-nn",
     "modules": "rebuild guests from source, show what a module exports and imports",
     "dead": "list and show dead letters",
     "profile": "run a graph on a recording and suggest quotas as a patch to its file, or draw a guest's own functions",

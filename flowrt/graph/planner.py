@@ -17,7 +17,7 @@ from flowrt.graph.graph import Graph
 from flowrt.graph.parameters import properties_of
 from flowrt.graph.plan import ModelUse, NodePlan, Plan, StagePlan
 from flowrt.graph.schemas import schemas_of
-from flowrt.graph.worlds import is_component
+from flowrt.graph.worlds import is_component, uses_nn
 from flowrt.operators.base import Operation
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, ModelOptions
@@ -35,7 +35,6 @@ BATCH = 256
 thinly, few enough that a batch of slow guest calls still passes within a deadline."""
 STAGE_NODES_MAX = 64
 """Nodes of one stage call each other: more of them would come near Python's bound on nested calls."""
-NN_MODULE = "wasi_ephemeral_nn"
 
 
 def plan(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> Plan:
@@ -152,11 +151,6 @@ def _node(graph: Graph, facts: Facts, operation: Operation, stage: int, sets: Ma
         schemas=schemas_of(graph, facts, operation, every=is_component(module)),
         nn=nn,
     )
-
-
-def uses_nn(module: ModuleFacts) -> bool:
-    """Whether a module imports wasi-nn, by whichever door."""
-    return any(source == NN_MODULE or source.startswith("wasi:nn/") for source, _, _ in module.imports)
 
 
 def _targets(graph: Graph, name: str) -> tuple[tuple[str, ...], ...]:

@@ -22,6 +22,8 @@ OFFERED = frozenset(
 )
 """Interfaces of AIO's host that this one offers."""
 
+NN_MODULE = "wasi_ephemeral_nn"
+"""wasi-nn as core modules import it."""
 NN_NEWER, NN_OLDER = "0.2.0-rc-2024-10-28", "0.2.0-rc-2024-08-19"
 """Revisions of wasi-nn that published guests import."""
 NN_INTERFACES = ("tensor", "graph", "inference", "errors")
@@ -61,6 +63,11 @@ def not_offered(module: ModuleFacts) -> list[str]:
 
 def is_component(module: ModuleFacts | None) -> bool:
     return module is not None and module.form == "component"
+
+
+def uses_nn(module: ModuleFacts) -> bool:
+    """Whether a module imports wasi-nn, by whichever door."""
+    return any(source == NN_MODULE or source.startswith("wasi:nn/") for source, _, _ in module.imports)
 
 
 def uses_state(module: ModuleFacts | None) -> bool:

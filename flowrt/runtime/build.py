@@ -195,7 +195,9 @@ class Builder:
             case GuestOperation() as operation if type(operation) in GUESTS and is_component(node.module):
                 return GUESTS[type(operation)](self._component_factory(node, counters, limits, pool))
             case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
-                return GUESTS[type(operation)](self._guest_factory(node, node.module, operation, limits, pool))
+                return GUESTS[type(operation)](
+                    self._guest_factory(node, node.module, operation, counters, limits, pool)
+                )
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
         raise StartError(f"node '{node.name}' of '{self._plan.name}': this version does not run '{kind}' operations")
 
@@ -215,7 +217,13 @@ class Builder:
         )
 
     def _guest_factory(
-        self, node: NodePlan, module: ModuleFacts, operation: GuestOperation, limits: Limits, pool: Pool
+        self,
+        node: NodePlan,
+        module: ModuleFacts,
+        operation: GuestOperation,
+        counters: NodeCounters,
+        limits: Limits,
+        pool: Pool,
     ) -> GuestFactory:
         from flowrt.wasm.factory import guest_factory  # a graph without guests never loads the engine
 
@@ -228,7 +236,7 @@ class Builder:
             emit=around.emit,
             graph=self._plan.name,
             node=node.name,
-            extra=self._nn_door(node, pool).core if node.nn else tuple,
+            extra=self._nn_door(node, counters, pool).core if node.nn else tuple,
             grants=frozenset(operation.grants),
             cache=around.cache,
             meter=limits.meter,
@@ -240,7 +248,7 @@ class Builder:
 
         around, nn = self._around, {}
         if node.nn:
-            nn = self._nn_offer(node, pool)
+            nn = self._nn_offer(node, counters, pool)
         return component_factory(
             around.engine,
             node,
@@ -254,11 +262,11 @@ class Builder:
             **nn,
         )
 
-    def _nn_offer(self, node: NodePlan, pool: Pool) -> dict[str, Any]:
+    def _nn_offer(self, node: NodePlan, counters: NodeCounters, pool: Pool) -> dict[str, Any]:
         from flowrt.nn.doors.wit import OFFERED
 
         wanted = {name for name, _, _ in node.module.imports} if node.module else set()
-        return {"extra": partial(self._nn_door(node, pool).component, wanted), "more": OFFERED}
+        return {"extra": partial(self._nn_door(node, counters, pool).component, wanted), "more": OFFERED}
 
     def _hold_model(self, node: NodePlan, size: int, pool: Pool) -> None:
         """A model counts where the user says how much memory there is for it: the default is meant for guests."""
@@ -272,7 +280,7 @@ class Builder:
                     f"more than is left of {pool.refusal}; raise it"
                 )
 
-    def _nn_door(self, node: NodePlan, pool: Pool) -> NodeDoor:
+    def _nn_door(self, node: NodePlan, counters: NodeCounters, pool: Pool) -> NodeDoor:
         from flowrt.nn.doors.node import NodeDoor
 
         graph, name, emit = self._plan.name, node.name, self._around.emit
@@ -282,6 +290,7 @@ class Builder:
             memory=node.operation.resources.memory,
             report=lambda text: emit(GuestLogged(graph, name, "warn", text)),
             pool=pool,
+            refusals=counters.nn_refused,
         )
         self.closers.append(door.close)
         self.beside[name] = [door.memory_bytes]

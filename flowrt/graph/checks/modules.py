@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from flowrt.graph.facts import Facts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph, Loc
 from flowrt.graph.model import WASI_NN
-from flowrt.graph.planner import NN_MODULE, uses_nn
 from flowrt.graph.resolve import bad_module_name
 from flowrt.graph.wiring import kind_of
-from flowrt.graph.worlds import kinds_of, missing, not_offered
+from flowrt.graph.worlds import NN_MODULE, NN_NEWER, NN_OLDER, kinds_of, missing, not_offered, uses_nn
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.problem import Problem, nearest
 from flowrt.quota.quantity import format_bytes
@@ -95,9 +94,12 @@ def _component(graph: Graph, loc: Loc, kind: str, module: ModuleFacts) -> Iterat
         code = "missing-export" if kinds_of(module) else "unsupported-module"
         yield graph.problem(loc, code, f"module {module.path} {wrong}")
         return
-    yield from _feature(graph, loc, module)
-    for name in not_offered(module):
-        message = f"module {module.path} imports {name}, which this version does not offer to components"
+    unknown = not_offered(module)
+    if not unknown:
+        yield from _feature(graph, loc, module)
+    for name in unknown:
+        remedy = f"; of wasi:nn it has {NN_NEWER} and {NN_OLDER}" if name.startswith("wasi:nn/") else ""
+        message = f"module {module.path} imports {name}, which this version does not offer to components{remedy}"
         yield graph.problem(loc, "unknown-import", message)
 
 

@@ -71,10 +71,16 @@ class Execution:
         return self._index(self._session.outputs, "output", name)
 
     def keep_only(self, given: Collection[int]) -> None:
-        """Of a door whose runs name all their inputs. Raises `ModelFault` when one is missing."""
-        missing = [str(slot) for index, slot in enumerate(self._session.inputs) if index not in given]
-        if missing:
+        """Of a door whose runs name all their inputs: forget those of the last run that this one leaves out. Raises
+        `ModelFault` when one is missing that the model needs."""
+        left_out = [index for index in range(len(self._inputs)) if index not in given]
+        if missing := [str(slot) for slot in map(self._session.inputs.__getitem__, left_out) if not slot.optional]:
             raise ModelFault("invalid-argument", f"model '{self._session.label}': not given: {', '.join(missing)}")
+        for index in left_out:
+            array, self._inputs[index], self._targets[index] = self._inputs[index], None, None
+            if array is not None:
+                self._charge(-array.nbytes, "")
+                self._prepared = None
 
     def set_input(self, index: int, kind: str, shape: Shape, data: memoryview) -> None:
         """Copy a tensor in. Raises `ModelFault` with what the model expects when it does not fit."""
@@ -157,7 +163,7 @@ class Execution:
             self._prepared, self._bindable = None, False
             return False
         self._outputs = self._bound
-        return True  # arrays are bound for the shapes of the run before
+        return True
 
     def _target(self, index: int, kind: str, shape: Shape, length: int) -> _Target:
         label = self._session.label

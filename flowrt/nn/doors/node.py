@@ -31,11 +31,12 @@ class NodeDoor:
         memory: int,
         report: Callable[[str], None],
         pool: Pool | None = None,
+        refusals: dict[str, int] | None = None,
     ) -> None:
         """`uses` are the models the node's guest may load by name; `memory` bounds in bytes what the host holds for it
         beside those, and `pool` all that is held for the node; `report` takes the reasons of refusals, made rare enough
         for a log."""
-        self.refusals: dict[str, int] = {}
+        self.refusals: dict[str, int] = {} if refusals is None else refusals
         """Calls that got an errno, by its code, over all instances."""
         self.runs = {use.name: ModelCounters() for use in uses}
         """What the node ran of each of its models, over all instances."""

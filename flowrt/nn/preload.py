@@ -1,0 +1,86 @@
+"""`NAME=ENCODING[@TARGET]:PATH[,PATH]`: a model that a command may load by name.
+
+A path may be a folder with a model named `model`, as Wasmtime's users have it. A file that is not there is no mistake
+yet: the guest that asks for it is told so, as in WasmEdge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowrt.errors import StartError
+from flowrt.graph.facts import ModelFacts, Unreadable
+from flowrt.graph.plan import ModelUse
+from flowrt.nn import encodings
+from flowrt.problem import nearest
+
+_TARGETS = ("cpu", "gpu", "tpu", "npu")
+_DEFAULT_TARGETS = ("", "auto")
+_NAMES = {
+    "openvino": ("model.xml",),
+    "onnx": ("model.onnx",),
+    "pytorch": ("model.pt", "model.pth"),
+    "tensorflowlite": ("model.tflite",),
+    "ggml": ("model.gguf",),
+}
+"""What a model is called in a folder of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """What was asked for, in our spelling."""
+
+    name: str
+    encoding: str
+    target: str
+    path: Path
+    weights: Path | None = None
+
+
+def parse(text: str) -> Preload:
+    """Raises ValueError with the remedy."""
+    name, equals, rest = text.partition("=")
+    kind, colon, files = rest.partition(":")
+    encoding, _, target = kind.partition("@")
+    paths = files.split(",")
+    if not (name and equals and encoding and colon and all(paths)):
+        raise ValueError(f"'{text}' is not NAME=ENCODING[@TARGET]:PATH[,PATH], as in detector=onnx:model.onnx")
+    target = target.lower()
+    if target not in _TARGETS and target not in _DEFAULT_TARGETS:
+        raise ValueError(f"'{target}' is no target{nearest(target, _TARGETS)}; there are {', '.join(_TARGETS)}")
+    if len(paths) > 2:
+        raise ValueError(f"'{text}' has {len(paths)} paths; a model has one, or two where weights are apart")
+    return Preload(
+        name,
+        encodings.spell(encoding.lower()),
+        "cpu" if target in _DEFAULT_TARGETS else target,
+        Path(paths[0]),
+        Path(paths[1]) if len(paths) == 2 else None,
+    )
+
+
+def use_of(preload: Preload, inspect: Callable[[Path, str | None], ModelFacts | Unreadable]) -> tuple[ModelUse, str]:
+    """The model as a guest uses it, and a warning or nothing. Raises StartError for a file that is no such model."""
+    path = _in_folder(preload)
+    if preload.weights is not None and preload.weights.absolute() != path.with_suffix(".bin").absolute():
+        expected = path.with_suffix(".bin")
+        raise StartError(f"--nn {preload.name}: the weights of {path} are looked for in {expected}; rename them")
+    facts = inspect(path, preload.encoding)
+    if isinstance(facts, ModelFacts):
+        return ModelUse(preload.name, facts, preload.target), ""
+    if not facts.missing:
+        raise StartError(f"--nn {preload.name}: {facts.reason}")
+    absent = ModelFacts(str(path), "", preload.encoding, (), (), 0)
+    return ModelUse(preload.name, absent, preload.target), f"--nn {preload.name}: {facts.reason}; the guest is told so"
+
+
+def _in_folder(preload: Preload) -> Path:
+    if not preload.path.is_dir():
+        return preload.path
+    known = _NAMES.get(preload.encoding, tuple(name for names in _NAMES.values() for name in names))
+    found = [preload.path / name for name in known if (preload.path / name).is_file()]
+    if len(found) != 1:
+        raise StartError(f"--nn {preload.name}: {preload.path} is a folder without one of {', '.join(known)}")
+    return found[0]
