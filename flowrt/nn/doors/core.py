@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from flowrt.nn.doors import witx
 from flowrt.nn.doors.handles import Handles
@@ -42,7 +43,8 @@ class CoreDoor:
         self._holdings = holdings
         self._graphs: Handles[Graph] = Handles("graph", MAX_GRAPHS)
         self._contexts: Handles[Context] = Handles("context", MAX_CONTEXTS)
-        self._named: dict[str, int] = {}
+        self._named: dict[tuple[str, str], int] = {}
+        """By name and options."""
 
     def functions(self) -> Sequence[HostFunction]:
         """What to link into the guest. The functions live as long as the door."""
@@ -66,7 +68,8 @@ class CoreDoor:
         try:
             function(memory, *arguments)
         except ModelFault as fault:
-            self._holdings.refuse(name, fault.code, fault.detail)
+            if fault.code != "end-of-sequence":  # which is how a text ends
+                self._holdings.refuse(name, fault.code, fault.detail)
             return witx.ERRNO[fault.code]
         except BadAddress as bad:
             self._holdings.refuse(name, "invalid-argument", str(bad))
@@ -88,19 +91,17 @@ class CoreDoor:
     def _load_by_name(self, memory: GuestMemory, name: int, length: int, out: int) -> None:
         memory.view(out, 4)
         text = _utf8(memory.view(name, length), "the name of a model")
-        known = self._named.get(text)
-        if known is None or known not in self._graphs:
-            known = self._named[text] = self._open(text)
-        memory.write(out, witx.pack_u32(known))
+        memory.write(out, witx.pack_u32(self._named_graph(text, "")))
 
     def _load_by_name_with_config(
         self, memory: GuestMemory, name: int, length: int, config: int, config_length: int, out: int
     ) -> None:
+        memory.view(out, 4)
         if config_length > MAX_CONFIG:
             raise ModelFault("too-large", f"options of {config_length} bytes; at most {MAX_CONFIG}")
-        if config_length:
-            _check_config(_utf8(memory.view(config, config_length), "the options of a model"))
-        self._load_by_name(memory, name, length, out)
+        text = _utf8(memory.view(name, length), "the name of a model")
+        options = _utf8(memory.view(config, config_length), "the options of a model")
+        memory.write(out, witx.pack_u32(self._named_graph(text, options)))
 
     def _unload(self, _memory: GuestMemory, graph: int) -> None:
         self._holdings.drop(self._graphs.remove(graph))
@@ -123,26 +124,38 @@ class CoreDoor:
         self._holdings.compute(self._contexts.get(context))
 
     def _get_output(self, memory: GuestMemory, context: int, index: int, out: int, room: int, written: int) -> None:
-        data = self._contexts.get(context).execution.output(index)
-        size = len(data)
-        memory.view(written, 4)
-        if size > room:
-            memory.write(written, witx.pack_u32(size))
-            raise ModelFault("too-large", f"output {index} has {size} bytes, the guest's buffer {room}")
-        memory.view(out, size)[:] = data
+        _give(memory, self._contexts.get(context).execution.output(index), index, out, room, written)
+
+    def _compute_single(self, _memory: GuestMemory, context: int) -> None:
+        """The next piece of text; errno 100 when there is no more."""
+        self._contexts.get(context).execution.compute_single()
+
+    def _get_output_single(
+        self, memory: GuestMemory, context: int, index: int, out: int, room: int, written: int
+    ) -> None:
+        _give(memory, self._contexts.get(context).execution.output_single(index), index, out, room, written)
+
+    def _fini_single(self, _memory: GuestMemory, context: int) -> None:
+        self._contexts.get(context).execution.fini_single()
+
+    def _named_graph(self, name: str, config: str) -> int:
+        """The same handle for the same name and options until it is unloaded."""
+        known = self._named.get((name, config))
+        if known is None or known not in self._graphs:
+            self._graphs.check_room()
+            known = self._graphs.add(self._holdings.open_name(name, _options(config)))
+            self._named[name, config] = known
+        return known
+
+
+def _give(memory: GuestMemory, data: memoryview | bytes, index: int, out: int, room: int, written: int) -> None:
+    size = len(data)
+    memory.view(written, 4)
+    if size > room:
         memory.write(written, witx.pack_u32(size))
-
-    def _compute_single(self, _memory: GuestMemory, context: int, *_: int) -> None:
-        """Token by token, for engines that make text. There is none yet, so the two functions that go with it answer
-        the same."""
-        label = self._contexts.get(context).graph.model.session.label
-        raise ModelFault("unsupported-operation", f"model '{label}' makes its outputs at once, not token by token")
-
-    _get_output_single = _fini_single = _compute_single
-
-    def _open(self, name: str) -> int:
-        self._graphs.check_room()
-        return self._graphs.add(self._holdings.open_name(name))
+        raise ModelFault("too-large", f"output {index} has {size} bytes, the guest's buffer {room}")
+    memory.view(out, size)[:] = data
+    memory.write(written, witx.pack_u32(size))
 
 
 def _utf8(data: memoryview, what: str) -> str:
@@ -152,12 +165,14 @@ def _utf8(data: memoryview, what: str) -> str:
         raise ModelFault("invalid-argument", f"{what} is not UTF-8") from None
 
 
-def _check_config(text: str) -> None:
-    """Options must be a JSON object. No engine here takes any, so their members are ignored, as WasmEdge does with
-    those it does not know."""
+def _options(text: str) -> dict[str, Any]:
+    """Options must be a JSON object. What an engine does not know of them it ignores, as WasmEdge does."""
+    if not text:
+        return {}
     try:
         options = json.loads(text)
     except (ValueError, RecursionError):
         options = None
     if not isinstance(options, dict):
         raise ModelFault("invalid-argument", "the options of a model are not a JSON object")
+    return options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, byte_size
+from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, Stream, byte_size
 from flowrt.nn.faults import ModelFault
 from flowrt.quota.pool import Pool
 
@@ -61,6 +61,8 @@ class Execution:
         self._bindable = True
         self._last: tuple[list[Shape], list[Shape]] | None = None
         """Shapes of the last plain run, in and out."""
+        self._stream: Stream | None = None
+        self._piece: bytes | None = None
 
     def index_of(self, name: str) -> int:
         """An input by its name, or by its index in decimal."""
@@ -88,6 +90,8 @@ class Execution:
         # Most guests set a tensor of one type and shape again and again: it was checked the first time.
         if target is None or target[0] != (kind, shape, len(data)):
             target = self._target(index, kind, shape, len(data))
+        if self._stream is not None:
+            self.fini_single()
         _, bytes_, is_bool = target
         bytes_[:] = bytes(data).translate(_TO_BOOL) if is_bool else data
 
@@ -110,8 +114,38 @@ class Execution:
         """Of an output that is there."""
         return self._shapes[index]
 
+    def compute_single(self) -> None:
+        """The next piece of the text that the inputs ask for; the first call begins it. Raises `ModelFault`, of code
+        `end-of-sequence` when there is no more."""
+        label = self._session.label
+        if self._stream is None:
+            self._stream = self._session.stream(self._given())
+            if self._stream is None:
+                raise ModelFault(
+                    "unsupported-operation", f"model '{label}' makes its outputs at once, not piece by piece"
+                )
+        self._piece = self._stream.next()
+        if self._piece is None:
+            raise ModelFault("end-of-sequence", f"model '{label}' has no more to say")
+
+    def output_single(self, index: int) -> bytes:
+        """0 is the last piece; 1 what is known of the text so far, as JSON."""
+        label = self._session.label
+        if self._stream is None:
+            raise ModelFault("runtime-error", f"model '{label}': there is no output before compute_single")
+        if index > 1:
+            raise ModelFault("invalid-argument", f"model '{label}' has 2 outputs piece by piece, no number {index}")
+        return self._stream.about() if index else self._piece or b""
+
+    def fini_single(self) -> None:
+        """End the text, at its end or before."""
+        stream, self._stream, self._piece = self._stream, None, None
+        if stream is not None:
+            stream.close()
+
     def close(self) -> None:
         """Give back what was charged. Safe to call twice."""
+        self.fini_single()
         self._budget.refund(self._charged)
         self._charged = 0
         self._inputs = [None] * len(self._inputs)
@@ -129,10 +163,7 @@ class Execution:
         raise ModelFault("invalid-argument", f"model '{self._session.label}' has no {role} '{name}'; it has {known}")
 
     def _run_plain(self) -> None:
-        arrays = self._inputs
-        pairs = zip(self._session.inputs, arrays, strict=True)
-        if missing := [str(slot) for slot, array in pairs if array is None and not slot.optional]:
-            raise ModelFault("invalid-argument", f"model '{self._session.label}': not set: {', '.join(missing)}")
+        arrays = self._given()
         self._forget_outputs()
         outputs = self._session.run(arrays)
         size = sum(array.nbytes for array in outputs)
@@ -144,6 +175,12 @@ class Execution:
             self._bind(given, *shapes)
         self._last = shapes
         self._shapes = shapes[1]
+
+    def _given(self) -> list[Array | None]:
+        pairs = zip(self._session.inputs, self._inputs, strict=True)
+        if missing := [str(slot) for slot, array in pairs if array is None and not slot.optional]:
+            raise ModelFault("invalid-argument", f"model '{self._session.label}': not set: {', '.join(missing)}")
+        return self._inputs
 
     def _bind(self, arrays: Sequence[Array], inputs: Sequence[Shape], outputs: Sequence[Shape]) -> None:
         self._prepared = prepared = self._session.prepare(inputs, outputs)
@@ -199,6 +236,10 @@ class Execution:
 
 
 def _bytes_of(array: Array) -> memoryview:
-    """The bytes of an array, in place where they lie together."""
+    """The bytes of an array, in place where they lie together. Raises `ModelFault` for strings."""
+    if array.dtype.hasobject:
+        raise ModelFault(
+            "unsupported-operation", "wasi-nn has no tensors of strings; run the model by an inference node"
+        )
     flat: memoryview = array.reshape(-1).view("u1").data
     return flat

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from flowrt.nn import encodings
 from flowrt.nn.doors.execution import Budget, Execution
@@ -26,6 +27,8 @@ MAX_CONTEXTS = 1024
 """Contexts one node may hold; a guest that makes one per call and frees none is told after so many."""
 TEXT_MAX = 1000
 """Characters of a reason that are reported: a guest chooses names."""
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Graph:
@@ -76,13 +79,13 @@ class Holdings:
             again = f" ({count} refusals so far)" if count > 1 else ""
             self._report(f"{function}: {code}: {detail[:TEXT_MAX]}{again}")
 
-    def open_name(self, name: str) -> Graph:
+    def open_name(self, name: str, options: Mapping[str, Any] = NO_OPTIONS) -> Graph:
         """A model of the node. Raises `ModelFault`."""
         use = self._uses.get(name)
         if use is None:
             known = ", ".join(self._uses) or "none"
             raise ModelFault("not-found", f"the node has no model named '{name}'; it has {known}")
-        return Graph(self._models.open(use), 0, self._runs.get(name))
+        return Graph(self._models.open(use, options), 0, self._runs.get(name))
 
     def open_bytes(self, sizes: Sequence[int], read: Callable[[int], bytes], declared: str, target: str) -> Graph:
         """A model that the guest brings: `read` gives a part's bytes, once there is room for all of them. Raises
