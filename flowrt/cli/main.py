@@ -18,6 +18,7 @@ from flowrt.errors import FlowrtError, MissingExtra, StartError
 COMMANDS = {
     "check": "parse, validate, resolve modules and models, print every problem with its position",
     "run": "run graphs until SIGTERM or SIGINT",
+    "test": "run test files against graphs, without a broker, on virtual time",
     "graph": "draw a graph as SVG or Mermaid",
     "schema": "print the JSON Schema of the graph file, for editors",
     "expr": "evaluate one expression of a transform",

@@ -43,7 +43,7 @@ class FileSource:
         self._options = options
         self._emit = emit
         _check_readable(options, operation)
-        self._head = Head(_topic(options, operation), "application/json" if options.format == "jsonl" else None)
+        self._head = head_of(options, operation)
         # Who reads a file waits for nobody's word: the tracker only tells the graph what is open.
         self._tracker = Tracker(lambda _: None)
         self._stopping = threading.Event()
@@ -276,6 +276,11 @@ def _open_to_read(options: FileOptions) -> contextlib.AbstractContextManager[Bin
     if str(options.path) == STANDARD_STREAM:
         return contextlib.nullcontext(sys.stdin.buffer)
     return options.path.open("rb")
+
+
+def head_of(options: FileOptions, operation: SourceOperation) -> Head:
+    """What all messages of a file share. Raises `StartError` when its topic can be none."""
+    return Head(_topic(options, operation), "application/json" if options.format == "jsonl" else None)
 
 
 def _topic(options: FileOptions, operation: SourceOperation) -> str:

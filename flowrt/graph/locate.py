@@ -49,9 +49,10 @@ THE_GRAPH = "the graph"
 _PRIMITIVE = {"str", "int", "float", "bool"}
 
 
-def problems_of(error: ValidationError, root: Mapping, path: str) -> list[Problem]:
-    """Every mistake pydantic found, each once, without those that only follow from an unset variable."""
-    mistakes = [_Mistake(details, root, path) for details in error.errors(include_url=False)]
+def problems_of(error: ValidationError, root: Mapping, path: str, model: type[Options] = GraphFile) -> list[Problem]:
+    """Every mistake pydantic found in a file of that model, each once, without those that only follow from an unset
+    variable."""
+    mistakes = [_Mistake(details, root, path, model) for details in error.errors(include_url=False)]
     fitting = [mistake for mistake in mistakes if mistake.tag_fits]
     # Of a value that may be text or a mapping and is neither, every alternative complains: one answer for all.
     strays = [mistake for mistake in mistakes if not any(mistake.within(other) for other in fitting)]
@@ -89,6 +90,7 @@ def owner(root: Mapping, loc: Iterable[str | int]) -> tuple[str, str | None]:
         "models": "model",
         "modules": "module",
         "schemas": "schema",
+        "cases": "case",
     }
     if section == "moduleConfigurations":
         return f"configuration of {name}", name.strip("'") if name != "?" else None
@@ -110,11 +112,11 @@ class Steps:
     """A pydantic location walked through the tree and through the models. Parts that are tags of a union stand in
     neither; `loc` drops them."""
 
-    def __init__(self, loc: tuple[str | int, ...], root: Mapping) -> None:
+    def __init__(self, loc: tuple[str | int, ...], root: Mapping, model: type[Options] = GraphFile) -> None:
         self.node: Node = root
         self.walked: tuple[str | int, ...] = ()
         self.key_mark: Mark = root.mark
-        self.models: tuple[type[Options], ...] = (GraphFile,)
+        self.models: tuple[type[Options], ...] = (model,)
         self.field: FieldInfo | None = None
         self.stray: str | None = None
         """The last part, where the tree does not hold it."""
@@ -171,12 +173,12 @@ class Steps:
 class _Mistake:
     """One error of pydantic's."""
 
-    def __init__(self, details: ErrorDetails, root: Mapping, path: str) -> None:
+    def __init__(self, details: ErrorDetails, root: Mapping, path: str, model: type[Options]) -> None:
         self._details = details
         self._path = path
         self._kind = details["type"]
         self._context: dict[str, Any] = details.get("ctx", {})
-        self._steps = Steps(details["loc"], root)
+        self._steps = Steps(details["loc"], root, model)
         self._owner, self._node = owner(root, self._steps.walked)
         self.loc = self._steps.walked
         self.tag_fits = self._steps.tag_fits

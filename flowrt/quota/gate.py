@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from time import monotonic
 
@@ -15,10 +15,11 @@ from flowrt.quota.resources import AtLimit, Resources
 class Gate:
     """Stands before a node that has a rate of its own or that a budget bounds. Used by the node's thread only."""
 
-    __slots__ = ("_bytes", "_messages", "_meter", "outcome")
+    __slots__ = ("_bytes", "_clock", "_messages", "_meter", "outcome")
 
-    def __init__(self, resources: Resources, meter: Meter) -> None:
-        now = monotonic()
+    def __init__(self, resources: Resources, meter: Meter, clock: Callable[[], float] = monotonic) -> None:
+        """`clock` gives the seconds that rates are of."""
+        self._clock, now = clock, clock()
         self.outcome: AtLimit = resources.at_limit
         self._meter = meter
         self._messages = None if resources.message_rate is None else Bucket(resources.message_rate, now)
@@ -32,7 +33,7 @@ class Gate:
             return count
         if self._meter.in_debt():
             return 0
-        now = monotonic()
+        now = self._clock()
         if self._messages is not None:
             count = min(count, _fitting(self._messages.left(now), 1))
         if self._bytes is not None and count:
@@ -43,7 +44,7 @@ class Gate:
 
     def charge(self, payloads: Sequence[bytes]) -> tuple[float, str]:
         """Take what these messages used; the seconds to wait for messages or bytes, and the bound that asks for it."""
-        now = monotonic()
+        now = self._clock()
         longest, bound = 0.0, ""
         if self._messages is not None:
             longest, bound = self._messages.charge(now, len(payloads)), "messageRate"

@@ -53,15 +53,15 @@ Model = type[Options]
 def configuration() -> str:
     parts = [
         _INTRODUCTION,
-        _section("The file", flowing(GraphFile.__doc__), GraphFile),
-        _section("Every operation", flowing(Operation.__doc__), Operation),
-        _section("Operations with a module", flowing(GuestOperation.__doc__), GuestOperation, beside=Operation),
+        section("The file", flowing(GraphFile.__doc__), GraphFile),
+        section("Every operation", flowing(Operation.__doc__), Operation),
+        section("Operations with a module", flowing(GuestOperation.__doc__), GuestOperation, beside=Operation),
         *(_operation(name, model) for name, model in OPERATIONS.items()),
-        *(_section(f"Endpoint `{kind}`", flowing(model.__doc__), model) for kind, model in ENDPOINTS.items()),
+        *(section(f"Endpoint `{kind}`", flowing(model.__doc__), model) for kind, model in ENDPOINTS.items()),
     ]
     shown = {GraphFile, Operation, GuestOperation, *OPERATIONS.values(), *ENDPOINTS.values()}
     others = [model for model in _models(GraphFile, set()) if model not in shown]
-    parts.extend(_section(_title(model), flowing(model.__doc__), model) for model in others)
+    parts.extend(section(_title(model), flowing(model.__doc__), model) for model in others)
     return "\n".join(parts)
 
 
@@ -70,10 +70,10 @@ def _operation(name: str, model: type[Operation]) -> str:
     text = inspect.cleandoc(sys.modules[model.__module__].__doc__ or "")
     beside = next(base for base in (GuestOperation, Operation) if issubclass(model, base))
     others = "operations with a module take" if beside is GuestOperation else "every operation takes"
-    return _section(f"`{name}`", f"{text}\n\nBeside what [{others}](#{_anchor(beside)}):", model, beside=beside)
+    return section(f"`{name}`", f"{text}\n\nBeside what [{others}](#{_anchor(beside)}):", model, beside=beside)
 
 
-def _section(title: str, text: str, model: Model, *, beside: Model | None = None) -> str:
+def section(title: str, text: str, model: Model, *, beside: Model | None = None) -> str:
     """A model's table of fields, without those of `beside`, which stand in a section of their own."""
     known = beside.model_fields if beside else {}
     texts = descriptions(model)

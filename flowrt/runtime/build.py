@@ -15,7 +15,7 @@ from flowrt.endpoints.base import Sink, Source, Stopped
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit, GuestLogged
 from flowrt.graph.facts import ModuleFacts
-from flowrt.graph.plan import NodePlan, Plan
+from flowrt.graph.plan import NodePlan, Plan, StagePlan
 from flowrt.graph.worlds import is_component, uses_state
 from flowrt.message import Batch
 from flowrt.operators.base import GuestFactory, Operator
@@ -167,12 +167,15 @@ class Builder:
             self._stopping,
             self._around.emit,
             budgets=self._budgets if shared else (),
+            clock=self._around.clock,
         )
 
     def operator(
         self, node: NodePlan, counters: NodeCounters, faults: FaultHandler | None, limits: Limits, pool: Pool
     ) -> Operator:
         """The running code of a node. `faults` is None in a process of its own, where there are no sinks."""
+        if node.name in self._around.stand_ins:
+            return self._around.stand_ins[node.name]
         match node.operation:
             case (GuestOperation() | InferenceOperation()) as operation if operation.resources.isolation == "process":
                 return self._isolated(node, limits)
@@ -185,7 +188,7 @@ class Builder:
                 from flowrt.runtime.transforms import transform_operator  # few graphs have one
 
                 home = Path(self._plan.path).parent
-                return transform_operator(operation, home, lambda: self._around.states, node.schemas)
+                return transform_operator(operation, home, lambda: self._around.states, node.schemas, self._around.clock)
             case InferenceOperation() as operation:
                 inference = InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
                 self.closers.append(inference.close)
@@ -352,7 +355,7 @@ def _shared(plan: Plan, around: Surroundings) -> Shared:
         plan.name, plan.endpoints, emit=around.emit, broker=around.broker, state=around.state
     )
     budgets = [bucket for bucket in (own, around.cpu) if bucket is not None]
-    return Shared(threading.Event(), budgets, pool, endpoints)
+    return Shared(around.stopping(), budgets, pool, endpoints)
 
 
 def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from flowrt.counters import NodeCounters
@@ -34,8 +34,10 @@ class Limits:
         emit: Emit,
         *,
         budgets: Sequence[Bucket] = (),
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`budgets` are the shares that it has in common with others."""
+        """`budgets` are the shares that it has in common with others; `clock` gives the seconds that rates are of."""
+        self.clock = clock
         self._resources = resources
         own = [] if resources.cpu is None else [Bucket(resources.cpu, monotonic())]
         self.meter = Meter(counters, [*own, *budgets], whole_thread=bool(own), wait=stopping.wait)
@@ -46,7 +48,7 @@ class Limits:
         self.breaker = None if disable is None else Breaker(disable.faults, disable.within, disable.pause)
         self.bounded = resources.has_rate or self.meter.bounded or self.breaker is not None
         """Whether there is anything to ask before a batch, and to wait for after it."""
-        self._gate = Gate(resources, self.meter)
+        self._gate = Gate(resources, self.meter, clock)
         self._graph, self._node, self._counters = graph, node, counters
         self._stopping = stopping
         self._emit = emit
@@ -70,16 +72,16 @@ class Limits:
             behind -= self.meter.wait(owed)
         if behind > 0:
             self._say(bound, behind)
-            began = monotonic()
+            began = self.clock()
             self._stopping.wait(behind)
-            self._counters.rate_throttled_seconds += monotonic() - began
+            self._counters.rate_throttled_seconds += self.clock() - began
 
     def failed(self, fault: NodeFault) -> bool:
         """The node failed; too often switches it off. Whether this time did."""
         disable = self._resources.disable
         if self.breaker is None or disable is None or fault.kind == "disabled" or self._counters.disabled:
             return False
-        switched_off = self.breaker.fault(monotonic())
+        switched_off = self.breaker.fault(self.clock())
         if switched_off:
             self._counters.disables += 1
             self._counters.disabled = True
@@ -91,7 +93,7 @@ class Limits:
         """Whether the node is switched off; says so when that is over."""
         if not self._counters.disabled:
             return False
-        if self.breaker is not None and self.breaker.off(monotonic()):
+        if self.breaker is not None and self.breaker.off(self.clock()):
             return True
         self._counters.disabled = False
         self._emit(NodeEnabled(self._graph, self._node))
@@ -105,7 +107,7 @@ class Limits:
         return "messageRate" if self._resources.message_rate is not None else "byteRate"
 
     def _say(self, bound: str, seconds: float) -> None:
-        now = monotonic()
+        now = self.clock()
         if now - self._said >= _SAY_AGAIN_SECONDS:
             self._said = now
             self._emit(LimitReached(self._graph, self._node, bound, self._limit(bound), seconds, self.outcome))

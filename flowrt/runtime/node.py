@@ -213,7 +213,7 @@ class Node:
         """Put a fresh instance in place, as often as it takes, waiting longer each time, unless that switches the node
         off. Raises `Stopped` at the end."""
         while True:
-            self._pause(self._backoff.next(monotonic()))
+            self._pause(self._backoff.next(self._limits.clock()))
             self.counters.restarts += 1
             try:
                 self.operator.restart()

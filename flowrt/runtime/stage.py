@@ -70,6 +70,13 @@ class Stage:
         self._errands.append(errand)
         self.inbox.wake()
 
+    def step(self) -> bool:
+        """Handle what waits, on the caller's thread; whether there was something. For a stage that is not started."""
+        batches = self.inbox.take(self._batch_max) if self.inbox.messages else None
+        for batch in batches or ():
+            self._accept(batch)
+        return bool(batches)
+
     def idle(self) -> bool:
         """Whether nothing waits for it and it is at nothing."""
         return self.inbox.idle()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from flowrt.delivery.deadletters import DeadLetters
 from flowrt.endpoints.base import Sink, Source
 from flowrt.endpoints.registry import Endpoints, Refused
 from flowrt.events import Emit
+from flowrt.operators.base import Operator
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.quota.bucket import Bucket, SharedBucket
@@ -49,6 +51,12 @@ class Surroundings:
     """What all graphs may use together."""
     open_endpoints: Callable[..., Ends] = Endpoints
     """Makes what opens a graph's sources and sinks: `Endpoints`, or a stand-in that tests look into."""
+    clock: Callable[[], float] = monotonic
+    """Seconds, for rates and pauses: real ones, or those of a test's virtual time."""
+    stopping: Callable[[], threading.Event] = threading.Event
+    """Makes what a graph's pauses wait on, which is set when the graph stops; on virtual time nobody waits."""
+    stand_ins: Mapping[str, Operator] = field(default_factory=dict)
+    """By node, what runs in the place of its own operator."""
     _open: list[str] = field(default_factory=list, init=False)
 
     @cached_property

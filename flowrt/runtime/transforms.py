@@ -34,8 +34,10 @@ def transform_operator(
     home: Path,
     states: Callable[[], StateStore],
     schemas: Sequence[tuple[str, str, str]] = (),
+    clock: Callable[[], float] = monotonic,
 ) -> Operator:
-    """What runs a transform that the checks found sound. `home` is the graph's folder, `schemas` what it validates by.
+    """What runs a transform that the checks found sound. `home` is the graph's folder, `schemas` what it validates by;
+    `clock` gives seconds.
 
     Raises `StartError` when a dataset's file cannot be read.
     """
@@ -51,7 +53,7 @@ def transform_operator(
         case BranchTransform() as transform:
             return BranchRulesOperator(transform)
         case ThrottleTransform() as transform:
-            return ThrottleOperator(transform, monotonic)
+            return ThrottleOperator(transform, clock)
     found = " and ".join(settings.kinds) or "nothing to do"
     raise StartError(f"node '{operation.name}': this version does not run a transform with {found}")
 

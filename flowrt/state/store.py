@@ -46,6 +46,16 @@ class Version(NamedTuple):
     node: str = NODE_ID
 
 
+class Entry(NamedTuple):
+    """One key as it stands in the store."""
+
+    key: bytes
+    value: bytes
+    version: Version
+    expires: int | None
+    """Milliseconds since the epoch, or None: never."""
+
+
 class Refused(Exception):
     """The store does not do what was asked; the words say why."""
 
@@ -122,6 +132,23 @@ class StateStore:
                 return -1
             self._drop(key, row[0])
             return 1
+
+    def items(self) -> list[tuple[bytes, bytes]]:
+        """Every key with its value, in the keys' order."""
+        return [(entry.key, entry.value) for entry in self.entries()]
+
+    def entries(self) -> list[Entry]:
+        """Everything that has not expired, in the keys' order."""
+        with self._lock:
+            try:
+                found = self._db.execute(
+                    "SELECT key, value, ms, counter, expires FROM entries"
+                    " WHERE expires IS NULL OR expires > ? ORDER BY key",
+                    (self._clock(),),
+                ).fetchall()
+            except sqlite3.Error as error:
+                raise Refused(f"the state store cannot be read: {error}") from error
+        return [Entry(key, value, Version(ms, counter), expires) for key, value, ms, counter, expires in found]
 
     def close(self) -> None:
         with self._lock:
