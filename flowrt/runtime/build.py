@@ -15,7 +15,7 @@ from flowrt.endpoints.base import Sink, Source, Stopped
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit, GuestLogged
 from flowrt.graph.facts import ModuleFacts
-from flowrt.graph.plan import NodePlan, Plan, StagePlan
+from flowrt.graph.plan import NodePlan, Plan
 from flowrt.graph.worlds import is_component, uses_state
 from flowrt.message import Batch
 from flowrt.operators.base import GuestFactory, Operator
@@ -188,7 +188,9 @@ class Builder:
                 from flowrt.runtime.transforms import transform_operator  # few graphs have one
 
                 home = Path(self._plan.path).parent
-                return transform_operator(operation, home, lambda: self._around.states, node.schemas, self._around.clock)
+                return transform_operator(
+                    operation, home, lambda: self._around.states, node.schemas, self._around.clock
+                )
             case InferenceOperation() as operation:
                 inference = InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
                 self.closers.append(inference.close)
