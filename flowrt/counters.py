@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import Literal
 
 SECONDS_PROCESSING = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -187,9 +188,11 @@ class NodeCounters:
 class ModelCounters:
     """What one loaded model did, for all nodes that share it."""
 
-    __slots__ = ("inference", "rows")
+    __slots__ = ("fallbacks", "inference", "rows")
 
     def __init__(self) -> None:
+        self.fallbacks: Mapping[str, int] = {}
+        """Messages that its declared fallback took, by the reason: engine, memory, time."""
         self.inference = Histogram(SECONDS_PROCESSING)
         """Seconds of each run of the engine, whatever its batch."""
         self.rows = Histogram(ROWS)

@@ -122,7 +122,7 @@ def _inspect_module(path: Path) -> ModuleFacts | Unreadable:
     return inspect_module(path)
 
 
-def _inspect_model(path: Path, encoding: str | None = None) -> ModelFacts | Unreadable:
+def _inspect_model(path: Path | str, encoding: str | None = None) -> ModelFacts | Unreadable:
     from flowrt.nn.inspect import inspect_model
 
     return inspect_model(path, encoding)

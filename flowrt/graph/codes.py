@@ -130,6 +130,10 @@ CODES: dict[str, str] = {
     # models and tensors
     "unknown-model": "The operation names a model that `models` does not list. Correct the name or add it.",
     "missing-model": "The model's file was not found. Paths are relative to the graph's folder.",
+    "missing-engine": (
+        "This machine has no engine for the model's format. Install the extra that the message names, convert the "
+        "model, or declare a `fallback`."
+    ),
     "unreadable-model": "The model's file could not be read as its encoding. Export it again or correct the encoding.",
     "tensor-mismatch": (
         "One operation's output tensors cannot be the next one's input. Use a module or model that fits."

@@ -9,6 +9,8 @@ from typing import Literal
 
 from flowrt.message import Tensor
 
+ADDRESSES = ("http://", "https://", "grpc://", "grpcs://")
+"""How the path of a model begins that a server has."""
 ModuleForm = Literal["core", "component", "command"]
 
 
@@ -40,12 +42,14 @@ class ModelFacts:
     path: str
     digest: str
     encoding: str
-    """As in WIT: `onnx`, `tensorflowlite`, …"""
+    """As in WIT: `onnx`, `tensorflowlite`, …; `remote` for one that a server has."""
     inputs: tuple[Tensor, ...]
     """A free dimension is -1."""
     outputs: tuple[Tensor, ...]
     parameter_bytes: int
     """Size of its weights: the plan gives heavy models a stage of their own."""
+    no_engine: str = ""
+    """Where this machine has no engine for it: why, and what to type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flowrt.graph.facts import ModelFacts, ModuleFacts
 from flowrt.operators.base import Operation
+from flowrt.operators.inference import ModelFile
 from flowrt.options import Options
 from flowrt.quota.resources import NO_BUDGET, Budget
 
@@ -19,6 +20,10 @@ class ModelUse:
     """The name a guest loads it by; for an inference node, its own."""
     facts: ModelFacts
     target: str = "cpu"
+    options: ModelFile | None = None
+    """As written, where it was written."""
+    fallback: ModelUse | None = None
+    """What takes its place where this machine lacks engine, memory or time."""
 
 
 @dataclass(frozen=True, slots=True)

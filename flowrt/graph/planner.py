@@ -20,7 +20,7 @@ from flowrt.graph.schemas import schemas_of
 from flowrt.graph.worlds import is_component, uses_nn
 from flowrt.operators.base import Operation
 from flowrt.operators.guest_config import GuestOperation
-from flowrt.operators.inference import InferenceOperation, ModelOptions
+from flowrt.operators.inference import InferenceOperation, ModelFile, ModelOptions
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.options import Options
@@ -92,7 +92,9 @@ def is_heavy(operation: Operation, graph: Graph, facts: Facts) -> bool:
     if not isinstance(operation, InferenceOperation):
         return False
     model = facts.models.get(model_of(operation, graph).path)
-    return operation.batch.wait > 0 or not isinstance(model, ModelFacts) or model.parameter_bytes > LIGHT_MODEL_BYTES
+    if not isinstance(model, ModelFacts) or not model.digest:  # the latter is on a server
+        return True
+    return operation.batch.wait > 0 or model.parameter_bytes > LIGHT_MODEL_BYTES
 
 
 def model_of(operation: InferenceOperation, graph: Graph) -> ModelOptions:
@@ -169,5 +171,12 @@ def _models(graph: Graph, facts: Facts, operation: Operation, *, nn: bool) -> tu
         uses = [(operation.name, model_of(operation, graph))]
     elif nn:
         uses = [(model.name, model) for model in graph.file.models]
-    found = [(name, facts.models.get(model.path), model.target) for name, model in uses]
-    return tuple(ModelUse(name, model, target) for name, model, target in found if isinstance(model, ModelFacts))
+    return tuple(use for name, model in uses if (use := _use(name, model, facts)) is not None)
+
+
+def _use(name: str, model: ModelFile, facts: Facts) -> ModelUse | None:
+    found = facts.models.get(model.path)
+    if not isinstance(found, ModelFacts):
+        return None
+    fallback = _use(name, model.fallback, facts) if isinstance(model, ModelOptions) and model.fallback else None
+    return ModelUse(name, found, model.target, model, fallback)

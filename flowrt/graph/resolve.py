@@ -10,18 +10,21 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from flowrt.graph.facts import Facts, Machine, ModelFacts, ModuleFacts, Unreadable
+from flowrt.graph.facts import ADDRESSES, Facts, Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import Schema
 from flowrt.graph.schemas import is_binary
+from flowrt.message import Tensor
 from flowrt.operators.guest_config import GuestOperation
-from flowrt.operators.inference import InferenceOperation, ModelOptions
+from flowrt.operators.inference import InferenceOperation, ModelFile, ModelOptions
 
 InspectModule = Callable[[Path], ModuleFacts | Unreadable]
+InspectModel = Callable[[Path | str, str | None], ModelFacts | Unreadable]
+"""Of a file, or of the address of a server's model, which is text."""
 SCHEMA_BYTES_MAX = 4 * 2**20
-InspectModel = Callable[[Path, str | None], ModelFacts | Unreadable]
 
 
 def gather(
@@ -65,10 +68,11 @@ def _schema(path: Path, schema: Schema) -> str | Unreadable:
         return Unreadable(f"{path} is not UTF-8 text")
 
 
-def models_of(graph: Graph) -> list[ModelOptions]:
-    """Every model the graph names, as it names it."""
+def models_of(graph: Graph) -> list[ModelFile]:
+    """Every model the graph names, as it names it, fallbacks included."""
     inline = [op.model for op in graph.file.operations if isinstance(op, InferenceOperation)]
-    return [*graph.file.models, *(model for model in inline if isinstance(model, ModelOptions))]
+    models = [*graph.file.models, *(model for model in inline if isinstance(model, ModelOptions))]
+    return [*models, *(model.fallback for model in models if model.fallback is not None)]
 
 
 def module_folders(graph_path: Path, given: Iterable[Path], environ: Mapping[str, str]) -> list[Path]:
@@ -116,7 +120,25 @@ def _files(name: str) -> list[str]:
     return [*(f"{path}/{file}" for file in own if path), *own]
 
 
-def _model(model: ModelOptions, home: Path, inspect_model: InspectModel) -> ModelFacts | Unreadable:
+def _model(model: ModelFile, home: Path, inspect_model: InspectModel) -> ModelFacts | Unreadable:
+    """What the file says; where it does not say its tensors, what the user says of them."""
+    found = _inspected(model, home, inspect_model)
+    if isinstance(found, Unreadable) or (found.inputs and found.outputs):
+        return found
+    inputs, outputs = (tuple(map(_tensor, written)) for written in (model.inputs, model.outputs))
+    return replace(found, inputs=found.inputs or inputs, outputs=found.outputs or outputs)
+
+
+def _tensor(text: str) -> Tensor:
+    name, _, kind = (part.strip() for part in text.partition(":"))
+    kind, _, dims = kind.removesuffix("]").partition("[")
+    sizes = [dim.strip() for dim in dims.split(",") if dim.strip()]
+    return Tensor(name, kind.strip(), tuple(int(dim) if dim.isdecimal() else -1 for dim in sizes))
+
+
+def _inspected(model: ModelFile, home: Path, inspect_model: InspectModel) -> ModelFacts | Unreadable:
+    if model.path.startswith(ADDRESSES):
+        return inspect_model(model.path, None)
     path = home / model.path
     if not _is_file(path):
         return Unreadable(f"there is no file {path}", missing=True)

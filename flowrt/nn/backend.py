@@ -79,7 +79,8 @@ class Slot:
     def __str__(self) -> str:
         if self.form == "open":
             return f"{self.name}: any tensor"
-        return f"{self.name}: {self.type}[{', '.join(map(str, self.dims))}]"
+        dims = ("?" if isinstance(dim, str) and dim.startswith("?") else str(dim) for dim in self.dims)
+        return f"{self.name}: {self.type}[{', '.join(dims)}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,8 @@ class Session(Protocol):
     outputs: tuple[Slot, ...]
     device: str
     """Where it really runs, in the engine's words."""
+    trial: bool
+    """Whether zeros may be run through it when it is loaded, to warm it up and to see its layout."""
 
     def run(self, arrays: Sequence[Array | None]) -> Sequence[Array]:
         """All outputs, in order; None stands for an optional input that is not given. Raises `ModelFault` of kind
@@ -153,6 +156,8 @@ class Session(Protocol):
 
 class AtOnce:
     """What a session inherits that makes its outputs at once and binds no arrays."""
+
+    trial = True
 
     def prepare(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Prepared | None:  # noqa: ARG002
         return None
@@ -182,7 +187,8 @@ def element_count(shape: Sequence[int]) -> int:
 
 
 def byte_size(kind: str, shape: Sequence[int]) -> int:
-    return TENSOR_BYTES[kind] * element_count(shape)
+    """Bytes of a tensor; of strings, what refers to them."""
+    return TENSOR_BYTES.get(kind, 8) * element_count(shape)
 
 
 def to_array(tensor: Tensor, data: bytes | bytearray | memoryview) -> Array:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from flowrt.graph.facts import ADDRESSES
 from flowrt.nn import onnx_file
 from flowrt.nn.faults import ModelFault
 from flowrt.problem import nearest
@@ -24,12 +29,63 @@ _SUFFIXES = {
     ".pth": "pytorch",
     ".pb": "tensorflow",
 }
-_REMEDIES = {
-    "tensorflow": "convert it to ONNX: python -m tf2onnx.convert --saved-model DIR --output model.onnx",
-    "tensorflowlite": "convert it to ONNX: python -m tf2onnx.convert --tflite model.tflite --output model.onnx",
-    "pytorch": "export it to ONNX with torch.onnx.export",
-    "openvino": "use the ONNX model it was made from",
+REMOTE = "remote"
+"""Not a format: a model that an inference server has, named by an address instead of a file."""
+_CONVERT_TENSORFLOW = (
+    "no engine runs TensorFlow's own format here; convert it: flowrt model convert FOLDER model.onnx (tf2onnx), or to "
+    "TensorFlow Lite with tf.lite.TFLiteConverter"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine: where its backend is, and how a machine gets it."""
+
+    encoding: str
+    module: str
+    """Below `flowrt.nn.backends`; importing it imports the engine."""
+    backend: str
+    package: str
+    """What Python imports."""
+    distribution: str
+    extra: str | None
+    """Of flowrt; None: always installed."""
+
+    @property
+    def remedy(self) -> str:
+        """What to type where it is missing."""
+        return f"pip install 'flowrt[{self.extra}]'"
+
+    def present(self) -> bool:
+        """Whether it is installed, found out without importing it."""
+        return find_spec(self.package.partition(".")[0]) is not None
+
+    def load(self) -> Backend:
+        """Import it. Raises `ModelFault` that names the pip command."""
+        if not self.present():
+            raise ModelFault("invalid-encoding", f"no engine for {self.encoding} models here: {self.remedy}")
+        try:
+            made: Backend = getattr(import_module(f"flowrt.nn.backends.{self.module}"), self.backend)()
+        except (ImportError, OSError) as error:
+            raise ModelFault(
+                "invalid-encoding",
+                f"{self.distribution} is installed but does not load ({error}); install it again: {self.remedy}",
+            ) from error
+        return made
+
+
+ENGINES: Mapping[str, Engine] = {
+    engine.encoding: engine
+    for engine in (
+        Engine("onnx", "onnx", "OnnxBackend", "onnxruntime", "onnxruntime", None),
+        Engine("openvino", "openvino", "OpenVinoBackend", "openvino", "openvino", "openvino"),
+        Engine("tensorflowlite", "litert", "LiteRtBackend", "ai_edge_litert", "ai-edge-litert", "tflite"),
+        Engine("pytorch", "pytorch", "TorchBackend", "torch", "torch", "pytorch"),
+        Engine("ggml", "ggml", "GgmlBackend", "llama_cpp", "llama-cpp-python", "ggml"),
+        Engine(REMOTE, "remote", "RemoteBackend", "urllib3", "urllib3", "remote"),
+    )
 }
+"""By encoding."""
 
 
 def spell(text: str) -> str:
@@ -46,7 +102,7 @@ def sniff(data: bytes) -> str | None:
         return "ggml"
     if data[4:8] == b"TFL3":
         return "tensorflowlite"
-    if data[:4] == b"PK\x03\x04":
+    if data[:4] == b"PK\x03\x04" or data[:2] == b"\x80\x02":  # the latter is a bare pickle, to be refused in words
         return "pytorch"
     if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<net")):
         return "openvino"
@@ -54,10 +110,12 @@ def sniff(data: bytes) -> str | None:
 
 
 def detect(data: bytes, declared: str | None, suffix: str = "") -> str | None:
-    """What a model is: by its bytes where they are plain, then as declared, then by its file's suffix."""
+    """What a model is: by its bytes where they are plain, then as declared, then by its file's suffix. OpenVINO runs
+    ONNX files as well, when it is asked to."""
+    found = sniff(data)
     if declared is not None and declared != "autodetect":
-        return sniff(data) or declared
-    return sniff(data) or _SUFFIXES.get(suffix.lower())
+        return declared if found is None or (declared, found) == ("openvino", "onnx") else found
+    return found or _SUFFIXES.get(suffix.lower())
 
 
 def of_bytes(data: bytes, declared: str | None) -> str:
@@ -68,24 +126,28 @@ def of_bytes(data: bytes, declared: str | None) -> str:
     return found
 
 
+def is_remote(path: str) -> bool:
+    """Whether a model's path is the address of a server's model."""
+    return path.startswith(ADDRESSES)
+
+
+def missing(encoding: str) -> str | None:
+    """Why no engine here runs an encoding and what to do, or None where one is installed."""
+    engine = ENGINES.get(encoding)
+    if engine is None:
+        return _CONVERT_TENSORFLOW if encoding == "tensorflow" else f"no engine runs {encoding} models"
+    return None if engine.present() else f"no engine for {encoding} models here: {engine.remedy}"
+
+
 def backend_for(encoding: str) -> Backend:
-    """The engine for an encoding. Raises `ModelFault` with the remedy where there is none."""
-    make = BACKENDS.get(encoding)
-    if make is None:
-        remedy = _REMEDIES.get(encoding)
-        raise ModelFault(
-            "invalid-encoding",
-            f"no engine for {encoding} models here; flowrt runs {', '.join(BACKENDS)}"
-            + (f"; {remedy}" if remedy else ""),
-        )
-    return make()
+    """The engine for an encoding, made once a process. Raises `ModelFault` with the remedy where there is none."""
+    with _lock:
+        if encoding not in _loaded:
+            if encoding not in ENGINES:
+                raise ModelFault("invalid-encoding", missing(encoding) or "")
+            _loaded[encoding] = ENGINES[encoding].load()
+        return _loaded[encoding]
 
 
-def _onnx() -> Backend:
-    from flowrt.nn.backends.onnx import OnnxBackend
-
-    return OnnxBackend()
-
-
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"onnx": _onnx}
-"""By encoding. Each imports its engine when it is first asked for."""
+_lock = threading.Lock()
+_loaded: dict[str, Backend] = {}

@@ -2,56 +2,61 @@
 
 from __future__ import annotations
 
-import hashlib
-import stat
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from flowrt.graph.facts import ModelFacts, Unreadable
-from flowrt.nn import encodings, onnx_file
+from flowrt.message import Tensor
+from flowrt.nn import encodings, files, gguf_file, onnx_file, openvino_file, tflite_file, torch_file
+from flowrt.nn.backend import Slot
+from flowrt.nn.described import Described
 from flowrt.nn.faults import ModelFault
-
-_MAX_BYTES = 2**31
-"""A protobuf message cannot be longer; larger models keep their weights in files of their own."""
 
 
 def inspect_model(path: str | Path, encoding: str | None = None) -> ModelFacts | Unreadable:
-    """Facts of the model at `path`, or why there are none. `encoding` as users spell it; None: the file tells."""
-    file = Path(path)
+    """Facts of the model at `path`, or why there are none. `encoding` as users spell it; None: the file tells.
+
+    The text of an address is a server's model: its server is not asked, so nothing is known but the address."""
+    if isinstance(path, str) and encodings.is_remote(path):
+        return ModelFacts(path, "", encodings.REMOTE, (), (), 0, encodings.missing(encodings.REMOTE) or "")
     try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return Unreadable(f"{file} is not a file")
-        if status.st_size > _MAX_BYTES:
-            return Unreadable(f"{file} is larger than 2Gi; keep its weights in external data")
-        data = file.read_bytes()
         declared = None if encoding is None else encodings.spell(encoding)
-    except FileNotFoundError:
-        return Unreadable(f"there is no file {file}", missing=True)
-    except OSError as error:
-        return Unreadable(f"{file} cannot be read: {error.strerror}")
+        found = files.read(Path(path), declared)
+        described = describe(found)
     except ValueError as error:
         return Unreadable(str(error))
-    try:
-        return _facts(file, data, declared)
     except ModelFault as fault:
-        return Unreadable(fault.detail)
-
-
-def _facts(file: Path, data: bytes, declared: str | None) -> ModelFacts:
-    found = encodings.detect(data, declared, file.suffix)
-    if found is None:
-        raise ModelFault("invalid-encoding", f"{file} is no model in a format flowrt knows; name its encoding")
-    if declared not in {None, "autodetect", found}:
-        raise ModelFault("invalid-encoding", f"{file} is declared as {declared}, but its bytes are {found}")
-    if found != "onnx":
-        encodings.backend_for(found)
-    model = onnx_file.read(data, file.name)
-    outside = onnx_file.check_external(file.name, model.external, file.parent)
+        return Unreadable(fault.detail, missing=fault.code == "model-not-found" and not Path(path).exists())
     return ModelFacts(
-        path=str(file),
-        digest="sha256:" + hashlib.sha256(data).hexdigest(),
-        encoding=found,
-        inputs=tuple(slot.tensor for slot in model.inputs),
-        outputs=tuple(slot.tensor for slot in model.outputs),
-        parameter_bytes=max(model.parameter_bytes, outside),
+        path=str(found.path),
+        digest=found.digest,
+        encoding=found.encoding,
+        inputs=_tensors(described.inputs),
+        outputs=_tensors(described.outputs),
+        parameter_bytes=described.parameter_bytes,
+        no_engine=encodings.missing(found.encoding) or "",
     )
+
+
+def describe(found: files.ModelFiles) -> Described:
+    """What the files say, by their format. Raises `ModelFault`."""
+    label, head = found.path.name, found.parts[0]
+    if found.encoding == "tensorflow":
+        raise ModelFault("invalid-encoding", encodings.missing("tensorflow") or "")
+    if found.encoding == "onnx" or encodings.sniff(head) == "onnx":
+        model = onnx_file.read(head, label)
+        outside = onnx_file.check_external(label, model.external, found.path.parent)
+        size = max(model.parameter_bytes, outside)
+        return Described(model.inputs, model.outputs, version="", weights=Counter({"": size}))
+    if found.encoding == "tensorflowlite":
+        return tflite_file.read(head, label)
+    if found.encoding == "openvino":
+        return openvino_file.read(head, found.parts[1], label)
+    if found.encoding == "ggml":
+        return gguf_file.read(head, label, found.length)
+    return torch_file.read(head, label)
+
+
+def _tensors(slots: Sequence[Slot]) -> tuple[Tensor, ...]:
+    return tuple(slot.tensor for slot in slots)

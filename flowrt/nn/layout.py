@@ -88,7 +88,8 @@ class Layout:
 def layout_of(label: str, inputs: Sequence[Slot], outputs: Sequence[Slot]) -> Layout:
     """The layout that the declared shapes tell; whether outputs follow the batch is their word until a run shows it."""
     first = {slot.dims[0] if slot.dims else 0 for slot in inputs}
-    free = bool(inputs) and all(isinstance(dim, str) for dim in first)
+    text = any(slot.form == "text" for slot in (*inputs, *outputs))
+    free = bool(inputs) and not text and all(isinstance(dim, str) for dim in first)
     # A matrix of [N, N] has no batch: its first extent means something else.
     again = any(dim in first for slot in inputs for dim in slot.dims[1:])
     has_batch = free and not again

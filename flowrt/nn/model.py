@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +20,8 @@ _KEEP_BYTES = 2**18
 class LoadedModel:
     """One node's use of a model: `flowrt.operators.base.Model`. Called by one thread at a time; the session behind it
     is shared."""
+
+    fallbacks: Mapping[str, int] = {}
 
     def __init__(self, session: Session, layout: Layout, release: Callable[[], None]) -> None:
         self.label = session.label

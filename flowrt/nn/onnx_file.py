@@ -27,10 +27,10 @@ _MAX_DEPTH = 16
 
 TYPES = {
     1: "f32", 2: "u8", 3: "i8", 4: "u16", 5: "i16", 6: "i32", 7: "i64", 9: "bool", 10: "f16", 11: "f64", 12: "u32",
-    13: "u64", 16: "bf16",
+    13: "u64", 16: "bf16", 8: "string",
 }  # fmt: skip
 """TensorProto.DataType, those that flowrt carries."""
-_OTHER_TYPES = {8: "string", 14: "complex64", 15: "complex128"}
+_OTHER_TYPES = {14: "complex64", 15: "complex128"}
 _NOT_TENSORS = {4: "sequence", 5: "map", 7: "opaque", 8: "sparse tensor", 9: "optional"}
 
 
@@ -142,7 +142,7 @@ def _tensor_slot(wire: Reader, name: str, kind: memoryview, label: str, role: st
     if element not in TYPES:
         found = _OTHER_TYPES.get(element, f"type {element}")
         raise ModelFault(
-            "unsupported-operation", f"model '{label}': {role} '{name}' is {found}; flowrt carries numbers only"
+            "unsupported-operation", f"model '{label}': {role} '{name}' is {found}; flowrt carries numbers and strings"
         )
     return Slot(name, TYPES[element], tuple(dims))
 

@@ -55,7 +55,10 @@ def _outputs(session: Session, layout: Layout, rows: int, extent: int) -> list[A
         shapes = [(rows, *shape[1:]) for shape in shapes]
     if sum(byte_size(slot.type, shape) for slot, shape in zip(layout.inputs, shapes, strict=True)) > _MAX_BYTES:
         return None
-    arrays = [np.zeros(shape, DTYPES[slot.type]) for slot, shape in zip(layout.inputs, shapes, strict=True)]
+    arrays = [
+        np.full(shape, b"" if slot.type == "string" else 0, DTYPES[slot.type])
+        for slot, shape in zip(layout.inputs, shapes, strict=True)
+    ]
     try:
         return list(session.run(arrays))
     except ModelFault:

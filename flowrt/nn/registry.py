@@ -1,27 +1,45 @@
-"""The loaded models of one process: each is loaded once, shared by all who name it, and released when none is left."""
+"""The loaded models of one process: each is loaded once, shared by all who name it, and released when nobody does.
+
+What the last user gives back stays loaded for a while, in case it comes again (a guest that loads its model for every
+message, a graph that is replaced by its next version): the least recently used goes first when there are too many.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flowrt.graph.facts import ModelFacts
-from flowrt.nn import encodings, onnx_file
-from flowrt.nn.backend import Session, Source
+from flowrt.nn import encodings, files, onnx_file
+from flowrt.nn.backend import Session, Slot, Source
 from flowrt.nn.faults import ModelFault
+from flowrt.nn.tensor_text import parse_slots, slot_of
+from flowrt.operators.inference import FallbackOptions
 
 if TYPE_CHECKING:
+    from flowrt.graph.facts import ModelFacts
     from flowrt.graph.plan import ModelUse
+    from flowrt.nn.fallback import FallbackModel
     from flowrt.nn.layout import Layout
     from flowrt.nn.model import LoadedModel
+    from flowrt.nn.text_rows import StringModel, TextModel
+
+    RowModel: TypeAlias = LoadedModel | StringModel | TextModel | FallbackModel
+
+IDLE_MODELS = 8
+"""Models that nobody uses and that stay loaded."""
+IDLE_BYTES = 64 * 2**20
+"""What those hold together at most; larger ones are released at once."""
 
 Options = Mapping[str, Any]
 _NO_OPTIONS: Options = {}
+_SILENT = {encodings.REMOTE, "pytorch"}
+"""What does not say its tensors itself."""
 _Key = tuple[str, str, str, str]
 
 
@@ -37,12 +55,15 @@ class Handle:
 
     def layout(self) -> Layout:
         """How rows become its tensors. The first call warms the model up, the others wait for it."""
+        from flowrt.nn.layout import layout_of
         from flowrt.nn.probe import warm_up
 
+        session = self.session
         entry = self._entry
         with entry.lock:
             if entry.layout is None:
-                entry.layout = warm_up(self.session)
+                told = layout_of(session.label, session.inputs, session.outputs)
+                entry.layout = warm_up(session) if session.trial else told
             return entry.layout
 
     def close(self) -> None:
@@ -64,18 +85,57 @@ class _Entry:
 class Models:
     """Any thread may use it. Loading one model keeps nobody from another."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, idle_models: int = IDLE_MODELS, idle_bytes: int = IDLE_BYTES) -> None:
+        self.loads = 0
+        """Models read from their file or bytes."""
+        self.shared = 0
+        """Times that a model was there already."""
+        self.evicted = 0
+        """Models released because too many that nobody used were loaded."""
         self._threads = threads
+        self._idle_models, self._idle_bytes = idle_models, idle_bytes
         self._lock = threading.Lock()
         self._entries: dict[_Key, _Entry] = {}
+        self._idle: OrderedDict[_Key, int] = OrderedDict()
+        """What nobody uses, the least recently used first, with its bytes."""
 
-    def rows(self, use: ModelUse) -> LoadedModel:
-        """The model of an `inference` node, loaded and warm. Raises `ModelFault`."""
-        from flowrt.nn.model import LoadedModel
+    def rows(
+        self, use: ModelUse, *, room: int | None = None, report: Callable[[str], None] = lambda _: None
+    ) -> RowModel:
+        """The model of an `inference` node, loaded and warm; where it has a fallback, both. `room` is what it may hold
+        in bytes, and `report` takes what becomes of a fallback. Raises `ModelFault`."""
+        if use.fallback is None:
+            return self._rows(use)
+        from flowrt.nn.fallback import FallbackModel, check_same, reason_of
 
+        primary, lacking = None, None
+        try:
+            primary = self._rows(use, room)
+        except ModelFault as fault:
+            lacking = reason_of(fault)
+            if lacking is None:
+                raise
+            report(f"model '{use.facts.path}' does not run here ({lacking}); its fallback does: {fault.detail}")
+        # A server's model takes and makes what the model does for which it stands.
+        told = replace(use.fallback.facts, inputs=use.facts.inputs, outputs=use.facts.outputs)
+        away = use.fallback.facts.encoding == encodings.REMOTE
+        try:
+            secondary = self._rows(replace(use.fallback, facts=told) if away else use.fallback)
+            if primary is not None:
+                check_same(primary.inputs, secondary.inputs, primary.label, "takes")
+                check_same(primary.outputs, secondary.outputs, primary.label, "makes")
+        except BaseException:
+            if primary is not None:
+                primary.close()
+            raise
+        after = use.fallback.options.after if isinstance(use.fallback.options, FallbackOptions) else None
+        return FallbackModel(primary, secondary, lacking=lacking, after=after, report=report)
+
+    def _rows(self, use: ModelUse, room: int | None = None) -> LoadedModel | StringModel | TextModel:
         handle = self.open(use)
         try:
-            return LoadedModel(handle.session, handle.layout(), handle.close)
+            _check_room(handle.session, room)
+            return _row_model(handle)
         except BaseException:
             handle.close()
             raise
@@ -83,12 +143,13 @@ class Models:
     def open(self, use: ModelUse, options: Options = _NO_OPTIONS) -> Handle:
         """A model by its file; `options` are a guest's, for the engines that know them, and make a session of their
         own. Raises `ModelFault`, also when the file is no longer the one that was checked."""
+        source = source_of(use, options)
         facts = use.facts
-        source = _from_file(facts)
-        # Weights beside the file are not part of its digest: such models are shared within their folder only.
-        alone = not onnx_file.names_files(source.parts[0])
-        digest = facts.digest if alone else f"{facts.digest} {source.folder}"
-        return self._hold((digest, facts.encoding, use.target, _spelt(options)), replace(source, options=options))
+        digest = facts.digest or facts.path
+        if facts.encoding == "onnx" and onnx_file.names_files(source.parts[0]):
+            # Weights beside the file are not part of its digest: such models are shared within their folder only.
+            digest = f"{digest} {source.folder}"
+        return self._hold((digest, facts.encoding, use.target, _spelt(source)), source)
 
     def open_bytes(
         self, parts: Sequence[bytes], encoding: str, target: str = "cpu", options: Options = _NO_OPTIONS
@@ -99,22 +160,29 @@ class Models:
             digest.update(part)
         name = "sha256:" + digest.hexdigest()
         source = Source(name[:19], tuple(parts), options=options)
-        return self._hold((name, encoding, target, _spelt(options)), source)
+        return self._hold((name, encoding, target, _spelt(source)), source)
 
     def memory_bytes(self) -> int:
-        """An estimate of what all loaded models hold."""
+        """An estimate of what all loaded models hold, those that nobody uses included."""
         with self._lock:
             sessions = [entry.session for entry in self._entries.values()]
         return sum(session.memory_bytes() for session in sessions if session is not None)
 
     def __len__(self) -> int:
+        """Models in use."""
         with self._lock:
-            return len(self._entries)
+            return len(self._entries) - len(self._idle)
+
+    def idle(self) -> int:
+        """Models that nobody uses and that are still loaded."""
+        with self._lock:
+            return len(self._idle)
 
     def close(self) -> None:
         """Release every model, in use or not. Safe to call twice."""
         with self._lock:
             entries, self._entries = list(self._entries.values()), {}
+            self._idle.clear()
         for entry in entries:
             _free(entry)
 
@@ -124,42 +192,115 @@ class Models:
             entry.users -= 1
             if entry.users or self._entries.get(key) is not entry:
                 return
-            del self._entries[key]
-        _free(entry)
+            if entry.session is None:  # it did not load
+                del self._entries[key]
+                return
+            size = entry.session.memory_bytes()
+            if size > self._idle_bytes:
+                leaving = [self._entries.pop(key)]
+            else:
+                self._idle[key] = size
+                leaving = self._shrink()
+            self.evicted += len(leaving)
+        for left in leaving:
+            _free(left)
+
+    def _shrink(self) -> list[_Entry]:
+        """Take what is too much out of the idle ones."""
+        leaving: list[_Entry] = []
+        while len(self._idle) > self._idle_models or sum(self._idle.values()) > self._idle_bytes:
+            key, _ = self._idle.popitem(last=False)
+            leaving.append(self._entries.pop(key))
+        return leaving
 
     def _hold(self, key: _Key, source: Source) -> Handle:
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
             entry.users += 1
+            self._idle.pop(key, None)
         try:
             with entry.lock:
                 if entry.session is None:
-                    entry.session = encodings.backend_for(key[1]).load(source, key[2], self._threads)
+                    entry.session = self._load(key, source)
+                else:
+                    self.shared += 1
                 return Handle(self, key, entry, entry.session)
         except BaseException:
             self.give_back(key, entry)
             raise
 
+    def _load(self, key: _Key, source: Source) -> Session:
+        session = encodings.backend_for(key[1]).load(source, key[2], self._threads)
+        self.loads += 1
+        return session
 
-def _spelt(options: Options) -> str:
-    return json.dumps(options, sort_keys=True, default=str)
+
+def _check_room(session: Session, room: int | None) -> None:
+    size = session.memory_bytes()
+    if room is not None and size > room:
+        raise ModelFault("too-large", f"model '{session.label}' holds {size} bytes, and the node has {room}")
+
+
+def _row_model(handle: Handle) -> LoadedModel | StringModel | TextModel:
+    """What fits the model's tensors."""
+    session = handle.session
+    slots = (*session.inputs, *session.outputs)
+    if any(slot.form == "open" for slot in session.inputs):
+        raise ModelFault(
+            "invalid-argument",
+            f"model '{session.label}' does not say what its tensors are; declare them: inputs: ['x: f32[N, 16]']",
+        )
+    if any(slot.form == "text" for slot in slots):
+        from flowrt.nn.text_rows import TextModel
+
+        return TextModel(session, handle.layout(), handle.close)
+    if any(slot.type == "string" for slot in slots):
+        from flowrt.nn.text_rows import StringModel
+
+        return StringModel(session, handle.layout(), handle.close)
+    from flowrt.nn.model import LoadedModel
+
+    return LoadedModel(session, handle.layout(), handle.close)
+
+
+def source_of(use: ModelUse, options: Options = _NO_OPTIONS) -> Source:
+    """The files or the address behind a use. Raises `ModelFault`."""
+    facts, written = use.facts, use.options
+    inputs, outputs = _declared(use) if facts.encoding in _SILENT else ((), ())
+    options = {**(written.options if written else {}), **options}
+    if facts.encoding == encodings.REMOTE:
+        timeout = written.timeout if written else 5.0
+        parts = (facts.path.encode(),)
+        return Source(facts.path, parts, None, None, {**options, "timeout": timeout}, inputs, outputs)
+    path = Path(facts.path)
+    return Source(path.name, _contents(facts, path), path.parent, path, options, inputs, outputs)
+
+
+def _declared(use: ModelUse) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
+    """As written, with the names of free dimensions; else as the facts have it from the model it stands for."""
+    written = use.options
+    inputs = parse_slots(written.inputs if written else ()) or tuple(map(slot_of, use.facts.inputs))
+    outputs = parse_slots(written.outputs if written else ()) or tuple(map(slot_of, use.facts.outputs))
+    return inputs, outputs
+
+
+def _contents(facts: ModelFacts, path: Path) -> tuple[bytes, ...]:
+    found = files.read(path, facts.encoding)
+    if found.digest != facts.digest:
+        raise ModelFault(
+            "security", f"model {path} has changed since it was checked: {found.digest}, not {facts.digest}"
+        )
+    return found.parts
+
+
+def _spelt(source: Source) -> str:
+    """What makes two sessions of one model differ."""
+    return json.dumps(source.options, sort_keys=True, default=str) + "".join(
+        map(str, (*source.inputs, *source.outputs))
+    )
 
 
 def _free(entry: _Entry) -> None:
     with entry.lock:
         if entry.session is not None:
             entry.session.close()
-
-
-def _from_file(facts: ModelFacts) -> Source:
-    path = Path(facts.path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ModelFault("model-not-found", f"model {path} is gone") from None
-    except OSError as error:
-        raise ModelFault("runtime-error", f"model {path} cannot be read: {error.strerror}") from error
-    digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    if digest != facts.digest:
-        raise ModelFault("security", f"model {path} has changed since it was checked: {digest}, not {facts.digest}")
-    return Source(path.name, (data,), path.parent, path)

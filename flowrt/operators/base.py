@@ -136,6 +136,8 @@ class Model(Protocol):
     outputs: tuple[Tensor, ...]
     row_outputs: tuple[Tensor, ...]
     """The outputs of one row: without the batch dimension."""
+    fallbacks: Mapping[str, int]
+    """Rows that ran elsewhere than on this model itself, by the reason."""
 
     def run_rows(self, payloads: Sequence[bytes]) -> Sequence[bytes]:
         """Run the model once for rows whose payload holds its input tensors one after the other, without the batch

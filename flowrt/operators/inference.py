@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,17 +23,47 @@ _HEADS_MAX = 4096
 """Heads remembered with their tensors; topics beyond it only cost their head anew."""
 
 
-class ModelOptions(Options):
-    """A model file."""
+Dtype = "f16|f32|f64|bf16|u8|i8|u16|i16|u32|i32|u64|i64|bool|string"
+TensorText = Annotated[str, Field(pattern=rf"^\s*[^\s:\[\]]+\s*:\s*({Dtype})\s*\[[\w?,\s]*\]\s*$")]
+"""A tensor as a user writes it: `x: f32[N, 16]`, a free dimension by a name."""
+
+
+class ModelFile(Options):
+    """A model: a file, or what an inference server has."""
 
     path: str = Field(min_length=1)
-    """File, relative to the graph's folder."""
+    """File, relative to the graph's folder, or a server's model by its address: `http://HOST:PORT/MODEL` or
+    `grpc://HOST:PORT/MODEL` (`https`, `grpcs` with TLS), where the server speaks the Open Inference Protocol v2."""
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     """Digest the file must have, in hexadecimal."""
     encoding: str | None = None
-    """`onnx`, `openvino`, `tensorflowlite`, …; unset: told by the file."""
+    """`onnx`, `openvino`, `tensorflowlite`, `pytorch`, `ggml`; unset: told by the file."""
     target: Literal["cpu", "gpu", "tpu", "npu"] = "cpu"
     """Where to run it."""
+    inputs: tuple[TensorText, ...] = ()
+    """Its input tensors, as `x: f32[N, 16]`, for what does not say them itself: TorchScript, and a server that is not
+    there when the graph starts."""
+    outputs: tuple[TensorText, ...] = ()
+    """Its output tensors, likewise."""
+    timeout: Seconds = Field(5.0, gt=0, le=3600)
+    """How long to wait for a server's answer."""
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """What the engine is told beside, by its own names; for language models `ctx-size`, `n-predict`, `temp` …"""
+
+
+class FallbackOptions(ModelFile):
+    """What takes a model's place where this machine cannot run it."""
+
+    after: Seconds | None = Field(None, gt=0, le=3600)
+    """Also while it runs too slowly: when a run took longer than this, the next ones go to the fallback for a second,
+    or for twice as long as the last time, a minute at most. Unset: only where engine or memory lack."""
+
+
+class ModelOptions(ModelFile):
+    """A model, and what to do where this machine cannot run it."""
+
+    fallback: FallbackOptions | None = None
+    """What runs instead when the machine lacks the engine, the memory or the time; each use is counted."""
 
 
 class BatchOptions(Options):
@@ -60,6 +90,7 @@ class InferenceOperator:
 
     def __init__(self, model: Model, batch_max: int) -> None:
         self.counters = ModelCounters()
+        self.counters.fallbacks = model.fallbacks
         self._model = model
         self._batch_max = batch_max
         self._outputs = model.row_outputs

@@ -18,7 +18,7 @@ from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.plan import NodePlan, Plan
 from flowrt.graph.worlds import is_component, uses_state
 from flowrt.message import Batch
-from flowrt.operators.base import GuestFactory, Operator
+from flowrt.operators.base import GuestFactory, Model, Operator
 from flowrt.operators.branch import BranchOperation, BranchOperator
 from flowrt.operators.concatenate import ConcatenateOperation, ConcatenateOperator
 from flowrt.operators.filter import FilterOperation, FilterOperator
@@ -192,7 +192,7 @@ class Builder:
                     operation, home, lambda: self._around.states, node.schemas, self._around.clock
                 )
             case InferenceOperation() as operation:
-                inference = InferenceOperator(self._around.models.rows(node.models[0]), operation.batch.max)
+                inference = InferenceOperator(self._model(node), operation.batch.max)
                 self.closers.append(inference.close)
                 self._hold_model(node, inference.memory_bytes(), pool)
                 self.model_runs[node.name] = {node.models[0].name: inference.counters}
@@ -272,6 +272,14 @@ class Builder:
 
         wanted = {name for name, _, _ in node.module.imports} if node.module else set()
         return {"extra": partial(self._nn_door(node, counters, pool).component, wanted), "more": OFFERED}
+
+    def _model(self, node: NodePlan) -> Model:
+        resources, graph, emit = node.operation.resources, self._plan.name, self._around.emit
+        return self._around.models.rows(
+            node.models[0],
+            room=resources.memory if "memory" in resources.model_fields_set else None,
+            report=lambda text: emit(GuestLogged(graph, node.name, "warn", text)),
+        )
 
     def _hold_model(self, node: NodePlan, size: int, pool: Pool) -> None:
         """A model counts where the user says how much memory there is for it: the default is meant for guests."""

@@ -53,15 +53,22 @@ def double(kind: int = F32, dims: Sequence[Any] = ("N", 3)) -> bytes:
     return model([node("Add", "x x", "y")], [("x", kind, dims)], [("y", kind, dims)])
 
 
-def autoencoder(batch: str | int = "N") -> bytes:
-    """16-32-8-32-16 with fixed pseudo-random weights."""
-    sizes = (16, 32, 8, 32, 16)
+def autoencoder_weights() -> dict[str, np.ndarray]:
+    """Of 16-32-8-32-16, fixed and pseudo-random: w0 and b0 to w3 and b3."""
     random = np.random.default_rng(7)
-    nodes, weights, last = [], {}, "x"
-    for i, (wide, narrow) in enumerate(pairwise(sizes)):
+    weights: dict[str, np.ndarray] = {}
+    for i, (wide, narrow) in enumerate(pairwise((16, 32, 8, 32, 16))):
         weights[f"w{i}"] = random.normal(size=(wide, narrow)).astype("f4")
         weights[f"b{i}"] = random.normal(size=narrow).astype("f4")
-        out = "y" if i == len(sizes) - 2 else f"h{i}"
+    return weights
+
+
+def autoencoder(batch: str | int = "N") -> bytes:
+    """16-32-8-32-16 with those weights."""
+    weights = autoencoder_weights()
+    nodes, last = [], "x"
+    for i in range(4):
+        out = "y" if i == 3 else f"h{i}"
         nodes.append(node("Gemm", f"{last} w{i} b{i}", out if out == "y" else f"g{i}"))
         if out != "y":
             nodes.append(node("Relu", f"g{i}", out))

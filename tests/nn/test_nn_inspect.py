@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -16,7 +17,7 @@ from onnx import TensorProto, helper
 
 from flowrt.graph.facts import ModelFacts, Unreadable
 from flowrt.message import Tensor
-from flowrt.nn import onnx_file
+from flowrt.nn import encodings, onnx_file
 from flowrt.nn.encodings import detect, sniff, spell
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.inspect import inspect_model
@@ -77,10 +78,10 @@ def test_a_sequence_is_refused_with_the_way_out(tmp_path: Path) -> None:
     assert "output 'y' is a sequence; flowrt carries tensors only" in reason(path)
 
 
-def test_strings_are_refused(tmp_path: Path) -> None:
+def test_strings_are_tensors(tmp_path: Path) -> None:
     text = TensorProto.STRING
     path = write(tmp_path, model([node("Identity", "x", "y")], [("x", text, [1])], [("y", text, [1])]))
-    assert "input 'x' is string" in reason(path)
+    assert facts_of(path).inputs == (Tensor("x", "string", (1,)),)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +90,49 @@ def test_strings_are_refused(tmp_path: Path) -> None:
         ("a.onnx", b"", "no graph"),
         ("b.onnx", b"not a model at all", "is not an ONNX model"),
         ("c.bin", b"\x00\x01\x02", "no model in a format flowrt knows"),
-        ("d.tflite", b"\x1c\x00\x00\x00TFL3", "tf2onnx"),
-        ("e.gguf", b"GGUF\x03\x00\x00\x00", "no engine for ggml models"),
-        ("f.pt", b"PK\x03\x04", "torch.onnx.export"),
-        ("g.onnx", b"GGUF\x03\x00\x00\x00", "no engine for ggml models"),
+        ("d.tflite", b"\x1c\x00\x00\x00TFL3", "is no TensorFlow Lite model: an offset beyond the file"),
+        ("e.gguf", b"GGUF\x03\x00\x00\x00", "is no GGUF model: its header ends early"),
+        ("f.pt", b"PK\x03\x04", "is no TorchScript archive"),
+        ("g.onnx", b"GGUF\x03\x00\x00\x00", "is no GGUF model"),
+        ("h.pb", b"\x08\x01", "flowrt model convert FOLDER model.onnx"),
+        ("i.xml", b"<?xml version='1.0'?><net/>", "needs its weights in i.bin beside it"),
+        ("k.pth", b"\x80\x02cos\nsystem\n", "is no TorchScript archive"),
     ],
 )
-def test_what_is_no_onnx_model_is_told_for_what_it_is(tmp_path: Path, name: str, data: bytes, words: str) -> None:
+def test_what_is_no_model_is_told_for_what_it_is(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     assert words in reason(write(tmp_path, data, name))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "command"),
+    [
+        ("tensorflowlite", "pip install 'flowrt[tflite]'"),
+        ("openvino", "pip install 'flowrt[openvino]'"),
+        ("pytorch", "pip install 'flowrt[pytorch]'"),
+        ("ggml", "pip install 'flowrt[ggml]'"),
+        ("remote", "pip install 'flowrt[remote]'"),
+    ],
+)
+def test_an_engine_that_is_not_installed_is_named_with_the_command_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, command: str
+) -> None:
+    monkeypatch.setattr(encodings, "find_spec", lambda _: None)
+    monkeypatch.setattr(encodings, "_loaded", {})
+    assert command in (encodings.missing(encoding) or "")
+    with pytest.raises(ModelFault, match=re.escape(command)) as caught:
+        encodings.backend_for(encoding)
+    assert caught.value.code == "invalid-encoding"
+
+
+def test_tensorflow_is_answered_with_how_to_convert() -> None:
+    with pytest.raises(ModelFault, match=r"flowrt model convert FOLDER model.onnx .*TFLiteConverter"):
+        encodings.backend_for("tensorflow")
+
+
+def test_openvino_takes_onnx_where_it_is_asked_to(tmp_path: Path) -> None:
+    found = inspect_model(write(tmp_path, double()), "openvino")
+    assert isinstance(found, ModelFacts)
+    assert found.encoding == "openvino"
 
 
 def test_missing_files_folders_and_unknown_encodings(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nn_models import F32, double, external, facts_of, model, node, use
+from nn_models import F32, autoencoder, double, external, facts_of, model, node, use
 
 from flowrt.graph.plan import ModelUse
 from flowrt.nn.faults import ModelFault
@@ -16,7 +16,7 @@ from flowrt.nn.registry import Models
 
 
 def test_nodes_that_name_one_file_share_it_until_the_last_is_gone(tmp_path: Path) -> None:
-    models, first = Models(), use(tmp_path, double(), "a")
+    models, first = Models(idle_models=0), use(tmp_path, double(), "a")
     second = use(tmp_path, double(), "copy")
     one, two = models.rows(first), models.rows(second)
     assert len(models) == 1
@@ -36,6 +36,33 @@ def test_a_guests_bytes_are_shared_with_the_same_file(tmp_path: Path) -> None:
     assert len(models) == 1
     by_bytes.close()
     assert len(models) == 0
+
+
+def test_what_nobody_uses_stays_for_a_while_and_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    models = Models(idle_models=2)
+    a, b, c = (double(dims=("N", width)) for width in (1, 2, 3))
+    for each in (a, b, a, c, a, b):
+        models.open_bytes([each], "onnx").close()
+    # a and b are loaded; a again; c drives b out, and b then drives c out.
+    assert (models.loads, models.shared, models.evicted, models.idle(), len(models)) == (4, 2, 2, 2, 0)
+    assert models.memory_bytes() == len(a) + len(b)
+
+
+def test_large_models_do_not_stay(tmp_path: Path) -> None:
+    models = Models(idle_bytes=len(double()))
+    models.open_bytes([double()], "onnx").close()
+    assert (models.idle(), models.evicted) == (1, 0)
+    models.open_bytes([autoencoder()], "onnx").close()
+    assert (models.idle(), models.evicted, models.memory_bytes()) == (1, 1, len(double()))
+
+
+def test_a_model_in_use_is_never_driven_out(tmp_path: Path) -> None:
+    models = Models(idle_models=1)
+    held = models.open_bytes([double()], "onnx")
+    for width in range(1, 5):
+        models.open_bytes([double(dims=("N", width))], "onnx").close()
+    assert held.session.run([np.ones((1, 3), "f4")])[0].tolist() == [[2, 2, 2]]
+    assert (len(models), models.idle()) == (1, 1)
 
 
 def test_many_threads_load_a_model_once(tmp_path: Path) -> None:

@@ -32,6 +32,12 @@ LAYERS = (
 HOMES = {
     "wasmtime": ("flowrt.wasm",),
     "onnxruntime": ("flowrt.nn.backends.onnx", "flowrt.demo.offline"),
+    "openvino": ("flowrt.nn.backends.openvino",),
+    "ai_edge_litert": ("flowrt.nn.backends.litert",),
+    "torch": ("flowrt.nn.backends.pytorch",),
+    "llama_cpp": ("flowrt.nn.backends.ggml",),
+    "grpc": ("flowrt.nn.backends.remote_grpc",),
+    "urllib3": ("flowrt.nn.backends.remote_http",),
     "paho": ("flowrt.endpoints.mqtt", "flowrt.demo"),
     "mqtt5": ("flowrt.endpoints.mqtt",),
     "socks": ("flowrt.endpoints.mqtt",),

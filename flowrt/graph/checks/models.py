@@ -14,7 +14,7 @@ from flowrt.graph.graph import Graph, Loc
 from flowrt.graph.planner import model_of
 from flowrt.message import Tensor
 from flowrt.operators.guest_config import GuestOperation
-from flowrt.operators.inference import InferenceOperation, ModelOptions
+from flowrt.operators.inference import InferenceOperation, ModelFile, ModelOptions
 from flowrt.problem import Problem, nearest
 
 _PASS_ON = ("filter", "branch", "concatenate", "delay")
@@ -59,8 +59,18 @@ def _inference(graph: Graph, index: int, operation: InferenceOperation, facts: F
         yield graph.warning(("operations", index, "batch", "max"), "batch-too-large", message)
 
 
-def _file(graph: Graph, loc: Loc, model: ModelOptions, facts: Facts) -> Iterator[Problem]:
+def _file(graph: Graph, loc: Loc, model: ModelFile, facts: Facts) -> Iterator[Problem]:
     found = facts.models.get(model.path)
+    fallback = model.fallback if isinstance(model, ModelOptions) else None
+    if fallback is not None:
+        yield from _file(graph, (*loc, "fallback"), fallback, facts)
+    if isinstance(found, ModelFacts) and found.no_engine:
+        if fallback is None:
+            message = f"model '{model.path}' cannot run here: {found.no_engine}"
+            yield graph.problem((*loc, "path"), "missing-engine", message)
+        else:
+            message = f"model '{model.path}' cannot run here, and its fallback takes its place: {found.no_engine}"
+            yield graph.warning((*loc, "path"), "missing-engine", message)
     if isinstance(found, Unreadable):
         code = "missing-model" if found.missing else "unreadable-model"
         remedy = (

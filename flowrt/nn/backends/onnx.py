@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from ctypes import string_at
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as engine
 
 from flowrt.nn import onnx_file
-from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, Source, Stream
-from flowrt.nn.faults import Code, ModelFault, wrong_shape
+from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, Source, Stream, element_count
+from flowrt.nn.faults import Code, ModelFault
+from flowrt.nn.fits import misfit
 
 _FATAL = 4
 """What goes wrong comes as an exception; nothing writes to our stderr."""
@@ -30,8 +32,10 @@ _TYPES = {
     "tensor(float16)": "f16", "tensor(float)": "f32", "tensor(double)": "f64", "tensor(uint8)": "u8",
     "tensor(int8)": "i8", "tensor(uint16)": "u16", "tensor(int16)": "i16", "tensor(uint32)": "u32",
     "tensor(int32)": "i32", "tensor(uint64)": "u64", "tensor(int64)": "i64", "tensor(bool)": "bool",
+    "tensor(bfloat16)": "bf16", "tensor(string)": "string",
 }  # fmt: skip
-"""Without bfloat16: the Python interface neither takes nor gives it."""
+_BFLOAT16 = 16
+"""TensorProto.DataType.BFLOAT16"""
 _OPERATOR = re.compile(r"while running (\S+) node\. Name:'([^']*)' Status Message: (.*)", re.DOTALL)
 _POSITION = re.compile(r"/\S+:\d+ [^(]*\([^)]*\) |\[ONNXRuntimeError\] : \d+ : \w+ : ")
 """Where in its source the engine stood; nobody here can use that."""
@@ -66,6 +70,8 @@ class OnnxBackend:
 class OnnxSession:
     """One model in ONNX Runtime."""
 
+    trial = True
+
     def __init__(self, label: str, session: ort.InferenceSession, size: int) -> None:
         self.label = label
         self.inputs = tuple(_slot(label, "input", arg) for arg in session.get_inputs())
@@ -75,17 +81,26 @@ class OnnxSession:
         self._size = size
         self._input_names = tuple(slot.name for slot in self.inputs)
         self._output_names = [slot.name for slot in self.outputs]
+        self._special = any(slot.type in {"string", "bf16"} for slot in (*self.inputs, *self.outputs))
 
     def run(self, arrays: Sequence[Array | None]) -> Sequence[Array]:
         session = self._open()
         try:
+            if self._special:
+                return self._run_special(session, arrays)
             found = session.run(self._output_names, dict(zip(self._input_names, arrays, strict=True)))
         except _ERRORS as error:
             raise _run_fault(self.label, self.inputs, arrays, error) from error
         return found  # type: ignore[no-any-return]
 
+    def _run_special(self, session: ort.InferenceSession, arrays: Sequence[Array | None]) -> list[Array]:
+        """With strings, which are text here, or bfloat16, which numpy does not have."""
+        given = {slot.name: _value(slot, array) for slot, array in zip(self.inputs, arrays, strict=True)}
+        found = session.run_with_ort_values(self._output_names, given)
+        return [_array(slot, value) for slot, value in zip(self.outputs, found, strict=True)]
+
     def prepare(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Prepared | None:
-        if self.device != _PROVIDERS["cpu"]:
+        if self.device != _PROVIDERS["cpu"] or self._special:
             return None
         return OnnxPrepared(self, self._open(), inputs, outputs)
 
@@ -166,7 +181,8 @@ def _provider(target: str, label: str) -> str:
 def _slot(label: str, role: str, arg: Any) -> Slot:
     if arg.type not in _TYPES:
         raise ModelFault(
-            "unsupported-operation", f"model '{label}': {role} '{arg.name}' is {arg.type}; flowrt carries numbers only"
+            "unsupported-operation",
+            f"model '{label}': {role} '{arg.name}' is {arg.type}; flowrt carries numbers and strings",
         )
     dims = (
         dim if isinstance(dim, int) and dim >= 0 else dim if isinstance(dim, str) and dim else f"?{arg.name}.{at}"
@@ -175,14 +191,27 @@ def _slot(label: str, role: str, arg: Any) -> Slot:
     return Slot(arg.name, _TYPES[arg.type], tuple(dims))
 
 
+def _value(slot: Slot, array: Array | None) -> ort.OrtValue:
+    held = np.ascontiguousarray(array)
+    if slot.type == "bf16" and held.dtype == np.uint16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(held, _BFLOAT16)
+    if slot.type == "string" and held.dtype == object:
+        held = np.array([bytes(each).decode() for each in held.ravel()], object).reshape(held.shape)
+    return ort.OrtValue.ortvalue_from_numpy(held)
+
+
+def _array(slot: Slot, value: ort.OrtValue) -> Array:
+    if slot.type == "bf16":
+        size = 2 * element_count(value.shape())
+        return np.frombuffer(string_at(value.data_ptr(), size), "<u2").reshape(value.shape())
+    found: Array = value.numpy()
+    if slot.type == "string":
+        return np.array([str(each).encode() for each in found.ravel()], object).reshape(found.shape)
+    return found
+
+
 def _run_fault(label: str, slots: Sequence[Slot], arrays: Sequence[Array | None], error: BaseException) -> ModelFault:
-    for slot, array in zip(slots, arrays, strict=True):
-        if array is None:
-            continue
-        if not slot.takes(array.shape) or array.dtype != np.dtype(DTYPES[slot.type]):
-            found = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
-            return wrong_shape(f"model '{label}': input {slot} was given {found}")
-    return ModelFault("runtime-error", f"model '{label}': {_words(error)}")
+    return misfit(label, slots, arrays) or ModelFault("runtime-error", f"model '{label}': {_words(error)}")
 
 
 def _load_code(error: BaseException) -> Code:
