@@ -6,7 +6,7 @@ from flowrt.graph.facts import ModuleFacts
 
 PACKAGE, VERSION = "wasm-graph:processor", "1.1.0"
 PREVIEW = "tinykube-graph:processor"
-KINDS = ("map", "filter", "branch")
+KINDS = ("map", "filter", "branch", "accumulate", "delay")
 """Operation types that components run as."""
 WASI = ("wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/")
 """Importing these is legal whatever is granted: the engine implements them, and an ungranted call fails."""
@@ -38,8 +38,8 @@ NN = frozenset(nn_interface(name, revision) for name in NN_INTERFACES for revisi
 
 
 def kinds_of(module: ModuleFacts) -> list[str]:
-    """The operation types a component can be used as, in this version or not."""
-    return [kind for kind in (*KINDS, "accumulate", "delay") if interface(kind) in module.exports]
+    """The operation types a component can be used as."""
+    return [kind for kind in KINDS if interface(kind) in module.exports]
 
 
 def missing(module: ModuleFacts, kind: str) -> str | None:

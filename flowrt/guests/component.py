@@ -180,6 +180,8 @@ _PROCESS = {
     "map": '(param "message" $model) (result (result $model (error $error)))',
     "filter": '(param "message" $model) (result (result bool (error $error)))',
     "branch": '(param "timestamp" $clock) (param "message" $model) (result (result bool (error $error)))',
+    "accumulate": '(param "staged" $model) (param "message" (list $model)) (result (result $model (error $error)))',
+    "delay": '(param "data" $model) (param "timestamp" $clock) (result (result $clock (error $error)))',
 }
 
 
@@ -192,11 +194,9 @@ def componentize(core: bytes) -> bytes:
     used = [name for module, name, _ in facts.imports if module == "host"]
     unknown = sorted(set(used) - set(_HOST) - set(_DROPS))
     if not kinds or unknown:
-        raise StartError(
-            f"no component can be made of it: it imports {', '.join(unknown)} from host"
-            if unknown
-            else "no component can be made of it: it exports none of map-process, filter-process, branch-process"
-        )
+        entries = ", ".join(f"{kind}-process" for kind in KINDS)
+        wrong = f"imports {', '.join(unknown)} from host" if unknown else f"exports none of {entries}"
+        raise StartError(f"no component can be made of it: it {wrong}")
     return _filled(to_binary(_text(kinds, used, facts.memory_bytes)), core)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from flowrt.errors import NodeFault
-from flowrt.message import Batch, Tensor
+from flowrt.message import Batch, Message, Tensor
 from flowrt.options import Options
 from flowrt.quota.quantity import Seconds
 from flowrt.quota.resources import Resources
@@ -62,7 +62,8 @@ class Fault:
 
 @dataclass(slots=True)
 class Emission:
-    """All that became of one batch. Every row that entered is in exactly one of: a port, `filtered`, a fault.
+    """All that became of one batch. Every row that entered is in exactly one of: a port, `filtered`,
+    a fault, `kept`.
 
     A row that became k messages stands k times in the ports and k - 1 times in `forked`.
     """
@@ -74,6 +75,8 @@ class Emission:
     faults: Sequence[Fault] = ()
     forked: Sequence[int] = ()
     """Sequence numbers with one more row than they entered with."""
+    kept: Sequence[int] = ()
+    """Sequence numbers of rows that the node keeps until their time has come; see `operators/timed.py`."""
 
 
 class Operator(Protocol):
@@ -113,6 +116,13 @@ class Guest(Protocol):
 
     def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Mapping[int, str]]:
         """One byte a row, 0 or 1, and the guest's words for the rows it refused (their byte is 0)."""
+
+    def accumulate(self, staged: Message, batch: Batch) -> Message:
+        """What has been folded so far, with some more messages of its logical time. Raises another `NodeFault` than a
+        trap when the guest refuses them all."""
+
+    def delay(self, batch: Batch) -> tuple[Sequence[int], Mapping[int, str]]:
+        """A logical time for each row, and the guest's words for the rows it refused."""
 
     def save(self) -> bytes | None:
         """The module's state, or None for a module that keeps none."""

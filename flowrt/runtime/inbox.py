@@ -110,7 +110,7 @@ class Inbox:
             taken = self._remove_up_to(messages_max)
             if self._putters_waiting:
                 self._emptied.notify_all()
-        return _joined(taken)
+        return joined(taken)
 
     def idle(self) -> bool:
         """Whether nothing waits, and who takes has come back for more."""
@@ -169,7 +169,7 @@ class Inbox:
         return taken
 
 
-def _joined(batches: list[Batch]) -> list[Batch]:
+def joined(batches: list[Batch]) -> list[Batch]:
     """Neighbours that share a tracker become one batch."""
     if len(batches) == 1:
         return batches

@@ -48,4 +48,5 @@ def merged(emissions: Sequence[Emission]) -> Emission:
         [seq for emission in emissions for seq in emission.filtered],
         [fault for emission in emissions for fault in emission.faults],
         [seq for emission in emissions for seq in emission.forked],
+        [seq for emission in emissions for seq in emission.kept],
     )

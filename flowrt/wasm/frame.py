@@ -18,7 +18,7 @@ from flowrt.message import TENSOR_BYTES, Batch, Head, Tensor
 
 TENSOR_TYPES = ("f16", "f32", "f64", "bf16", "u8", "i32", "i64", "i8", "bool", "u16", "i16", "u32", "u64")
 """By their number in a `tensor` struct."""
-MESSAGE, OUTPUT, RESULT, SPAN, PROPERTY = 24, 16, 8, 8, 16
+MESSAGE, OUTPUT, RESULT, SPAN, PROPERTY, TIME = 24, 16, 8, 8, 16, 8
 """Sizes of the structs in bytes."""
 _ONE = struct.Struct("<QIIII")
 _OUTPUT = struct.Struct("<4I")

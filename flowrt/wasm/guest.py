@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import wasmtime
 
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap, NodeFault
-from flowrt.message import Batch, Head
+from flowrt.message import Batch, Head, Message
 from flowrt.operators.base import GuestOutput
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
@@ -111,6 +112,45 @@ class CoreGuest:
         address = self._enter(call, batch, sizes, _shared(batch.heads))
         return self._verdicts(address, len(sizes)), self._errors
 
+    def accumulate(self, staged: Message, batch: Batch) -> Message:
+        if self._accumulate is None:
+            raise FlowrtBug("the module has no flowrt_accumulate")
+        whole = _with_first(staged, batch)
+        sizes, divide = self._sizes(whole)
+        if divide and len(batch) > 1:
+            for part, _ in _halves(batch):
+                staged = self.accumulate(staged, part)
+            return staged
+        shared = _shared(whole.heads)
+        address = self._enter(self._accumulate, whole, sizes, shared)
+        try:
+            made = frame.read_result(self._memory.room, address, len(sizes), self._bounds)
+            heads = self._heads_of(made, whole, shared)
+        except (BadFrame, BadAddress) as error:
+            raise self._misuse(error) from error
+        if self._errors:
+            raise NodeFault("error", next(iter(self._errors.values())))
+        if list(made[0]) != [0]:
+            raise self._crossing.misuse(f"{len(made[0])} messages of a fold, which gives one, of row 0")
+        return Message(heads[0] if heads is not None else staged.head, made[1][0], staged.time)
+
+    def delay(self, batch: Batch) -> tuple[Sequence[int], Mapping[int, str]]:
+        if self._delay is None:
+            raise FlowrtBug("the module has no flowrt_delay")
+        if len(batch) == 0:
+            return (), {}
+        sizes, divide = self._sizes(batch)
+        if divide:
+            parts = [(start, self.delay(part)) for part, start in _halves(batch)]
+            times = [time for _, (part, _) in parts for time in part]
+            return times, {start + row: words for start, (_, errors) in parts for row, words in errors.items()}
+        address = self._enter(self._delay, batch, sizes, _shared(batch.heads))
+        try:
+            times = array("Q", self._memory.read(address, frame.TIME * len(sizes))).tolist()
+        except BadAddress as error:
+            raise self._misuse(error) from error
+        return times, self._errors
+
     def save(self) -> bytes | None:
         if self._save is None:
             return None
@@ -158,6 +198,8 @@ class CoreGuest:
         self._map = crossing.bind("flowrt_map", 2, 1)
         self._filter = crossing.bind("flowrt_filter", 2, 1)
         self._branch = crossing.bind("flowrt_branch", 2, 1)
+        self._accumulate = crossing.bind("flowrt_accumulate", 2, 1)
+        self._delay = crossing.bind("flowrt_delay", 2, 1)
         self._save = crossing.bind("flowrt_save", 0, 1)
         self._restore = crossing.bind("flowrt_restore", 2, 1)
         if self._save is not None and self._restore is None:
@@ -312,6 +354,16 @@ def _shared(heads: Sequence[Head]) -> Head | None:
     """The one head of all rows, when they have one."""
     first = heads[0]
     return first if len(heads) == 1 or heads.count(first) == len(heads) else None
+
+
+def _with_first(message: Message, batch: Batch) -> Batch:
+    return Batch(
+        [message.head, *batch.heads],
+        [message.payload, *batch.payloads],
+        [message.time, *batch.times],
+        [0.0, *batch.born],
+        range(len(batch) + 1),
+    )
 
 
 def _halves(batch: Batch) -> list[tuple[Batch, int]]:

@@ -11,6 +11,7 @@ LAYERS = (
     ("errors",),
     ("message",),
     ("quota",),
+    ("logicaltime",),
     ("delivery", "state"),
     ("transforms",),
     ("formats",),

@@ -15,7 +15,7 @@ from flowrt.problem import Problem, nearest
 from flowrt.quota.quantity import format_bytes
 
 _CALL = "(i32, i32) -> (i32)"
-ENTRY = {"map": "flowrt_map", "filter": "flowrt_filter", "branch": "flowrt_branch"}
+ENTRY = {kind: f"flowrt_{kind}" for kind in ("map", "filter", "branch", "accumulate", "delay")}
 """What an operation type calls."""
 REQUIRED = {"memory": "memory", "flowrt_abi": "() -> (i32)", "flowrt_buffer": "(i32) -> (i32)"}
 OPTIONAL = {
@@ -29,11 +29,10 @@ OPTIONAL = {
 HOST = {("flowrt", "log"): "(i32, i32, i32) -> ()", ("flowrt", "fail"): "(i32, i32, i32) -> ()"}
 OPEN = ("wasi_snapshot_preview1", NN_MODULE)
 """Modules any function of which may be imported: a call to one that is not granted fails and is counted."""
-LATER = ("accumulate", "delay")
 
 
 def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
-    """Problems of every operation that has a module, and of the operation types this version does not run."""
+    """Problems of every operation that has a module."""
     for index, operation in enumerate(graph.file.operations):
         loc = ("operations", index, "module")
         if not isinstance(operation, GuestOperation) or graph.made_up(operation.module):
@@ -41,10 +40,6 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
         module = facts.modules.get(operation.module)
         if isinstance(module, Unreadable):
             yield _unreadable(graph, loc, operation, module)
-        elif kind_of(operation) in LATER:
-            kind = kind_of(operation)
-            message = f"this version does not run {kind} operations; the graph can be checked and drawn"
-            yield graph.problem(("operations", index, "operationType"), "unsupported-operation", message)
         elif module is not None:
             yield from _module(graph, loc, operation, module)
 

@@ -13,11 +13,12 @@ from wasmtime import component as native
 
 from flowrt.errors import FlowrtBug, GuestTrap, NodeFault
 from flowrt.graph.worlds import interface
-from flowrt.message import Batch, Head
+from flowrt.message import Batch, Head, Message
 from flowrt.operators.base import GuestOutput
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
+from flowrt.wasm.component.folding import FoldSender
 from flowrt.wasm.component.receiving import Receiver, Refused
 from flowrt.wasm.component.sending import BYTES_MAX, Sender, Sent
 from flowrt.wasm.component.store import NOTHING, ComponentStore, HostCall, Offer
@@ -60,6 +61,7 @@ class ComponentGuest:
         except GuestTrap as trap:
             raise _of_init(trap) from trap
         self._receiver = Receiver(self._store.take, resources.message)
+        self._fold: FoldSender | None = None
         self._message_max = resources.message
         try:
             self._process = self._bound(kind)
@@ -106,6 +108,34 @@ class ComponentGuest:
                 self._after(resource)
         return bytes(verdicts), errors
 
+    def accumulate(self, staged: Message, batch: Batch) -> Message:
+        self._check(batch, "accumulate")
+        if self._fold is None:
+            raise FlowrtBug("a guest made for another kind is asked for accumulate")
+        try:
+            sent = self._fold.messages(staged, batch)
+            head, payload = self._receiver.message(self._process(), staged.head, sent)
+        except Refused as refused:
+            raise NodeFault("error", str(refused)) from None
+        finally:
+            self._store.release()
+            self._fold.forget()
+        return Message(head, payload, staged.time)
+
+    def delay(self, batch: Batch) -> tuple[Sequence[int], Mapping[int, str]]:
+        self._check(batch, "delay")
+        times, errors = list(batch.times), {}
+        for row, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
+            self._sender.time(time)
+            result, _, resource = self._call(head, payload, time)
+            try:
+                times[row] = self._receiver.clock(result)
+            except Refused as refused:
+                errors[row] = str(refused)
+            finally:
+                self._after(resource)
+        return times, errors
+
     def save(self) -> bytes | None:
         """A component cannot be asked for its state."""
         return None
@@ -144,6 +174,11 @@ class ComponentGuest:
         sender = self._sender
         if kind == "branch":
             return self._store.function(interface(kind), "process", sender.clock_address, 2)
+        if kind == "delay":
+            return self._store.function(interface(kind), "process", sender.message_address, 2)
+        if kind == "accumulate":
+            self._fold = FoldSender(self._store.lend, self._store.forget)
+            return self._store.function(interface(kind), "process", self._fold.address, 2)
         return self._store.function(interface(kind), "process", sender.message_address, 1)
 
     def _init(self, kind: str, properties: Sequence[tuple[str, str]], schemas: Sequence[tuple[str, str, str]]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flowrt.logicaltime.stamps import logical
 from flowrt.message import Head
 from flowrt.wasm.component import values
 from flowrt.wasm.component.sending import Sent, Timestamp
 from flowrt.wasm.imports import TEXT_MAX
 
 _PROPERTIES_MAX = 1024
+_SECONDS_MAX = 2**48
 _TEXT_MAX = 65535
 """Bytes of a topic, a property or a schema reference: what MQTT carries."""
 _REMEMBERED = 4096
@@ -35,6 +37,14 @@ class Receiver:
     def verdict(self, result: bytes) -> bool:
         """Of `filter` and `branch`. Raises `Refused`."""
         return values.as_bool(self._ok(result))
+
+    def clock(self, result: bytes) -> int:
+        """Of `delay`: a logical time. Raises `Refused`."""
+        seconds, counter, _ = values.as_fields(self._ok(result))
+        secs, nanos = map(values.as_int, values.as_fields(seconds))
+        if secs > _SECONDS_MAX:
+            raise Refused(f"it gave a timestamp of {secs} seconds")
+        return logical(secs * 1000 + nanos // 1_000_000, values.as_int(counter))
 
     def message(self, result: bytes, head: Head, sent: Sent) -> tuple[Head, bytes]:
         """Of `map`; an output that is bytes alone keeps its input's head. Raises `Refused`."""
@@ -68,7 +78,7 @@ class Receiver:
     def _timestamp(self, value: bytes) -> Timestamp:
         seconds, counter, node = values.as_fields(value)
         secs, nanos = map(values.as_int, values.as_fields(seconds))
-        if secs > 2**48:
+        if secs > _SECONDS_MAX:
             raise Refused(f"it gave a timestamp of {secs} seconds")
         return secs * 1000 + nanos // 1_000_000, values.as_int(counter), self._text(node)
 

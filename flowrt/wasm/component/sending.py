@@ -87,20 +87,23 @@ class _Clock:
 
 
 class Sender:
-    """The arguments of `process` of one instance: a logical time (for `branch`), then a message."""
+    """The arguments of `process` of one instance: a logical time (for `branch`), a message, the time again (for
+    `delay`)."""
 
-    def __init__(self) -> None:
-        self._arguments = ctypes.create_string_buffer(2 * SIZE)
-        self._room = memory(ctypes.addressof(self._arguments), 2 * SIZE)
+    def __init__(self, remembered: int = _REMEMBERED, room: int = _ROOM) -> None:
+        """`remembered`: heads whose trees are kept; `room`: bytes of a payload that need nothing more at first."""
+        self._remembered = remembered
+        self._arguments = ctypes.create_string_buffer(3 * SIZE)
+        self._room = memory(ctypes.addressof(self._arguments), 3 * SIZE)
         self.clock_address = ctypes.addressof(self._arguments)
         self.message_address = self.clock_address + SIZE
         self._arena = Arena()
         self._time = _Clock(self._arena, self._arena.string(NODE_ID))
-        self._room[:SIZE] = self._time.value
+        self._room[:SIZE] = self._room[2 * SIZE :] = self._time.value
         payload = self._arena.put(number(LIST, 0))
         self._payload_address = payload
         self._payload = memory(payload, SIZE).cast("Q")
-        self._cells_made(_ROOM)
+        self._cells_made(room)
         self._trees: dict[Head, _Tree] = {}
 
     def time(self, time: int) -> None:
@@ -111,7 +114,7 @@ class Sender:
         """Set the message: its payload as bytes, or the resource at that address."""
         tree = self._trees.get(head) or self._plant(head)
         timestamp = tree.fill(time, "buffer" if resource else "bytes")
-        self._room[SIZE:] = tree.value
+        self._room[SIZE : 2 * SIZE] = tree.value
         if resource:
             self._payload[0], self._payload[1] = RESOURCE, resource
         else:
@@ -122,13 +125,18 @@ class Sender:
             self._payload[0], self._payload[1], self._payload[2] = LIST, size, self._cells_address
         return Sent(timestamp, tree.topic, head.content_type, head.properties, head.schema)
 
+    @property
+    def value(self) -> bytes:
+        """The message as one value, for a list of several senders' messages; good until the next `message`."""
+        return bytes(self._room[SIZE : 2 * SIZE])
+
     def _plant(self, head: Head) -> _Tree:
         tree = _Tree(head, self._payload_address)
         texts = sum(len(key) + len(value) for key, value in head.properties)
         if len(tree.topic) + texts + len(head.schema or "") > _REMEMBERED_BYTES:
             self._spare = tree  # it must outlive the call
         else:
-            if len(self._trees) >= _REMEMBERED:
+            if len(self._trees) >= self._remembered:
                 self._trees.clear()
             self._trees[head] = tree
         return tree

@@ -47,6 +47,8 @@ PROCESS = {
     "map": f"({MODEL}) -> result<{MODEL}, {_ERROR}>",
     "filter": f"({MODEL}) -> result<bool, {_ERROR}>",
     "branch": f"({CLOCK}, {MODEL}) -> result<bool, {_ERROR}>",
+    "accumulate": f"({MODEL}, list<{MODEL}>) -> result<{MODEL}, {_ERROR}>",
+    "delay": f"({MODEL}, {CLOCK}) -> result<{CLOCK}, {_ERROR}>",
 }
 """`process` by operation type."""
 

@@ -1,0 +1,223 @@
+"""A node that keeps messages until their time has come, with everything its operator does not do itself.
+
+What it keeps is put on disk before the messages are settled at their source (a *commit*), and what leaves is put on
+disk before it leaves: it stays there until everything behind has it, under a tracker of the node's own. A kill at any
+moment therefore loses nothing and closes no window twice; only what had left and was not yet confirmed comes again.
+
+How to drive one, on threads or on virtual time: `resume()` once, then any order of `accept(batch)`, `pass_to(frontier)`
+when nothing before `frontier` can come any more, `commit()` after a batch of work. `due()` is the frontier at which
+something will leave. Everything on one thread; only `released` comes from others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from flowrt.delivery.tracker import Tracker
+from flowrt.endpoints.base import Stopped
+from flowrt.errors import StartError
+from flowrt.events import CheckpointSetAside, StoreFailed
+from flowrt.logicaltime.stamps import END, START
+from flowrt.message import Batch, Message
+from flowrt.operators.accumulate import batch_of
+from flowrt.operators.base import Emission
+from flowrt.operators.timed import TimedOperator
+from flowrt.quota.backoff import Backoff
+from flowrt.runtime.node import Node, send
+from flowrt.state.checkpoints import HEADER, CheckpointStore
+from flowrt.state.records import Records, pack_time, unpack_time
+
+COMMIT_SECONDS = 0.25
+"""How long a kept message may wait for the next commit, when there are few."""
+COMMIT_MESSAGES = 16
+"""Unsettled messages for which a commit does not wait: a broker stops delivering at 20, by Mosquitto's defaults."""
+_OUT, _FRONTIER = b"o", b"f"
+"""First bytes of keys: a message that has left and is not confirmed, and the last frontier at which one left."""
+
+
+class TimedNode(Node):
+    """See `Node`."""
+
+    operator: TimedOperator
+
+    def __init__(
+        self,
+        graph: str,
+        name: str,
+        operator: TimedOperator,
+        *given: Any,
+        store: CheckpointStore,
+        identity: bytes,
+        **options: Any,
+    ) -> None:
+        """`identity`: what its entries belong to; entries of another are set aside. The rest is `Node`'s."""
+        super().__init__(graph, name, operator, *given, **options)
+        self.wake: Callable[[], None] = _nothing
+        """Called, from any thread, when there is something to commit though nothing came."""
+        self.woken: Callable[[int | None], None] = _ignored
+        """Told the frontier at which something will leave, whenever that may have changed."""
+        self._store = store
+        self._identity = identity
+        self._journal = operator.journal
+        self._records = Records()
+        self._frontier = START
+        self._unsettled: list[tuple[Tracker, Sequence[int]]] = []
+        self._unsettled_count = 0
+        self._dirty_since: float | None = None
+        self._outbox = Tracker(self._released)
+        self._first_out = 0
+        """Number of the oldest message that has left and is on disk."""
+        self._confirmed = 0
+        self._confirming = threading.Lock()
+
+    # What drives it.
+
+    def resume(self) -> None:
+        """Begin with what is on disk: send again what had left, and keep what was open."""
+        entries = self._store.load(self.graph, self.name)
+        if not entries:
+            self._journal.put(HEADER, self._identity)
+            return
+        try:
+            if entries.get(HEADER) != self._identity:
+                raise ValueError("it was made by another operation or module")
+            out = [self._records.unpack(entries[key]) for key in sorted(entries) if key[:1] == _OUT]
+            self.operator.restore(entries)
+        except ValueError as error:
+            count = self._store.put_aside(self.graph, self.name)
+            self.counters.set_aside += count
+            self._emit(CheckpointSetAside(self.graph, self.name, count, str(error)))
+            self._journal.put(HEADER, self._identity)
+            return
+        self._journal.resume(entries)
+        self._frontier = unpack_time(entries.get(_FRONTIER, b""))
+        for key in [key for key in entries if key[:1] == _OUT]:
+            self._journal.delete(key)
+        self.counters.restored += len(entries)
+        if out:
+            self._leave(batch_of(out))
+        self.pass_to(self._frontier)
+
+    def pass_to(self, frontier: int) -> None:
+        """Nothing before `frontier` will come any more."""
+        self._frontier = max(self._frontier, frontier)
+        self._work_off()
+
+    def due(self) -> int | None:
+        return self.operator.due()
+
+    def commit_at(self) -> float | None:
+        """When the next commit is due, on the monotonic clock; None when there is nothing to put down."""
+        if self._dirty_since is None:
+            return None
+        return self._dirty_since + (0.0 if self._unsettled_count >= COMMIT_MESSAGES else COMMIT_SECONDS)
+
+    def commit(self) -> None:
+        """Put down what changed, and settle what was kept. Waits while the disk takes nothing. Raises `Stopped`."""
+        self._forget_confirmed()
+        if self._journal:
+            self._write()
+        self._dirty_since = None
+        unsettled, self._unsettled, self._unsettled_count = self._unsettled, [], 0
+        for tracker, seqs in unsettled:
+            tracker.settle(seqs)
+
+    # What it does with what its operator gave.
+
+    def _hand_on(self, emission: Emission, batch: Batch) -> None:
+        if emission.kept:
+            if batch.tracker is not None:
+                self._unsettled.append((batch.tracker, emission.kept))
+                self._unsettled_count += len(emission.kept)
+            self._touch()
+        out = emission.ports[0] if emission.ports else None
+        super()._hand_on(replace(emission, ports=()), batch)
+        if out is not None:
+            self._leave(out)
+        self._work_off()
+
+    def _work_off(self) -> None:
+        """Fold what is ready, and let go what nothing can join any more."""
+        operator, frontier = self.operator, self._frontier
+        due = operator.due()
+        passed = due is not None and due <= frontier
+        while (ready := operator.ready(frontier)) is not None:
+            self._meter.begin()
+            started = monotonic()
+            emission = self._process(ready, operator.fold)
+            if emission.faults and self._on_error.policy == "retry":
+                emission = self._retry(emission, operator.fold)
+            if emission.faults:
+                self._faults.handle(*emission.faults)
+            operator.folded(ready)
+            self.counters.processing.observe(monotonic() - started)
+            self._meter.count()
+            self._touch()
+        if passed:
+            emission = operator.closed(frontier)
+            if emission.faults:
+                self._faults.handle(*emission.faults)
+            self._touch()
+            self._journal.put(_FRONTIER, pack_time(min(frontier, END)))
+            out = emission.ports[0] if emission.ports else None
+            if out is not None:
+                self._leave(out)
+        self.counters.windows = operator.windows()
+        self.woken(operator.due())
+
+    def _leave(self, out: Batch) -> None:
+        """Put messages down, then hand them on under a tracker of our own."""
+        seqs = self._outbox.open(len(out))
+        for seq, message in zip(seqs, out.rows(), strict=True):
+            self._journal.put(_out(seq), self._records.pack(message))
+        self.commit()
+        self.counters.emitted += len(out)
+        rows = Batch(out.heads, out.payloads, out.times, out.born, seqs, self._outbox)
+        send(rows, self.targets[0] if self.targets else (), self.counters)
+
+    def _released(self, count: int) -> None:
+        """The oldest `count` messages that had left are confirmed. From any thread."""
+        with self._confirming:
+            self._confirmed += count
+        self.wake()
+
+    def _forget_confirmed(self) -> None:
+        with self._confirming:
+            count, self._confirmed = self._confirmed, 0
+        for seq in range(self._first_out, self._first_out + count):
+            self._journal.delete(_out(seq))
+        self._first_out += count
+
+    def _touch(self) -> None:
+        if self._dirty_since is None:
+            self._dirty_since = monotonic()
+
+    def _write(self) -> None:
+        changes = self._journal.take()
+        backoff = Backoff(first=0.5, longest=30.0, free=0)
+        while True:
+            try:
+                self._store.commit(self.graph, self.name, changes)
+                return
+            except (StartError, sqlite3.Error) as error:
+                wait = backoff.next(monotonic())
+                self._emit(StoreFailed("checkpoints", str(error), wait))
+                if self._stopping.wait(wait):
+                    raise Stopped from error
+
+
+def _out(seq: int) -> bytes:
+    return _OUT + seq.to_bytes(8, "big")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _ignored(_: int | None) -> None:
+    pass

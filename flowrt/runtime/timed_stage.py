@@ -1,0 +1,54 @@
+"""A stage some of whose nodes keep time: it is also woken by marks, by commits that are due, and by confirmations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+
+from flowrt.endpoints.base import Stopped
+from flowrt.runtime.node import Target
+from flowrt.runtime.stage import Stage
+from flowrt.runtime.timed import TimedNode
+from flowrt.runtime.timed_inbox import Mark, TimedInbox
+
+
+class TimedStage(Stage):
+    """See `Stage`."""
+
+    inbox: TimedInbox
+
+    def __init__(
+        self, name: str, inbox: TimedInbox, accept: Target, batch_max: int, wait: float, nodes: Sequence[TimedNode]
+    ) -> None:
+        """`nodes`: those of the stage that keep time, in the order in which batches reach them."""
+        super().__init__(name, inbox, accept, batch_max, wait)
+        self._nodes = nodes
+        for node in nodes:
+            node.wake = inbox.wake
+
+    def _run(self) -> None:
+        inbox, accept, nodes = self.inbox, self._accept, self._nodes
+        try:
+            for node in reversed(nodes):
+                node.resume()
+            while (parts := inbox.take_until(self._batch_max, self._wait, self._commit_at())) is not None:
+                for part in parts:
+                    if isinstance(part, Mark):
+                        part.deliver()
+                    else:
+                        accept(part)
+                self._commit()
+            for node in nodes:
+                node.commit()
+        except Stopped:
+            return
+
+    def _commit_at(self) -> float | None:
+        return min((at for node in self._nodes if (at := node.commit_at()) is not None), default=None)
+
+    def _commit(self) -> None:
+        """Together what waits, once nothing more is in the inbox; and at the latest when it is due."""
+        at = self._commit_at()
+        if at is not None and at <= monotonic():
+            for node in self._nodes:
+                node.commit()
