@@ -116,14 +116,19 @@ class NodeCounters:
     __slots__ = (
         "batches",
         "bypassed",
+        "checkpoint_bytes",
+        "checkpoint_seconds",
+        "checkpoints",
         "cpu_seconds",
         "dead_lettered",
         "disabled",
         "disables",
+        "drifted",
         "dropped",
         "emitted",
         "faults",
         "filtered",
+        "late",
         "latency",
         "nn_refused",
         "own",
@@ -131,9 +136,12 @@ class NodeCounters:
         "rate_throttled_seconds",
         "received",
         "restarts",
+        "restored",
         "retries",
         "sent",
+        "set_aside",
         "throttled_seconds",
+        "windows",
     )
 
     def __init__(self) -> None:
@@ -173,6 +181,20 @@ class NodeCounters:
         """Seconds each message was under way from its source; sinks only."""
         self.nn_refused: dict[str, int] = {}
         """Calls of wasi-nn that its guest got an error for, by the error's name."""
+        self.late = 0
+        """Messages that came after their time had passed."""
+        self.drifted = 0
+        """Messages whose sender's clock is too far ahead to be believed; sources only."""
+        self.windows = 0
+        """Open at present."""
+        self.checkpoints = 0
+        """Writes of what it keeps."""
+        self.checkpoint_seconds = 0.0
+        self.checkpoint_bytes = 0
+        self.restored = 0
+        """Entries of a checkpoint that the node began with."""
+        self.set_aside = 0
+        """Entries of checkpoints that did not fit."""
         self.own = OwnMetrics()
         """What a component counts through its `metrics` interface."""
 

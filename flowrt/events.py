@@ -27,6 +27,8 @@ FAULTS = {
     "topic": "a sink could not build a valid topic for the message",
     "send": "the other side refused the message",
     "trap": "the guest trapped (unreachable, division by zero, wild access, exhausted stack)",
+    "time": "a guest gave a message an earlier logical time, or one that is too far off",
+    "late": "the message came after its time had passed, and its operation refuses what is late",
     "internal": "a fault of flowrt itself",
 }
 """Kinds of faults and what each means."""
@@ -199,6 +201,17 @@ class StoreFailed(Event):
     store: str
     reason: str
     retry_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSetAside(Event):
+    """What a node had kept does not fit it or is damaged: the node begins without it, and it is kept for a look."""
+
+    level: ClassVar[str] = "error"
+    graph: str
+    node: str
+    entries: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

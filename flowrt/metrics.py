@@ -133,6 +133,8 @@ ENDPOINT = ("graph", "endpoint")
 MODEL = ("graph", "node", "model")
 WORKERS = ("map", "filter", "branch", "concatenate", "accumulate", "delay", "inference", "transform", "sink")
 """Operation types that work on messages; a source works for its endpoint."""
+KEEPING = ("delay", "accumulate", "transform")
+"""Operation types that keep time."""
 
 FAMILIES = (
     Family(
@@ -200,6 +202,48 @@ FAMILIES = (
         "Fresh instances put in the place of guests that trapped.",
         "More than a few an hour: the module has a fault that its input brings out.",
         _nodes(lambda node: node.counters.restarts),
+    ),
+    Family(
+        "flowrt_node_late_messages", "counter", NODE,
+        "Messages that came after their logical time had passed; what became of them, `late` says (time.md).",
+        "A rate: a sender's clock is behind, or messages were under way for long; give the source a `lateness`.",
+        _nodes(lambda node: node.counters.late, ("source", *KEEPING)),
+    ),
+    Family(
+        "flowrt_node_drifted_messages", "counter", NODE,
+        "Messages whose sender's clock is more than 60 s ahead; they count as of their arrival.",
+        "More than none: correct the sender's clock, or the gateway's.",
+        _nodes(lambda node: node.counters.drifted, ("source",)),
+    ),
+    Family(
+        "flowrt_node_open_windows", "gauge", NODE,
+        "Windows that are open.",
+        "One that rises for ever: times are put off further than anything comes.",
+        _nodes(lambda node: node.counters.windows, KEEPING),
+    ),
+    Family(
+        "flowrt_node_checkpoints", "counter", NODE,
+        "How often what a node keeps was written to disk.",
+        "At most four a second while little comes; more when many messages wait for it.",
+        _nodes(lambda node: node.counters.checkpoints, KEEPING),
+    ),
+    Family(
+        "flowrt_node_checkpoint_seconds", "counter", NODE,
+        "Time spent in writing what a node keeps.",
+        "Divided by flowrt_node_checkpoints_total it is what the disk takes to make a write durable.",
+        _nodes(lambda node: node.counters.checkpoint_seconds, KEEPING),
+    ),
+    Family(
+        "flowrt_node_checkpoint_bytes", "counter", NODE,
+        "Bytes of messages and results written to disk, before what the file adds.",
+        "A rate, to be held against what the flash endures.",
+        _nodes(lambda node: node.counters.checkpoint_bytes, KEEPING),
+    ),
+    Family(
+        "flowrt_node_set_aside_entries", "counter", NODE,
+        "Entries of checkpoints that did not fit the node or were damaged.",
+        "More than none: the operation was changed, or the disk is failing; the log names what and where.",
+        _nodes(lambda node: node.counters.set_aside, KEEPING),
     ),
     Family(
         "flowrt_node_processing_seconds", "histogram", NODE,

@@ -1,1 +1,1 @@
-"""Logical time as plain functions of numbers: clocks, marks, frontiers and groups. No thread, no disk, no clock of its own."""
+"""Logical time in plain numbers: clocks, marks, frontiers, groups. No thread and no disk."""

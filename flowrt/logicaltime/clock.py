@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from flowrt.logicaltime.stamps import START
-
 _WAITING_SPEED = 0.9
+SET_BACK_MS = 60_000
+"""A clock that is further behind than an earlier run had got to has been set back."""
 
 
 def wall_ms() -> int:
@@ -26,14 +26,22 @@ class GraphClock:
         self,
         wall: Callable[[], int] = wall_ms,
         steady: Callable[[], float] = time.monotonic,
-        start: int = START,
     ) -> None:
-        """`wall` gives milliseconds since the epoch, `steady` seconds that never go back; not below `start`."""
+        """`wall` gives milliseconds since the epoch, `steady` seconds that never go back."""
         self._wall = wall
         self._steady = steady
-        self._anchor = float(max(start, wall()))
+        self._anchor = float(wall())
         self._anchored = steady()
         self._lock = threading.Lock()
+
+    def begin(self, start: int) -> bool:
+        """Go on from `start`, which an earlier run had reached. False when the wall has been set back by more than that
+        is worth: then this clock begins at the wall."""
+        with self._lock:
+            if start > self._anchor + SET_BACK_MS:
+                return False
+            self._anchor = max(self._anchor, float(start))
+            return True
 
     def now(self) -> int:
         with self._lock:

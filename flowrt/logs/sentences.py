@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from flowrt.events import (
+    CheckpointSetAside,
     EndpointConnected,
     EndpointLost,
     EndpointRefused,
@@ -41,6 +42,7 @@ SENTENCES: dict[type[Event], str] = {
     EndpointLost: "not connected to {address}: {reason}; next attempt in {retry_seconds:.1f} s",
     EndpointRefused: "refused by {address}: {reason}",
     StoreFailed: "cannot be written: {reason}; next attempt in {retry_seconds:.1f} s",
+    CheckpointSetAside: "its checkpoint of {entries} entries was set aside: {reason}; it begins without",
     WorkerDied: "worker {worker} died of {cause}; messages to be dealt again: {messages}; next start in {pause:.1f} s",
     MessagesDropped: "messages dropped ({reason}): {count}",
 }

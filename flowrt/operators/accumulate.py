@@ -71,7 +71,7 @@ class AccumulateOperator:
         self._windows: Groups[_Window] = Groups()
         self._full: dict[int, None] = {}
         """Times with enough messages for a call."""
-        self._frontier = START
+        self.frontier = START
         self._next = 0
         self._held = 0
         self.restart = self._slot.restart
@@ -80,7 +80,7 @@ class AccumulateOperator:
     def process(self, batch: Batch) -> Emission:
         faults: list[Fault] = []
         kept: Sequence[int] = batch.seqs
-        if min(batch.times) >= self._frontier and self._has_room(batch):
+        if min(batch.times) >= self.frontier and self._has_room(batch):
             for message, time in zip(batch.rows(), batch.times, strict=True):
                 self._keep(message, time)
             return Emission((), kept=kept)
@@ -97,14 +97,13 @@ class AccumulateOperator:
         first = self._windows.first()
         return None if first is None else first + 1
 
-    def ready(self, frontier: int) -> Batch | None:
-        self._frontier = max(self._frontier, frontier)
+    def ready(self) -> Batch | None:
         if self._full:
             return self._next_of(next(iter(self._full)))
         first = self._windows.first()
-        if first is None or first >= frontier:
+        if first is None or first >= self.frontier:
             return None
-        for time in self._windows.times_before(frontier):
+        for time in self._windows.times_before(self.frontier):
             window = self._windows.get(time)
             if window is not None and window.pending:
                 return self._next_of(time)
@@ -136,9 +135,9 @@ class AccumulateOperator:
         if len(window.pending) < FOLD_MAX:
             self._full.pop(time, None)
 
-    def closed(self, frontier: int) -> Emission:
+    def closed(self) -> Emission:
         made: list[Message] = []
-        for time, window in self._windows.passed(frontier):
+        for time, window in self._windows.passed(self.frontier):
             if window.staged is not None:  # all of it may have been refused
                 made.append(window.staged)
                 self._held -= len(window.staged.payload) + _HELD
@@ -175,12 +174,12 @@ class AccumulateOperator:
     def _admit(self, message: Message) -> NodeFault | None:
         """Keep one message, or why not."""
         time = message.time
-        if time < self._frontier:
+        if time < self.frontier:
             self._counters.late += 1
             if self._late == "refuse":
-                return refused(time, self._frontier)
+                return refused(time, self.frontier)
             first = self._windows.first()
-            time = self._frontier if first is None else max(first, self._frontier)
+            time = self.frontier if first is None else max(first, self.frontier)
         if self._held + len(message.payload) + _HELD > self._memory_max:
             words = f"open windows hold {format_bytes(self._held)}, all that resources.memory allows"
             return NodeFault("memory", words)

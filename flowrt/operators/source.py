@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from flowrt.operators.base import Operation
+from flowrt.quota.quantity import Seconds
 
 
 class SourceOperation(Operation):
@@ -27,6 +28,9 @@ class SourceOperation(Operation):
     out."""
     retained: Literal["include", "ignore"] = "include"
     """Whether messages the broker retained arrive when the subscription starts."""
+    lateness: Seconds = Field(0.0, ge=0, le=86_400)
+    """Only where an operation behind it keeps time: how much later than their senders' clocks (`__ts`) say messages may
+    come and still count as of then. Windows close so much later. At 0 a message counts as of its arrival."""
     overflow: Literal["wait", "newest", "oldest"] = "wait"
     """QoS 0 only: when the next inbox is full, `wait` stops the reading, `newest` drops what comes, `oldest` drops what
     waits longest. Every drop is counted."""

@@ -22,10 +22,13 @@ class TimedOperator(Operator, Protocol):
     journal: Journal
     """What changed since it was last put on disk."""
 
+    frontier: int
+    """Nothing before it will come any more: what comes nevertheless is late. Set by whoever drives it."""
+
     def due(self) -> int | None:
         """The smallest frontier at which something will leave; None while nothing is open."""
 
-    def ready(self, frontier: int) -> Batch | None:
+    def ready(self) -> Batch | None:
         """Kept messages of one logical time that are to be folded now; None when there are none. Calls no guest."""
 
     def fold(self, batch: Batch) -> Emission:
@@ -34,9 +37,9 @@ class TimedOperator(Operator, Protocol):
     def folded(self, batch: Batch) -> None:
         """All of what `ready` gave has been folded or has come to another end: it is kept no longer."""
 
-    def closed(self, frontier: int) -> Emission:
-        """What leaves because nothing before `frontier` can come any more, in order of time. Its rows answer for no
-        input; faults are windows that gave nothing."""
+    def closed(self) -> Emission:
+        """What leaves because the frontier has passed it, in order of time. Its rows answer for no input; faults are
+        windows that gave nothing."""
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
         """Begin with what the journal had put on disk. Raises ValueError when it cannot be understood."""

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from flowrt.counters import ModelCounters, NodeCounters
 from flowrt.endpoints.base import Sink, Source, Stopped
-from flowrt.errors import NodeFault, StartError
+from flowrt.errors import FlowrtBug, NodeFault, StartError
 from flowrt.events import Emit, GuestLogged
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.plan import NodePlan, Plan
+from flowrt.graph.timing import needs_time
 from flowrt.graph.worlds import is_component, uses_state
 from flowrt.message import Batch
+from flowrt.operators.accumulate import AccumulateOperation, AccumulateOperator
 from flowrt.operators.base import GuestFactory, Model, Operator
 from flowrt.operators.branch import BranchOperation, BranchOperator
 from flowrt.operators.concatenate import ConcatenateOperation, ConcatenateOperator
+from flowrt.operators.delay import DelayOperation, DelayOperator
 from flowrt.operators.filter import FilterOperation, FilterOperator
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, InferenceOperator
@@ -41,18 +44,14 @@ from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.surroundings import Surroundings
+from flowrt.runtime.time_wiring import timing_of
+from flowrt.runtime.timed import keeping
 from flowrt.runtime.wiring import connect, stage_for
 from flowrt.state.store import StateStore
 
 if TYPE_CHECKING:
     from flowrt.nn.doors.node import NodeDoor
 
-GUESTS: dict[type[GuestOperation], Callable[[GuestFactory], Operator]] = {
-    MapOperation: MapOperator,
-    FilterOperation: FilterOperator,
-    BranchOperation: BranchOperator,
-}
-"""Operations with a module, and what runs them."""
 SIDE_BATCH = 256
 """Copies for an `onError.topic` sent at once."""
 
@@ -95,7 +94,8 @@ class Builder:
         plan, parts = self._plan, self.parts
         stages = [stage_for(plan, stage, parts) for stage in plan.stages]
         connect(plan, parts, self.entrances, stages)
-        return RunningGraph(plan, parts, self.entrances, stages, self.sources, self._shared, self._around.emit)
+        timing = timing_of(plan, parts, self.entrances, stages, self._around.graph_clock)
+        return RunningGraph(plan, parts, self.entrances, stages, self.sources, self._shared, self._around.emit, timing)
 
     def make(self, node: NodePlan) -> None:
         """Open everything for one node."""
@@ -144,17 +144,16 @@ class Builder:
         except NodeFault as fault:
             raise StartError(f"node '{node.name}' of '{self._plan.name}' does not come up: {fault}") from fault
         self.closers.append(operator.close)
-        running = Node(
-            self._plan.name,
-            node.name,
-            operator,
-            faults,
-            counters,
-            on_error=operation.on_error,
-            limits=limits,
-            stopping=self._stopping,
-            emit=self._around.emit,
-        )
+        given: dict[str, Any] = {
+            "on_error": operation.on_error,
+            "limits": limits,
+            "stopping": self._stopping,
+            "emit": self._around.emit,
+        }
+        running = Node(self._plan.name, node.name, operator, faults, counters, **given)
+        if needs_time(operation):
+            running = keeping(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
+            self.closers.append(running.close)
         running.holds += self.beside.get(node.name, ())
         return running
 
@@ -197,12 +196,11 @@ class Builder:
                 self._hold_model(node, inference.memory_bytes(), pool)
                 self.model_runs[node.name] = {node.models[0].name: inference.counters}
                 return inference
-            case GuestOperation() as operation if type(operation) in GUESTS and is_component(node.module):
-                return GUESTS[type(operation)](self._component_factory(node, counters, limits, pool))
-            case GuestOperation() as operation if type(operation) in GUESTS and node.module is not None:
-                return GUESTS[type(operation)](
-                    self._guest_factory(node, node.module, operation, counters, limits, pool)
-                )
+            case GuestOperation() as operation if is_component(node.module):
+                return guest_operator(operation, self._component_factory(node, counters, limits, pool), counters)
+            case GuestOperation() as operation if node.module is not None:
+                factory = self._guest_factory(node, node.module, operation, counters, limits, pool)
+                return guest_operator(operation, factory, counters)
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
         raise StartError(f"node '{node.name}' of '{self._plan.name}': this version does not run '{kind}' operations")
 
@@ -336,6 +334,22 @@ class Builder:
                 counters.drop("onErrorTopic", sum(map(len, left_out)))
 
         return publish
+
+
+def guest_operator(operation: GuestOperation, factory: GuestFactory, counters: NodeCounters) -> Operator:
+    """What runs an operation with a module."""
+    match operation:
+        case MapOperation():
+            return MapOperator(factory)
+        case FilterOperation():
+            return FilterOperator(factory)
+        case BranchOperation():
+            return BranchOperator(factory)
+        case DelayOperation():
+            return DelayOperator(factory, operation.late, counters)
+        case AccumulateOperation():
+            return AccumulateOperator(factory, operation.late, counters, operation.resources.memory)
+    raise FlowrtBug(f"nothing runs {type(operation).__name__}")
 
 
 def alone(parts: tuple[Plan, Path, bool], emit: Emit) -> Operator:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
-from flowrt.endpoints.base import Sink, Source
+from flowrt.endpoints.base import Sink, Source, Stopped
 from flowrt.events import Emit, GraphReady, GraphStarted, GraphStopped
 from flowrt.graph.plan import Plan
 from flowrt.quota.bucket import Bucket
@@ -16,6 +18,7 @@ from flowrt.runtime.ends import Entrance
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.surroundings import Ends
+from flowrt.runtime.timing import Timing
 
 ABANDON_SECONDS = 2.0
 """After the drain time is up, how long a stage may take to notice: more than a guest's default deadline."""
@@ -45,12 +48,15 @@ class RunningGraph:
         sources: Mapping[str, Source],
         shared: Shared,
         emit: Emit,
+        timing: Timing | None = None,
     ) -> None:
         """`stages` are the plan's, in its order."""
         self.name = plan.name
         self.entrances = entrances
         self.sources = sources
         self.shared = shared
+        self.timing = timing
+        """What moves logical time; None for a graph that needs none."""
         self.swapping = threading.Lock()
         """Held while nodes are exchanged, and by a stop."""
         self.stopped = False
@@ -82,10 +88,16 @@ class RunningGraph:
         self._started = monotonic()
         for sink in self._all_sinks:
             sink.start()
+        if self.timing is not None:
+            self.timing.start()
         for stage in self.stages:
             stage.start()
         for name, source in self.sources.items():
-            source.start(self.entrances[name].deliver, self._one_ended)
+            timed = self.timing.entrances.get(name) if self.timing is not None else None
+            deliver = timed.deliver if timed is not None else self.entrances[name].deliver
+            source.start(deliver, partial(self._one_ended, name))
+        if self.timing is not None:
+            self.timing.start_ticking()
         self._emit(GraphStarted(self.name, len(self.plan.nodes), len(self.stages)))
 
     def ready(self) -> bool:
@@ -124,6 +136,8 @@ class RunningGraph:
         broken = self.broken()
         for source in self.sources.values():
             source.stop()
+        if self.timing is not None:
+            self.timing.stop_ticking()
         # Stages feed only later ones: ending them in order drains the graph.
         finished = [stage.finish(max(0.0, until - monotonic())) for stage in self.stages]
         flushed = [sink.flush(max(0.0, until - monotonic())) for sink in self._all_sinks]
@@ -149,7 +163,10 @@ class RunningGraph:
         for stage in self.stages:
             stage.join(ABANDON_SECONDS)
 
-    def _one_ended(self) -> None:
+    def _one_ended(self, source: str) -> None:
+        if self.timing is not None:
+            with suppress(Stopped):  # what is open is kept
+                self.timing.end(source)
         with self._ends_lock:
             self._ends_left -= 1
             if self._ends_left == 0:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 
 from flowrt.counters import NodeCounters
@@ -24,6 +25,7 @@ from flowrt.runtime.limits import Limits
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.recovery import merged, process_recovering
 
+Work = Callable[[Batch], Emission]
 Target = Callable[[Batch], None]
 """Takes a batch on: a node of the same stage, or the inbox of another."""
 
@@ -83,9 +85,9 @@ class Node:
                 return
         self._meter.begin()
         started = monotonic()
-        emission = self._process(batch)
+        emission = self._process(batch, self.operator.process)
         if emission.faults and self._on_error.policy == "retry":
-            emission = self._retry(emission)
+            emission = self._retry(emission, self.operator.process)
         counters.batches += 1
         counters.processing.observe(monotonic() - started)
         self._meter.count()
@@ -143,9 +145,10 @@ class Node:
         rest = [fault for fault in emission.faults if fault.error.kind not in NODE_FAULTS]
         return replace(emission, ports=(in_order,), faults=rest)
 
-    def _process(self, batch: Batch) -> Emission:
+    def _process(self, batch: Batch, work: Work) -> Emission:
+        """`work` is what the operator is to do with the batch."""
         try:
-            return process_recovering(self._call, batch, self._revive)
+            return process_recovering(partial(self._call, work), batch, self._revive)
         except Stopped:
             raise
         except Exception as error:  # the node boundary: a fault of ours must not take the graph down
@@ -153,7 +156,7 @@ class Node:
             fault = NodeFault("internal", f"{type(error).__name__}: {error}")
             return Emission((), faults=(Fault(batch, fault),))
 
-    def _retry(self, emission: Emission) -> Emission:
+    def _retry(self, emission: Emission, work: Work) -> Emission:
         """Try the faulted rows again, in place, so that order within a topic is kept."""
         pause = self._on_error.backoff
         for _ in range(self._on_error.retries):
@@ -162,7 +165,7 @@ class Node:
             self._pause(pause)
             pause *= 2
             self.counters.retries += sum(len(fault.rows) for fault in emission.faults)
-            again = [self._process(fault.rows) for fault in emission.faults]
+            again = [self._process(fault.rows, work) for fault in emission.faults]
             emission = merged([replace(emission, faults=()), *again])
         return emission
 
@@ -192,14 +195,14 @@ class Node:
         self._faults.handle(*faults)
         return batch.select(fits)
 
-    def _call(self, batch: Batch) -> Emission:
+    def _call(self, work: Work, batch: Batch) -> Emission:
         """The operator on a batch, restarted first if it is dead. Raises a fault while the node is switched off."""
         if self._dead is not None:
             if not self.counters.disabled:
                 self._restart(self._dead)
             if self._dead is not None:
                 raise self._limits.off_fault()
-        emission = self.operator.process(batch)
+        emission = work(batch)
         self._backoff.worked()  # a message that traps among good ones must not slow them down
         return emission
 

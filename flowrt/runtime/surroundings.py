@@ -14,12 +14,14 @@ from flowrt.delivery.deadletters import DeadLetters
 from flowrt.endpoints.base import Sink, Source
 from flowrt.endpoints.registry import Endpoints, Refused
 from flowrt.events import Emit
+from flowrt.logicaltime.clock import GraphClock
 from flowrt.operators.base import Operator
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.quota.bucket import Bucket, SharedBucket
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import NO_BUDGET, Budget
+from flowrt.state.checkpoints import CheckpointStore
 from flowrt.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Surroundings:
     """Makes what a graph's pauses wait on, which is set when the graph stops; on virtual time nobody waits."""
     stand_ins: Mapping[str, Operator] = field(default_factory=dict)
     """By node, what runs in the place of its own operator."""
+    graph_clock: Callable[[], GraphClock] = GraphClock
+    """Makes the clock of a graph that keeps time."""
     _open: list[str] = field(default_factory=list, init=False)
 
     @cached_property
@@ -93,6 +97,12 @@ class Surroundings:
     def letters(self) -> DeadLetters:
         self._open.append("letters")
         return DeadLetters(self.state / "dead-letters.sqlite")
+
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """What nodes keep, for all graphs."""
+        self._open.append("checkpoints")
+        return CheckpointStore(self.state / "checkpoints.sqlite")
 
     @cached_property
     def states(self) -> StateStore:

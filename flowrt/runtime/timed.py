@@ -13,22 +13,26 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Any
 
+from flowrt.counters import NodeCounters
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import Stopped
 from flowrt.errors import StartError
 from flowrt.events import CheckpointSetAside, StoreFailed
+from flowrt.graph.plan import NodePlan
 from flowrt.logicaltime.stamps import END, START
 from flowrt.message import Batch, Message
 from flowrt.operators.accumulate import batch_of
-from flowrt.operators.base import Emission
+from flowrt.operators.base import Emission, Operator
 from flowrt.operators.timed import TimedOperator
 from flowrt.quota.backoff import Backoff
 from flowrt.runtime.node import Node, send
+from flowrt.runtime.onerror import FaultHandler
 from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.records import Records, pack_time, unpack_time
 
@@ -36,6 +40,9 @@ COMMIT_SECONDS = 0.25
 """How long a kept message may wait for the next commit, when there are few."""
 COMMIT_MESSAGES = 16
 """Unsettled messages for which a commit does not wait: a broker stops delivering at 20, by Mosquitto's defaults."""
+_IDENTITY = {"operation_type", "rules", "delay", "count", "memory", "triggers"}
+"""Options by which an operation keeps what it keeps. A module may change: what is kept are messages, and the state that
+`flowrt_restore` takes may be an older version's."""
 _OUT, _FRONTIER = b"o", b"f"
 """First bytes of keys: a message that has left and is not confirmed, and the last frontier at which one left."""
 
@@ -65,7 +72,7 @@ class TimedNode(Node):
         self._identity = identity
         self._journal = operator.journal
         self._records = Records()
-        self._frontier = START
+        self._loaded: dict[bytes, bytes] | None = None
         self._unsettled: list[tuple[Tracker, Sequence[int]]] = []
         self._unsettled_count = 0
         self._dirty_since: float | None = None
@@ -74,38 +81,37 @@ class TimedNode(Node):
         """Number of the oldest message that has left and is on disk."""
         self._confirmed = 0
         self._confirming = threading.Lock()
+        self._given_up = False
+        """The disk took nothing until the stop: what changed is in memory only, and goes with it."""
 
     # What drives it.
 
-    def resume(self) -> None:
-        """Begin with what is on disk: send again what had left, and keep what was open."""
-        entries = self._store.load(self.graph, self.name)
-        if not entries:
+    def load(self) -> int:
+        """Read what is on disk; the frontier that had been reached. Raises `StartError`."""
+        self._loaded = self._store.load(self.graph, self.name)
+        return unpack_time(self._loaded.get(_FRONTIER, b""))
+
+    def resume(self, *, clock_set_back: bool = False) -> None:
+        """Begin with what is on disk: send again what had left, and keep what was open. After a clock that was set back
+        the times of what is open may never come: then it leaves now."""
+        entries = self._read()
+        out = self._restored(entries)
+        if out is None:
             self._journal.put(HEADER, self._identity)
             return
-        try:
-            if entries.get(HEADER) != self._identity:
-                raise ValueError("it was made by another operation or module")
-            out = [self._records.unpack(entries[key]) for key in sorted(entries) if key[:1] == _OUT]
-            self.operator.restore(entries)
-        except ValueError as error:
-            count = self._store.put_aside(self.graph, self.name)
-            self.counters.set_aside += count
-            self._emit(CheckpointSetAside(self.graph, self.name, count, str(error)))
-            self._journal.put(HEADER, self._identity)
-            return
-        self._journal.resume(entries)
-        self._frontier = unpack_time(entries.get(_FRONTIER, b""))
-        for key in [key for key in entries if key[:1] == _OUT]:
-            self._journal.delete(key)
-        self.counters.restored += len(entries)
+        if not clock_set_back:
+            self.operator.frontier = unpack_time(entries.get(_FRONTIER, b""))
         if out:
             self._leave(batch_of(out))
-        self.pass_to(self._frontier)
+        if clock_set_back:
+            self.pass_to(END)
+            self.operator.frontier = START
+        else:
+            self._work_off()
 
     def pass_to(self, frontier: int) -> None:
         """Nothing before `frontier` will come any more."""
-        self._frontier = max(self._frontier, frontier)
+        self.operator.frontier = max(self.operator.frontier, frontier)
         self._work_off()
 
     def due(self) -> int | None:
@@ -127,6 +133,13 @@ class TimedNode(Node):
         for tracker, seqs in unsettled:
             tracker.settle(seqs)
 
+    def close(self) -> None:
+        """The last commit, once everything behind has had its time to confirm. What the disk does not take stays
+        unsettled."""
+        if not self._given_up:
+            with suppress(Stopped):
+                self.commit()
+
     # What it does with what its operator gave.
 
     def _hand_on(self, emission: Emission, batch: Batch) -> None:
@@ -135,7 +148,7 @@ class TimedNode(Node):
                 self._unsettled.append((batch.tracker, emission.kept))
                 self._unsettled_count += len(emission.kept)
             self._touch()
-        out = emission.ports[0] if emission.ports else None
+        out = _only(emission)
         super()._hand_on(replace(emission, ports=()), batch)
         if out is not None:
             self._leave(out)
@@ -143,32 +156,33 @@ class TimedNode(Node):
 
     def _work_off(self) -> None:
         """Fold what is ready, and let go what nothing can join any more."""
-        operator, frontier = self.operator, self._frontier
+        operator = self.operator
+        while (ready := operator.ready()) is not None:
+            self._fold(ready)
         due = operator.due()
-        passed = due is not None and due <= frontier
-        while (ready := operator.ready(frontier)) is not None:
-            self._meter.begin()
-            started = monotonic()
-            emission = self._process(ready, operator.fold)
-            if emission.faults and self._on_error.policy == "retry":
-                emission = self._retry(emission, operator.fold)
-            if emission.faults:
-                self._faults.handle(*emission.faults)
-            operator.folded(ready)
-            self.counters.processing.observe(monotonic() - started)
-            self._meter.count()
-            self._touch()
-        if passed:
-            emission = operator.closed(frontier)
+        if due is not None and due <= operator.frontier:
+            emission = operator.closed()
             if emission.faults:
                 self._faults.handle(*emission.faults)
             self._touch()
-            self._journal.put(_FRONTIER, pack_time(min(frontier, END)))
-            out = emission.ports[0] if emission.ports else None
-            if out is not None:
+            self._journal.put(_FRONTIER, pack_time(operator.frontier))
+            if (out := _only(emission)) is not None:
                 self._leave(out)
         self.counters.windows = operator.windows()
         self.woken(operator.due())
+
+    def _fold(self, ready: Batch) -> None:
+        self._meter.begin()
+        started = monotonic()
+        emission = self._process(ready, self.operator.fold)
+        if emission.faults and self._on_error.policy == "retry":
+            emission = self._retry(emission, self.operator.fold)
+        self.counters.processing.observe(monotonic() - started)
+        self._meter.count()
+        if emission.faults:
+            self._faults.handle(*emission.faults)
+        self.operator.folded(ready)
+        self._touch()
 
     def _leave(self, out: Batch) -> None:
         """Put messages down, then hand them on under a tracker of our own."""
@@ -193,22 +207,86 @@ class TimedNode(Node):
             self._journal.delete(_out(seq))
         self._first_out += count
 
+    def _read(self) -> dict[bytes, bytes]:
+        """What is on disk. Waits while it cannot be read. Raises `Stopped`."""
+        backoff = Backoff(first=0.5, longest=30.0, free=0)
+        while self._loaded is None:
+            try:
+                self.load()
+            except StartError as error:
+                self._pause_for("checkpoints", str(error), backoff)
+        loaded, self._loaded = self._loaded, None
+        return loaded
+
+    def _restored(self, entries: dict[bytes, bytes]) -> list[Message] | None:
+        """Take over what was kept; what had left and was not confirmed. None when nothing is there, or nothing fits."""
+        if not entries:
+            return None
+        if entries.get(HEADER) != self._identity:
+            self._put_aside(entries, "it was made by another operation")
+            return None
+        try:
+            out = [self._records.unpack(entries[key]) for key in sorted(entries) if key[:1] == _OUT]
+            self.operator.restore(entries)
+        except ValueError as error:
+            self._put_aside(entries, str(error))
+            return None
+        self._journal.resume(entries)
+        for key in entries:
+            if key[:1] == _OUT:
+                self._journal.delete(key)
+        self.counters.restored += len(entries)
+        return out
+
+    def _put_aside(self, entries: dict[bytes, bytes], reason: str) -> None:
+        self.counters.set_aside += len(entries)
+        self._store.put_aside(self.graph, self.name)
+        self._emit(CheckpointSetAside(self.graph, self.name, len(entries), reason))
+
     def _touch(self) -> None:
         if self._dirty_since is None:
             self._dirty_since = monotonic()
 
     def _write(self) -> None:
-        changes = self._journal.take()
+        changes, counters = self._journal.take(), self.counters
         backoff = Backoff(first=0.5, longest=30.0, free=0)
         while True:
+            started = monotonic()
             try:
                 self._store.commit(self.graph, self.name, changes)
+                counters.checkpoints += 1
+                counters.checkpoint_seconds += monotonic() - started
+                counters.checkpoint_bytes += sum(map(len, changes.puts.values()))
                 return
             except (StartError, sqlite3.Error) as error:
-                wait = backoff.next(monotonic())
-                self._emit(StoreFailed("checkpoints", str(error), wait))
-                if self._stopping.wait(wait):
-                    raise Stopped from error
+                self._pause_for("checkpoints", str(error), backoff)
+
+    def _pause_for(self, store: str, reason: str, backoff: Backoff) -> None:
+        wait = backoff.next(monotonic())
+        self._emit(StoreFailed(store, reason, wait))
+        if self._stopping.wait(wait):
+            self._given_up = True
+            raise Stopped
+
+
+def _only(emission: Emission) -> Batch | None:
+    return emission.ports[0] if emission.ports else None
+
+
+def keeping(
+    graph: str,
+    plan: NodePlan,
+    operator: Operator,
+    faults: FaultHandler,
+    counters: NodeCounters,
+    store: CheckpointStore,
+    **given: Any,
+) -> TimedNode:
+    """The node of an operation that keeps messages. Raises `StartError` where it cannot keep any."""
+    if not isinstance(operator, TimedOperator):
+        raise StartError(f"node '{plan.name}' of '{graph}' keeps messages, and cannot run in a process of its own")
+    identity = plan.operation.model_dump_json(include=_IDENTITY, exclude_defaults=True).encode()
+    return TimedNode(graph, plan.name, operator, faults, counters, store=store, identity=identity, **given)
 
 
 def _out(seq: int) -> bytes:

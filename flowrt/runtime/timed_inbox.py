@@ -43,13 +43,6 @@ class TimedInbox(Inbox):
                 return
             self._add(Mark(take, time), 0)  # type: ignore[arg-type] # a batch of nothing
 
-    def wake(self) -> None:
-        """Let the taker look at its nodes, though nothing came."""
-        with self._lock:
-            self._woken = True
-            if self._taker_waits:
-                self._filled.notify()
-
     def offer(self, batch: Batch, *, drop_oldest: bool) -> list[Batch]:
         """As `Inbox.offer`; marks are never dropped."""
         dropped = super().offer(batch, drop_oldest=drop_oldest)
@@ -60,7 +53,7 @@ class TimedInbox(Inbox):
         return [part for part in dropped if not isinstance(part, Mark)]
 
     def take_until(self, messages_max: int, wait: float, until: float | None) -> list[Batch | Mark] | None:
-        """As `take`, but empty-handed at the moment `until` of the monotonic clock, and when `wake` was called."""
+        """As `take`, but with nothing once the monotonic clock is at `until`."""
         with self._lock:
             while not self._batches and not self._woken:
                 if self._closed:
@@ -69,17 +62,18 @@ class TimedInbox(Inbox):
                 if left is not None and left <= 0:
                     return []
                 self._wait_filled(left)
-            self._woken = False
             if wait and self._batches:
                 filled = monotonic() + wait
-                while self.messages < messages_max and not self._closed and (left := filled - monotonic()) > 0:
+                while not self._woken and not self._closed and self.messages < messages_max:
+                    left = filled - monotonic()
+                    if left <= 0:
+                        break
                     self._wait_filled(left)
+            self._woken = False
             taken = self._remove_up_to(messages_max)
             if self._putters_waiting:
                 self._emptied.notify_all()
         return _with_marks(taken)
-
-    _woken = False
 
 
 def _with_marks(taken: list[Batch]) -> list[Batch | Mark]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from time import monotonic
 
 from flowrt.endpoints.base import Stopped
+from flowrt.message import Batch
 from flowrt.runtime.node import Target
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.timed import TimedNode
@@ -22,26 +23,47 @@ class TimedStage(Stage):
     ) -> None:
         """`nodes`: those of the stage that keep time, in the order in which batches reach them."""
         super().__init__(name, inbox, accept, batch_max, wait)
+        self.clock_set_back = False
+        """Whether the clock is behind what is on disk."""
         self._nodes = nodes
         for node in nodes:
             node.wake = inbox.wake
 
     def _run(self) -> None:
-        inbox, accept, nodes = self.inbox, self._accept, self._nodes
+        inbox, nodes = self.inbox, self._nodes
+        errands = self._errands
         try:
-            for node in reversed(nodes):
-                node.resume()
+            self.resume()
             while (parts := inbox.take_until(self._batch_max, self._wait, self._commit_at())) is not None:
-                for part in parts:
-                    if isinstance(part, Mark):
-                        part.deliver()
-                    else:
-                        accept(part)
+                self._handle(parts)
                 self._commit()
+                while errands:
+                    errands.popleft().run()
             for node in nodes:
                 node.commit()
         except Stopped:
             return
+
+    def resume(self) -> None:
+        """Let the nodes begin with what is on disk: those behind first."""
+        for node in reversed(self._nodes):
+            node.resume(clock_set_back=self.clock_set_back)
+
+    def step(self) -> bool:
+        """Handle what waits and put it down, on the caller's thread; whether there was something. For a stage that is
+        not started, whose caller has called `resume`."""
+        parts = self.inbox.take_until(self._batch_max, 0.0, 0.0)
+        self._handle(parts or ())
+        for node in self._nodes:
+            node.commit()
+        return bool(parts)
+
+    def _handle(self, parts: Sequence[Batch | Mark]) -> None:
+        for part in parts:
+            if isinstance(part, Mark):
+                part.deliver()
+            else:
+                self._accept(part)
 
     def _commit_at(self) -> float | None:
         return min((at for node in self._nodes if (at := node.commit_at()) is not None), default=None)

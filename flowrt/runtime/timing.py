@@ -17,16 +17,26 @@ On threads a `Ticker` asks. On virtual time, with one thread and stages that han
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Deliver, Stopped
+from flowrt.errors import StartError
 from flowrt.logicaltime.clock import GraphClock
 from flowrt.logicaltime.frontier import Frontier
 from flowrt.logicaltime.stamping import Stamper
 from flowrt.logicaltime.stamps import END, START, milliseconds
 from flowrt.message import Batch
 from flowrt.runtime.timed_inbox import Take
+
+if TYPE_CHECKING:
+    from flowrt.runtime.timed import TimedNode
+    from flowrt.runtime.timed_stage import TimedStage
+
+MakeClock = Callable[[], GraphClock]
+"""Makes the clock of a graph: one that follows the wall, or that of a test's virtual time."""
 
 
 class Relay:
@@ -113,9 +123,11 @@ class TimedEntrance:
 class Timing:
     """The time of one graph: its clock, its sources, and when to ask them for marks."""
 
-    def __init__(self, clock: Callable[[int], GraphClock] = lambda start: GraphClock(start=start)) -> None:
-        """`clock` makes the graph's clock, which begins no earlier than the milliseconds given."""
-        self.clock = clock(START)
+    def __init__(self, clock: MakeClock, nodes: Sequence[TimedNode], stages: Sequence[TimedStage]) -> None:
+        """`nodes` are those that keep messages, `stages` those that marks pass."""
+        self.clock = clock()
+        self._nodes = nodes
+        self._stages = stages
         self.entrances: dict[str, TimedEntrance] = {}
         self.changed = threading.Condition()
         """Notified when something is due earlier than before."""
@@ -154,8 +166,19 @@ class Timing:
 
     def end(self, source: str) -> None:
         """A source has come to its end. Raises `Stopped`."""
-        self.entrances[source].end()
-        self.wake()
+        if source in self.entrances:
+            self.entrances[source].end()
+            self.wake()
+
+    def start(self) -> None:
+        """Read what nodes had kept, and let the clock go on from where they had got to. Before stages start."""
+        reached = START
+        for node in self._nodes:
+            with suppress(StartError):  # whoever resumes tries again, and says so
+                reached = max(reached, node.load())
+        set_back = not self.clock.begin(milliseconds(reached))
+        for stage in self._stages:
+            stage.clock_set_back = set_back
 
     def start_ticking(self) -> None:
         """Ask when it is time, on a thread of its own, until `stop_ticking`."""
@@ -196,14 +219,3 @@ class Ticker:
             with timing.changed:
                 if not self._stopping and timing.due() == due:
                     timing.changed.wait(left)
-
-
-def relays(targets: Mapping[str, Sequence[str]], needing: set[str]) -> set[str]:
-    """The nodes that marks have to pass: those that need time, and all that leads to them."""
-    leading = set(needing)
-    grown = True
-    while grown:
-        more = {name for name, behind in targets.items() if name not in leading and leading.intersection(behind)}
-        leading |= more
-        grown = bool(more)
-    return leading

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flowrt.graph.plan import NodePlan, Plan, StagePlan
+from flowrt.graph.timing import relaying
 from flowrt.runtime.ends import Entrance
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.node import Target
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
+from flowrt.runtime.timed import TimedNode
+from flowrt.runtime.timed_inbox import TimedInbox
+from flowrt.runtime.timed_stage import TimedStage
 
 Parts = Mapping[str, NodeParts]
 """By node."""
@@ -18,9 +22,17 @@ Parts = Mapping[str, NodeParts]
 def stage_for(plan: Plan, stage: StagePlan, parts: Parts) -> Stage:
     """A stage of a plan, not started."""
     head = parts[stage.nodes[0]]
-    inbox = Inbox(stage.inbox, stage.inbox_bytes, head.pool.left if head.guest else None)
+    left = head.pool.left if head.guest else None
+    name = f"{plan.name}/{stage.nodes[0]}"
+    if stage.nodes[0] in relaying(plan):
+        timed = TimedInbox(stage.inbox, stage.inbox_bytes, left)
+        head.node.holds.append(timed.size)
+        nodes = [parts[inner].node for inner in stage.nodes]
+        keeping = [node for node in nodes if isinstance(node, TimedNode)]
+        return TimedStage(name, timed, head.node.accept, stage.batch, stage.wait, keeping)
+    inbox = Inbox(stage.inbox, stage.inbox_bytes, left)
     head.node.holds.append(inbox.size)
-    return Stage(f"{plan.name}/{stage.nodes[0]}", inbox, head.node.accept, stage.batch, stage.wait)
+    return Stage(name, inbox, head.node.accept, stage.batch, stage.wait)
 
 
 def head_stage(running: Stage, stage: StagePlan, parts: Parts) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, time
+from time import time
 
 from flowrt.errors import StartError
 from flowrt.state.journal import Changes
@@ -33,11 +33,6 @@ class CheckpointStore:
     def __init__(self, path: Path | None, busy_seconds: float = 5.0) -> None:
         """`path` None: nothing is kept beyond the process, for tests and replays."""
         self.path = path
-        self.commits = 0
-        self.bytes = 0
-        """Of keys and values written."""
-        self.seconds = 0.0
-        """Spent in writing."""
         self.set_aside: list[str] = []
         """Files that could not be read, under their new names."""
         self._busy_seconds = busy_seconds
@@ -64,7 +59,6 @@ class CheckpointStore:
         """Write; on disk when it returns. Raises `sqlite3.Error` or `StartError` when it cannot be, and then nothing is
         changed."""
         with self._lock:
-            started = monotonic()
             db = self._open()
             with db:
                 db.execute("BEGIN IMMEDIATE")
@@ -76,9 +70,6 @@ class CheckpointStore:
                     "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)",
                     [(graph, node, key, value) for key, value in changes.puts.items()],
                 )
-            self.seconds += monotonic() - started
-            self.commits += 1
-            self.bytes += sum(len(key) + len(value) for key, value in changes.puts.items())
 
     def put_aside(self, graph: str, node: str) -> int:
         """Take a node's entries out of the way, under another name of the node, for someone to look at; how many."""
@@ -125,9 +116,7 @@ class CheckpointStore:
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise StartError(f"the checkpoints in {self.path} cannot be opened: {error}") from error
-        db = sqlite3.connect(
-            self.path or ":memory:", self._busy_seconds, check_same_thread=False, isolation_level=None
-        )
+        db = sqlite3.connect(self.path or ":memory:", self._busy_seconds, check_same_thread=False, isolation_level=None)
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
@@ -153,4 +142,3 @@ class CheckpointStore:
         except OSError as error:
             raise StartError(f"the checkpoints in {self.path} cannot be set aside: {error}") from error
         self.set_aside.append(str(aside))
-

@@ -208,8 +208,11 @@ def test_declared_quotas_are_summed_and_defaults_are_not() -> None:
     assert {problem.severity for problem in small} == {Severity.WARNING}
 
 
-def test_operations_that_do_not_run_yet_say_so() -> None:
-    assert found(spoilt("operationType: map", "operationType: accumulate")) == [(11, 20, "unsupported-operation")]
+def test_an_accumulate_wants_a_delay_before_it_and_a_module_that_folds() -> None:
+    assert found(spoilt("operationType: map", "operationType: accumulate")) == [
+        (12, 11, "no-delay"),
+        (13, 13, "missing-export"),
+    ]
 
 
 def test_the_cycle_is_named() -> None:

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from flowrt.graph.checks import configuration, connections, endpoints, metadata, models, modules, names, quotas, topics
+from flowrt.graph.checks import (
+    configuration,
+    connections,
+    endpoints,
+    metadata,
+    models,
+    modules,
+    names,
+    quotas,
+    time,
+    topics,
+)
 from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph
 from flowrt.operators.transform import TransformOperation
@@ -27,6 +38,7 @@ def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
         *models.check(graph, facts),
         *configuration.check(graph, sets),
         *quotas.check(graph, facts),
+        *time.check(graph),
         *_transforms(graph),
         *_schemas(graph, facts),
     ]

@@ -1,0 +1,43 @@
+"""What cannot be right with operations that keep time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flowrt.graph.graph import Graph
+from flowrt.graph.timing import needs_time
+from flowrt.graph.wiring import Wiring
+from flowrt.operators.accumulate import AccumulateOperation
+from flowrt.operators.delay import DelayOperation
+from flowrt.problem import Problem
+
+
+def check(graph: Graph) -> Iterator[Problem]:
+    """Problems of every operation that keeps messages until a time has passed."""
+    for index, operation in enumerate(graph.file.operations):
+        loc = ("operations", index)
+        if operation.resources.isolation == "process" and needs_time(operation):
+            message = (
+                f"operation '{operation.name}' keeps messages, which a process of its own cannot; remove isolation"
+            )
+            yield graph.problem((*loc, "resources", "isolation"), "isolation-refused", message)
+        if isinstance(operation, AccumulateOperation) and not _delayed(graph.wiring, operation.name):
+            message = (
+                f"no delay leads to accumulate '{operation.name}', so each message has a time of its own and is "
+                "folded alone; put a delay before it"
+            )
+            yield graph.warning((*loc, "name"), "no-delay", message)
+
+
+def _delayed(wiring: Wiring, name: str) -> bool:
+    """Whether a delay leads to an operation, or nothing at all, which is said elsewhere."""
+    seen, due = set(), [name]
+    while due:
+        here = due.pop()
+        for edge in wiring.incoming.get(here, ()):
+            if isinstance(wiring.operations[edge.source], DelayOperation):
+                return True
+            if edge.source not in seen:
+                seen.add(edge.source)
+                due.append(edge.source)
+    return not seen

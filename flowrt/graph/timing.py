@@ -1,0 +1,24 @@
+"""Which operations of a graph need logical time, and which have to pass it on to them."""
+
+from __future__ import annotations
+
+from flowrt.graph.plan import Plan
+from flowrt.operators.accumulate import AccumulateOperation
+from flowrt.operators.base import Operation
+from flowrt.operators.transform import TransformOperation
+
+
+def needs_time(operation: Operation) -> bool:
+    """Whether an operation keeps messages until a time has passed."""
+    if isinstance(operation, TransformOperation):
+        return "window" in operation.kinds
+    return isinstance(operation, AccumulateOperation)
+
+
+def relaying(plan: Plan) -> frozenset[str]:
+    """The nodes that marks pass: those that need time, and all that leads to them; none in most graphs."""
+    leading: set[str] = set()
+    for name, node in reversed(list(plan.nodes.items())):  # connections point forward
+        if needs_time(node.operation) or any(to in leading for port in node.targets for to in port):
+            leading.add(name)
+    return frozenset(leading)
