@@ -10,6 +10,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from brokers import Broker
+from plain_paho import PlainEndpoints
 
 from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.endpoints.registry import Endpoints
@@ -28,6 +29,17 @@ def eventually(condition: Callable[[], object], what: str = "") -> None:
         if time.monotonic() > until:
             raise TimeoutError(what or "the condition did not come true")
         time.sleep(0.005)
+
+
+class Version(str):
+    """A version of MQTT, and whose path is under test: ours, or plain paho's."""
+
+    plain: bool
+
+    def __new__(cls, number: str, *, plain: bool = False) -> Version:
+        made = super().__new__(cls, number)
+        made.plain = plain
+        return made
 
 
 class Peer:
@@ -111,13 +123,15 @@ class Ends:
             "host": broker.host,
             "port": broker.port,
             "clientId": f"flowrt-{time.monotonic_ns()}",
-            "version": version,
             **options,
         }
         given.setdefault("sessionExpiry", "0")
         given.setdefault("reconnect", {"min": "20ms", "max": "200ms"})
         self.events: list[Any] = []
-        self.endpoints = Endpoints("graph", {"plant": MqttOptions.model_validate(given)}, emit=self.events.append)
+        parsed = MqttOptions.model_validate({**given, "version": str(version)})
+        self.endpoints: Any = Endpoints("graph", {"plant": parsed}, emit=self.events.append)
+        if getattr(version, "plain", False):
+            self.endpoints = PlainEndpoints(parsed, self.events.append)
         self._open: list[Any] = []
 
     def source(self, graph: Graph, *topics: str, qos: int = 1, ready: bool = True, **more: Any) -> Any:

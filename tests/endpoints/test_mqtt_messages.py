@@ -180,6 +180,7 @@ def test_topics_come_from_templates_and_faults_are_refused(broker: Broker, versi
         assert [rows.payloads for rows, _ in refused] == [[b'{"kind": "#"}'], [b"no json"]]
 
 
+@pytest.mark.ours("paho pings with the thread that waits for the graph")
 def test_a_source_that_may_not_deliver_keeps_its_connection(broker: Broker, version: str) -> None:
     """While the graph is full the source pings; its messages come when there is room."""
     graph = Graph()
