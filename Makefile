@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench bench-pipeline docs clean
+.PHONY: help demo test check bench bench-pipeline live docs clean
 
 help:
 	@echo "make demo            watch the example run, with a broker and a sensor of its own"
@@ -12,6 +12,7 @@ help:
 	@echo "make check           lint, format and types"
 	@echo "make bench           measure everything, beside what it is compared with; makes docs/performance.md's figures"
 	@echo "make bench-pipeline  the pipeline's rows of it alone"
+	@echo "make live            prove the service under systemd in a virtual machine of its own (as root, some minutes)"
 	@echo "make docs            write the generated pages of docs/ again"
 	@echo "make clean           remove .venv and what tools have left"
 
@@ -34,6 +35,9 @@ bench: $(VENV)/.dev
 bench-pipeline: $(VENV)/.dev
 	@scripts/system-tools
 	@$(BIN)/python -m benchmarks pipeline
+
+live: $(VENV)/.dev
+	@scripts/live
 
 docs: $(VENV)/.dev
 	@$(BIN)/flowrt docs
