@@ -9,13 +9,23 @@
 typedef struct {
   const uint32_t *dims;
   uint32_t rank;
-  uint8_t type; /* witx: f16 0, f32 1, f64 2, u8 3, i32 4, i64 5 */
+  uint8_t type; /* WASI_NN_F32 … */
   const void *data;
   uint32_t size;
 } wasi_nn_tensor;
 
 _Static_assert(sizeof(wasi_nn_tensor) == 20, "the layout of wasi_ephemeral_nn");
 
+typedef struct {
+  const void *data;
+  uint32_t size;
+} wasi_nn_part;
+
+enum { WASI_NN_OPENVINO, WASI_NN_ONNX, WASI_NN_TENSORFLOW, WASI_NN_PYTORCH, WASI_NN_TFLITE };
+enum { WASI_NN_F16, WASI_NN_F32, WASI_NN_F64, WASI_NN_U8, WASI_NN_I32, WASI_NN_I64 };
+
+WASI_NN_IMPORT("load")
+uint32_t wasi_nn_load(const wasi_nn_part *parts, uint32_t count, uint32_t encoding, uint32_t target, uint32_t *graph);
 WASI_NN_IMPORT("load_by_name") uint32_t wasi_nn_load_by_name(const char *name, uint32_t size, uint32_t *graph);
 WASI_NN_IMPORT("init_execution_context") uint32_t wasi_nn_init_execution_context(uint32_t graph, uint32_t *context);
 WASI_NN_IMPORT("set_input") uint32_t wasi_nn_set_input(uint32_t context, uint32_t index, const wasi_nn_tensor *tensor);
@@ -31,6 +41,14 @@ static inline bool wasi_nn_open(flowrt_text name, uint32_t *context) {
   flowrt_write(&words, "wasi-nn cannot load the model ");
   flowrt_write_text(&words, name);
   return flowrt_log_text(FLOWRT_ERROR, flowrt_written(&words)), false;
+}
+
+/* Opens a model that is part of the module. False, with a line in the log, when it cannot be loaded. */
+static inline bool wasi_nn_open_bytes(const void *data, uint32_t size, uint32_t encoding, uint32_t *context) {
+  uint32_t graph;
+  wasi_nn_part part = {data, size};
+  if (wasi_nn_load(&part, 1, encoding, 0, &graph) == 0 && wasi_nn_init_execution_context(graph, context) == 0) return true;
+  return flowrt_log(FLOWRT_ERROR, "wasi-nn cannot load the module's own model"), false;
 }
 
 /* Copies output `index`, which must be exactly `size` bytes. */
