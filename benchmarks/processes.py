@@ -96,8 +96,21 @@ class Process:
             try:
                 self._child.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._child.kill()
-                self._child.wait()
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL: no last word."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.kill()
+            self._child.wait()
+
+    def add_env(self, **env: str) -> None:
+        """For its next start."""
+        self._env.update(env)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._child is not None
+        self._child.send_signal(number)
 
     def close(self) -> None:
         """Stop, and forget what it wrote."""

@@ -110,12 +110,12 @@ def node_red(qos: int = 0) -> System:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "flows.json").write_text(json.dumps(_flow(qos)))
     settings = HERE / "peers/nodered/settings.js"
-    command = ["node", str(_node_red_program()), "-u", str(folder), "-s", str(settings)]
+    command = ["node", str(node_red_program()), "-u", str(folder), "-s", str(settings)]
     env = {"BENCH_NODERED_PORT": str(NODE_RED_PORT)}
     return System("Node-RED", command, ports={NODE_RED_PORT: "Node-RED's editor"}, env=env)
 
 
-def _node_red_program() -> Path:
+def node_red_program() -> Path:
     program = BUILD / "node_modules/node-red/red.js"
     if not shutil.which("node"):
         raise BenchError("there is no Node.js here: apt install nodejs npm")

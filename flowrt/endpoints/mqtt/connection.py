@@ -31,7 +31,7 @@ SHORT_LIVED = 3.0
 TAKEOVERS = 3
 """So many in a row are told to the user."""
 FLUSH_SECONDS = 2.0
-"""What a disconnect waits for acknowledgements that a slow socket has not taken yet."""
+"""What a disconnect waits for acknowledgements that a slow socket has not taken yet, and for the broker's end."""
 SESSION_TAKEN_OVER = 0x8E
 GATHER_SECONDS = 0.0005
 """Under load, packets that trickle in are let come together for so long: a read, a hand-over and a write a batch cost
@@ -209,7 +209,7 @@ class Connection(ABC):
         while link.transport.waiting and (left := until - monotonic()) > 0:
             if poller.poll(left * 1000):
                 link.transport.flush()
-        link.disconnect()
+        link.disconnect(until)
 
     def _announce(self, link: Link, message: Announcement) -> None:
         qos = min(message.qos, link.limits.maximum_qos)

@@ -18,11 +18,12 @@ from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import EndpointCounters, Stopped
 from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.endpoints.mqtt.connection import Connection
+from flowrt.endpoints.mqtt.exactly_once import ExactlyOnce
 from flowrt.endpoints.mqtt.frames import reply
 from flowrt.endpoints.mqtt.link import Link, Subscribed
 from flowrt.endpoints.mqtt.remembered import read_filters, write_filters
 from flowrt.endpoints.mqtt.routes import Routes
-from flowrt.endpoints.mqtt.scan import PUBACK, PUBCOMP, PUBREC, PUBREL, Item, Reply, Run
+from flowrt.endpoints.mqtt.scan import PUBACK, PUBCOMP, PUBREL, Item, Reply, Run
 from flowrt.endpoints.mqtt.source import MqttSource
 from flowrt.endpoints.topics import filter_fault, overlap
 from flowrt.events import Emit, EndpointRefused, StoreFailed
@@ -32,81 +33,24 @@ RESUBSCRIBE_SECONDS = 60.0
 """A refused subscription is asked for again this often: someone may have changed the broker's rules."""
 _SEND_RETAINED, _SEND_RETAINED_IF_NEW, _SEND_NO_RETAINED = 0, 1, 2
 _ACK = bytes((PUBACK, 2))
-_RECEIVED = bytes((PUBREC, 2))
 
 
 class Session:
-    """What is owed to the broker over one link. `release` may be called from any thread."""
+    """What is owed to the broker over one link for messages of QoS 1. `release` may be called from any thread."""
 
-    def __init__(self, link: Link, exactly_once: ExactlyOnce) -> None:
+    def __init__(self, link: Link) -> None:
         self.link = link
         self.tracker = Tracker(self._release)
         self._owed: deque[bytes] = deque()
-        self._exactly_once = exactly_once
 
     def open(self, run: Run) -> range:
         """Number the messages of a run; their acknowledgements leave when the tracker releases them."""
-        if run.qos == 1:
-            self._owed.extend([_ACK + packet_id for packet_id in run.ids])
-        else:
-            self._owed.extend([_RECEIVED + packet_id for packet_id in run.ids])
+        self._owed.extend([_ACK + packet_id for packet_id in run.ids])
         return self.tracker.open(len(run.ids))
 
     def _release(self, count: int) -> None:
         take = self._owed.popleft
-        packets = [take() for _ in range(count)]
-        if self._exactly_once.used:
-            for packet in packets:
-                if packet[0] == PUBREC:
-                    self._exactly_once.settle(packet[2:])
-            packets = [packet for packet in packets if packet[0] != PUBREC]
-        self.link.write(packets)
-
-
-class ExactlyOnce:
-    """Messages of QoS 2 between PUBLISH and PUBREL, over all links of a session (MQTT 5, 4.3.3)."""
-
-    def __init__(self) -> None:
-        self.used = False
-        self._lock = threading.Lock()
-        self._open: dict[bytes, tuple[Link, bool]] = {}
-        """By packet identifier: the link it came over last, and whether it is settled."""
-
-    def arrive(self, link: Link, run: Run) -> Run:
-        """The messages of a run that are new. One that came before, over an earlier link, is answered over this one:
-        at once if it is settled, else when it is."""
-        self.used = True
-        fresh = Run(2)
-        for head, payload, packet_id in zip(run.heads, run.payloads, run.ids, strict=True):
-            with self._lock:
-                known = self._open.get(packet_id)
-                self._open[packet_id] = (link, known is not None and known[1])
-            if known is None:
-                fresh.heads.append(head)
-                fresh.payloads.append(payload)
-                fresh.ids.append(packet_id)
-            elif known[1]:
-                link.write([_RECEIVED + packet_id])
-        return fresh
-
-    def settle(self, packet_id: bytes) -> None:
-        """All that derives from a message is out."""
-        with self._lock:
-            known = self._open.get(packet_id)
-            if known is not None:
-                self._open[packet_id] = (known[0], True)
-        if known is not None:
-            known[0].write([_RECEIVED + packet_id])
-
-    def complete(self, packet_id: bytes) -> None:
-        """The broker has let go of the identifier."""
-        with self._lock:
-            self._open.pop(packet_id, None)
-
-    def forget(self) -> None:
-        """The broker has lost the session."""
-        with self._lock:
-            self._open.clear()
+        self.link.write([take() for _ in range(count)])
 
 
 class Incoming(Connection):
@@ -159,11 +103,11 @@ class Incoming(Connection):
 
     def _opened(self, link: Link) -> None:
         if not link.session_present:
-            self._exactly_once.forget()
+            self._exactly_once = ExactlyOnce()
         reconnected = bool(self._granted) and link.session_present
         self._granted.clear()
         self._refused.clear()
-        self._session = Session(link, self._exactly_once)
+        self._session = Session(link)
         self._subscribe(link, self._filters(), reconnected=reconnected)
         if self._remembered is not None:
             self._give_up_old(link, self._remembered)
@@ -242,16 +186,18 @@ class Incoming(Connection):
     # Messages.
 
     def _messages(self, link: Link, run: Run) -> None:
-        if run.qos == 2:
-            run = self._exactly_once.arrive(link, run)
-            if not run.ids:
-                return
         session = self._session
         if session is None or all(source.stopped for source in self.sources):
             return  # never acknowledged: the broker keeps them for the next start
-        count = len(run.payloads)
-        tracker = session.tracker if run.qos else None
-        seqs: Sequence[int] = session.open(run) if run.qos else range(count)
+        tracker: Tracker | None = None
+        seqs = range(len(run.payloads))
+        if run.qos == 1:
+            tracker, seqs = session.tracker, session.open(run)
+        elif run.qos == 2:
+            tracker = self._exactly_once.tracker
+            run, seqs = self._exactly_once.arrive(link, run)
+            if not run.ids:
+                return
         batch = Batch(run.heads, run.payloads, (), (), seqs, tracker)
         source = self._routes.of_all(run.heads)
         if source is not None:

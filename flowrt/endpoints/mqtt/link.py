@@ -30,6 +30,7 @@ from flowrt.endpoints.mqtt.transport import Transport
 NEVER_EXPIRES = 0xFFFF_FFFF
 _UNSUPPORTED_VERSION = {0x84, 0x01}
 _PINGREQ = b"\xc0\x00"
+_DISCONNECT = b"\xe0\x00"
 _KEEP_ALIVE_SHARE = 0.75
 """A ping leaves after this share of the keep-alive interval without traffic."""
 
@@ -194,9 +195,11 @@ class Link:
         limit = self.limits.keep_alive * 1.5
         return bool(limit) and now - self.transport.last_received > limit + self._options.connect_timeout
 
-    def disconnect(self) -> None:
-        """Say goodbye."""
-        self._client.disconnect()
+    def disconnect(self, until: float) -> None:
+        """Say goodbye, and wait for the broker to end the connection, at most until that moment."""
+        transport = self.transport
+        transport.write([_DISCONNECT])  # paho would close the socket at once
+        transport.end(until)
 
     def abort(self) -> None:
         """End at once, from any thread."""

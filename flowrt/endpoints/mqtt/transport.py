@@ -11,6 +11,7 @@ reading thread finds it writable.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -135,6 +136,17 @@ class Transport:
     def waiting(self) -> int:
         """Bytes kept for sending."""
         return len(self._out)
+
+    def end(self, until: float) -> None:
+        """Send nothing more, and wait until the other side ends too. A socket that is closed while something unread
+        lies in it is reset by the kernel, and the last that we said may be lost: acknowledgements, most of all."""
+        with contextlib.suppress(OSError):
+            self._raw().shutdown(socket.SHUT_WR)
+            poller = select.poll()
+            poller.register(self.fileno(), select.POLLIN)
+            while (left := until - monotonic()) > 0 and poller.poll(left * 1000):
+                if not self._raw().recv(READ_BYTES):
+                    break
 
     def abort(self) -> None:
         """End the connection from any thread; the reading thread notices and cleans up."""

@@ -1,0 +1,14 @@
+"""The rows of the fault bench, by what breaks."""
+
+from __future__ import annotations
+
+from benchmarks.faults.rows import brokers, host, links, processes, storage
+from benchmarks.faults.world import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *processes.SCENARIOS,
+    *links.SCENARIOS,
+    *brokers.SCENARIOS,
+    *storage.SCENARIOS,
+    *host.SCENARIOS,
+)
