@@ -4,48 +4,29 @@ from __future__ import annotations
 
 import os
 import resource
-from pathlib import Path
+import struct
 from time import sleep
 
-from benchmarks.faults.systems import Work
+from benchmarks.faults.shims.build import built, needs_compiler
 from benchmarks.faults.world import Scenario, World
 
-_LIBRARIES = ("libfaketimeMT.so.1", "faketime/libfaketimeMT.so.1")
-HOUR = "3600"
-
-
-def _libfaketime() -> Path | None:
-    for folder in Path("/usr/lib").glob("*-linux-gnu"):
-        for name in _LIBRARIES:
-            if (folder / name).exists():
-                return folder / name
-    return None
-
-
-def needs_faketime() -> str | None:
-    return None if _libfaketime() else "libfaketime is not installed: apt install faketime"
+HOUR = 3600
 
 
 def set_clock(world: World) -> None:
-    """The wall clock goes forward an hour under load, then back two, as libfaketime shows it to the process; the
-    monotonic clock goes on, as the kernel's does."""
-    world.flowrt.process.add_env(
-        LD_PRELOAD=str(_libfaketime()),
-        FAKETIME_TIMESTAMP_FILE=str(world.folder / "clock"),
-        FAKETIME_NO_CACHE="1",
-        FAKETIME_DONT_FAKE_MONOTONIC="1",
-    )
+    """The wall clock goes forward an hour under load, then back two; the monotonic clock goes on, as it should."""
     clock = world.folder / "clock"
-    clock.write_text("+0\n")
+    clock.write_bytes(struct.pack("=q", 0))
+    world.flowrt.process.add_env(LD_PRELOAD=str(built("clock")), FAULTS_CLOCK=str(clock))
     world.start()
-    world.wait_share(0.3)
-    clock.write_text(f"+{HOUR}\n")
-    world.wait_share(0.6)
-    clock.write_text(f"-{HOUR}\n")
+    for share, seconds in ((0.3, HOUR), (0.6, -HOUR)):
+        world.wait_share(share)
+        with clock.open("r+b") as file:
+            file.write(struct.pack("=q", seconds))
     world.over()
     world.settle()
     moments = world.flowrt.letter_times()
-    if not moments or max(moments) - min(moments) < 2 * 3600 - 300:
+    if not moments or max(moments) - min(moments) < 2 * HOUR - 600:
         world.note("the clock did not move")
 
 
@@ -77,7 +58,7 @@ def _open_files(pid: int) -> int:
 
 SCENARIOS = (
     Scenario(
-        "clock", "clock set forward an hour, then back two", set_clock, oversized=10, peers=False, needs=needs_faketime
+        "clock", "clock set forward an hour, then back two", set_clock, oversized=10, peers=False, needs=needs_compiler
     ),
-    Scenario("descriptors", "out of file descriptors for 5 s, links cut", run_out_of_descriptors, Work()),
+    Scenario("descriptors", "out of file descriptors for 5 s, links cut", run_out_of_descriptors),
 )

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from time import monotonic, sleep
 
+from benchmarks.faults.shims.build import needs_compiler
+from benchmarks.faults.shims.disk import contents, environment, power_cut
 from benchmarks.faults.systems import Flowrt
 from benchmarks.faults.world import Scenario, World
 from benchmarks.processes import BenchError
@@ -21,7 +23,7 @@ def needs_mount() -> str | None:
     """A tmpfs of our own is mounted over the state folder, so that its size and its writability can be changed."""
     if os.geteuid():
         return "only root may mount a small tmpfs over the state folder"
-    probe = Path("/tmp") / f"flowrt-faults-probe-{os.getpid()}"  # noqa: S108
+    probe = Path("/tmp") / f"flowrt-faults-probe-{os.getpid()}"
     probe.mkdir()
     try:
         _mount(probe, "size=64k")
@@ -130,7 +132,34 @@ def damage_letters(world: World) -> None:
     flowrt.start()
 
 
+def cut_power(world: World) -> None:
+    """Twice: the process ends at once, and of what it wrote to its state folder only what it had synced is left, with
+    some sectors of the rest (`shims/disk.py`)."""
+    flowrt, journal = world.flowrt, world.folder / "journal"
+    flowrt.state.mkdir()
+    flowrt.process.add_env(**environment(flowrt.state, journal))
+    before: dict[str, bytes] = {}
+    world.start()
+    for share in (0.2, 0.6):
+        world.wait_share(share, share + 0.2)
+        flowrt.process.kill()
+        world.interrupted()
+        if not power_cut(flowrt.state, journal, before, world.random, world.random.choice((0.0, 0.5))):
+            world.note("nothing was synced, or nothing written down")
+        before = contents(flowrt.state)
+        world.over()
+        flowrt.start()
+
+
 SCENARIOS = (
+    Scenario(
+        "power-cut",
+        "two power cuts: unsynced writes dropped",
+        cut_power,
+        oversized=20,
+        peers=False,
+        needs=needs_compiler,
+    ),
     Scenario("disk-full", "disk full for 5 s", fill_disk, oversized=20, peers=False, needs=needs_mount),
     Scenario("disk-read-only", "disk read-only for 5 s", read_only, oversized=20, peers=False, needs=needs_mount),
     Scenario("torn-letters", "torn write in the dead-letter store", tear_letters, oversized=20, peers=False),

@@ -1,1 +1,1 @@
-"""Small libraries in C that stand between a process and the kernel (LD_PRELOAD): a disk that forgets, a clock that is set."""
+"""Small libraries in C between a process and the kernel (LD_PRELOAD): a disk that forgets, a clock that is set."""

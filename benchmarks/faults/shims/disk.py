@@ -1,9 +1,9 @@
 """What a power cut leaves of a folder: `disk.c` writes a journal, and this plays it as a disk would.
 
-The model, as ext4 with its default options promises it and no more: what was written to a file is on the disk once that
-file was synced. Until then each sector of 512 bytes may or may not be there, whatever else is (drawn from the seed; with
-`survives` 0, none is). Names (new files, renames, removals) are on the disk once something in the folder was synced
-after them, or the folder itself. A file whose name is there and whose contents never were is empty.
+The model, which is what ext4 with its default options promises and no more: what was written to a file is on the disk
+once that file was synced. Until then each sector of 512 bytes may or may not be there, whatever else is (drawn from the
+seed; with `survives` 0, none is). Names (new files, renames, removals) are on the disk once something in the folder was
+synced after them, or the folder itself. A file whose name is there and whose contents never were is empty.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def cut_power(folder: Path, journal: Path, before: dict[str, bytes], random: Random, survives: float) -> int:
+def power_cut(folder: Path, journal: Path, before: dict[str, bytes], random: Random, survives: float) -> int:
     """Leave in `folder` what a power cut at the end of the journal would have; how often something was synced."""
     disk = Disk(folder, before)
     disk.play(journal)
