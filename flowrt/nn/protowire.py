@@ -8,7 +8,11 @@ else, and costs no more than its own size.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _FIXED = {FIXED64: 8, FIXED32: 4}
@@ -70,6 +74,28 @@ def packed(data: memoryview) -> list[int]:
         number, at = _varint(data, at, len(data))
         numbers.append(number)
     return numbers
+
+
+def integers(data: memoryview) -> NDArray[np.int64]:
+    """The varints of a packed field of any length, as int64."""
+    import numpy as np
+
+    octets = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(octets < 0x80)
+    if not octets.size:
+        return np.empty(0, np.int64)
+    if not ends.size or ends[-1] != octets.size - 1:
+        raise Malformed("a number without an end")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 10:
+        raise Malformed("a number without an end")
+    values = np.zeros(starts.size, np.uint64)
+    for place in range(int(lengths.max())):
+        more = lengths > place
+        digits = (octets[starts[more] + place] & 0x7F).astype(np.uint64)
+        values[more] |= digits << np.uint64(7 * place)
+    return values.view(np.int64)
 
 
 def signed(value: int) -> int:
