@@ -25,6 +25,7 @@ FAULTS = {
     "size": "a payload is larger than the node takes or makes",
     "shape": "a tensor does not fit the model",
     "topic": "a sink could not build a valid topic for the message",
+    "busy": "the other side turned the message away for now: quota exceeded, or too busy",
     "send": "the other side refused the message",
     "trap": "the guest trapped (unreachable, division by zero, wild access, exhausted stack)",
     "time": "a guest gave a message an earlier logical time, or one that is too far off",
@@ -42,6 +43,9 @@ DROPS = {
     "deadLetterFull": "the dead-letter store was full and dropped its oldest",
     "malformed": "a packet or line that could not be read",
     "refused": "the broker refused it for good",
+    "spoolFull": "a sink's spool was full",
+    "spoolAge": "it had been in a sink's spool for longer than the spool's age",
+    "spoolDamaged": "a sink's spool held something else than was written; `flowrt spool verify` says where",
     "unconnected": "an operation without an outgoing connection",
 }
 """Reasons for which a message ends early and what each means."""
@@ -211,6 +215,48 @@ class CheckpointSetAside(Event):
     graph: str
     node: str
     entries: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolStarted(Event):
+    """A sink's messages go to disk, because its other side is away or slow."""
+
+    level: ClassVar[str] = "warning"
+    endpoint: str
+    sink: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolDrained(Event):
+    """All that was in a sink's spool is sent, and messages go straight out again."""
+
+    endpoint: str
+    sink: str
+    messages: int
+    """Sent from the spool since it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFound(Event):
+    """A spool was found at the start: what an earlier run left, and what a power cut left unfinished."""
+
+    endpoint: str
+    sink: str
+    messages: int
+    cut_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOpened(Event):
+    """A sink stops sending for a while: its other side turns messages away."""
+
+    level: ClassVar[str] = "error"
+    endpoint: str
+    sink: str
+    refusals: int
+    pause: float
     reason: str
 
 

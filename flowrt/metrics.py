@@ -87,7 +87,7 @@ def _refused_calls(graphs: Graphs) -> Iterator[Sample]:
                 yield (graph.name, node.name, code), count
 
 
-def _endpoints(value: Callable[[EndpointCounters], int], total: Callable[[Iterable[int]], int] = sum) -> Read:
+def _endpoints(value: Callable[[EndpointCounters], float], total: Callable[[Iterable[float]], float] = sum) -> Read:
     """One sample an endpoint, of all its connections together."""
 
     def read(graphs: Graphs) -> Iterator[Sample]:
@@ -370,6 +370,48 @@ FAMILIES = (
         "Messages that ended at the endpoint, by reason.",
         "Alert on any increase.",
         _endpoint_drops,
+    ),
+    Family(
+        "flowrt_endpoint_unguarded_messages", "counter", ENDPOINT,
+        "Messages read at QoS 0: nobody sends them again when flowrt or the gateway stops in the middle.",
+        "More than nothing on a source that must lose none: subscribe with QoS 1, and have publishers publish with it.",
+        _endpoints(lambda counters: counters.unguarded),
+    ),
+    Family(
+        "flowrt_endpoint_spooled_messages", "counter", ENDPOINT,
+        "Messages that sinks wrote to disk, because the other side was away or slow.",
+        "`rate(…[5m])` above nothing: the other side does not keep up, or is away.",
+        _endpoints(lambda counters: counters.spooled),
+    ),
+    Family(
+        "flowrt_endpoint_drained_messages", "counter", ENDPOINT,
+        "Messages that sinks sent from disk.",
+        "`rate(…[1m])` is how fast a spool is sent; see `spool.drainRate`.",
+        _endpoints(lambda counters: counters.drained),
+    ),
+    Family(
+        "flowrt_endpoint_spool_messages", "gauge", ENDPOINT,
+        "Messages on disk that are not out.",
+        "Bounded by `spool.messages`; `flowrt spool list` tells it by sink.",
+        _endpoints(lambda counters: counters.spool_messages),
+    ),
+    Family(
+        "flowrt_endpoint_spool_bytes", "gauge", ENDPOINT,
+        "What those messages take on disk.",
+        "Bounded by `spool.bytes`: when it is reached, the oldest are dropped unless `spool.whenFull` says otherwise.",
+        _endpoints(lambda counters: counters.spool_bytes),
+    ),
+    Family(
+        "flowrt_endpoint_spool_age_seconds", "gauge", ENDPOINT,
+        "How long the oldest of them has waited.",
+        "Alert when it is longer than the outage that the spool is sized for.",
+        _endpoints(lambda counters: counters.spool_age, max),
+    ),
+    Family(
+        "flowrt_endpoint_breaker_opens", "counter", ENDPOINT,
+        "How often a sink stopped sending for a while, because its messages were turned away.",
+        "An increase: the broker has a quota that is too small for what is sent, or is overloaded.",
+        _endpoints(lambda counters: counters.breaker_opens),
     ),
     Family(
         "flowrt_model_inference_seconds", "histogram", MODEL,

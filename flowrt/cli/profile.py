@@ -207,6 +207,9 @@ class _Nowhere:
         if batch.tracker is not None:
             batch.tracker.settle(batch.seqs)
 
+    def empty(self) -> bool:
+        return True
+
     def flush(self, timeout: float) -> bool:
         del timeout
         return True

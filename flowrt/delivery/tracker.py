@@ -22,11 +22,12 @@ class Tracker:
     not block for long.
     """
 
-    def __init__(self, release: Callable[[int], None]) -> None:
+    def __init__(self, release: Callable[[int], None], first: int = 0) -> None:
+        """`first` is the number of the first message."""
         self._release = release
         self._lock = threading.Lock()
         self._releasing = threading.Lock()
-        self._base = 0
+        self._base = first
         self._done = bytearray()
         self._extra: dict[int, int] = {}
         self._owed = 0
@@ -60,6 +61,11 @@ class Tracker:
             self._base += advanced
             self._owed += advanced
         self._pay()
+
+    @property
+    def base(self) -> int:
+        """The number of the oldest message that is not released."""
+        return self._base
 
     @property
     def open_count(self) -> int:

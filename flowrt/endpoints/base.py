@@ -20,7 +20,23 @@ class Stopped(Exception):
 class EndpointCounters:
     """Plain integers that hot paths touch; the metrics collector reads them when Prometheus asks."""
 
-    __slots__ = ("bytes_in", "bytes_out", "connected", "connects", "dropped", "messages_in", "messages_out", "refused")
+    __slots__ = (
+        "breaker_opens",
+        "bytes_in",
+        "bytes_out",
+        "connected",
+        "connects",
+        "drained",
+        "dropped",
+        "messages_in",
+        "messages_out",
+        "refused",
+        "spool_age",
+        "spool_bytes",
+        "spool_messages",
+        "spooled",
+        "unguarded",
+    )
 
     def __init__(self) -> None:
         self.connected = 0
@@ -31,6 +47,20 @@ class EndpointCounters:
         self.bytes_out = 0
         self.refused = 0
         """Messages the other side refused for good (an MQTT 5 reason code of 0x80 or above)."""
+        self.unguarded = 0
+        """Messages read at QoS 0: nobody sends them again."""
+        self.spooled = 0
+        """Messages that went to disk because the other side was away or slow."""
+        self.drained = 0
+        """Messages sent from there."""
+        self.spool_messages = 0
+        """Messages on disk at present."""
+        self.spool_bytes = 0
+        """What they take there."""
+        self.spool_age = 0.0
+        """Seconds that the oldest of them has been there."""
+        self.breaker_opens = 0
+        """How often a sink stopped sending because its messages were turned away."""
         self.dropped: dict[str, int] = {}
         """By reason, a member of `flowrt.events.DROPS`."""
 
@@ -83,8 +113,23 @@ class Sink(Protocol):
     def flush(self, timeout: float) -> bool:
         """Wait until everything taken is settled; False when `timeout` seconds were not enough."""
 
+    def empty(self) -> bool:
+        """Whether nothing is left on disk that it is to send."""
+
     def close(self) -> None:
         """Disconnect. What is not settled stays unacknowledged at its source. Safe to call twice."""
+
+
+class Spoolable(Sink, Protocol):
+    """A sink that a spool can stand in for."""
+
+    def offer(self, batch: Batch, patience: float) -> Batch | None:
+        """As `send`, but for `patience` seconds only; the rows that were not taken by then, or None."""
+
+    def hand_over(self, keep: Callable[[Batch], Batch]) -> None:
+        """Have everything under way kept: `keep` makes rows durable and gives them back with the numbers and the
+        tracker by which they are settled from now on. Their sources are told that they are done with. Called while
+        nobody sends. Raises what `keep` does; what was kept before that stays kept."""
 
 
 def refuse(

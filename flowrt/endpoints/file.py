@@ -172,6 +172,10 @@ class FileSink:
         if batch.tracker is not None:
             batch.tracker.settle(batch.seqs)
 
+    def empty(self) -> bool:
+        """It keeps nothing on disk."""
+        return True
+
     def flush(self, timeout: float) -> bool:  # noqa: ARG002 - nothing is under way between two calls of `send`
         return True
 

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from flowrt.endpoints.base import Sink, Source
 from flowrt.endpoints.file_config import FileOptions
@@ -23,8 +24,16 @@ if TYPE_CHECKING:
 ENDPOINTS: dict[str, type[Options]] = {"mqtt": MqttOptions, "file": FileOptions}
 """What stands beside an endpoint's name in YAML, and its options."""
 
+SPOOLS = "spool"
+"""The folder of all spools, in the state folder."""
+
 Refused = Callable[[Batch, NodeFault], None]
 """Takes rows that the other side refused for good; from then on they are the taker's to settle."""
+
+
+def spool_folder(state: Path, graph: str, sink: str) -> Path:
+    """Where the spool of a sink is; the names may hold anything."""
+    return state / SPOOLS / quote(graph, safe="") / quote(sink, safe="")
 
 
 class Endpoints:
@@ -68,7 +77,15 @@ class Endpoints:
 
                 return FileSink(name, options, on_refused, self._emit)
             case MqttOptions() as options:
-                return self._endpoint(name, options).sink(operation, on_refused)
+                if on_refused is None or self._state is None or not operation.qos or not operation.spool.enabled:
+                    return self._endpoint(name, options).sink(operation, on_refused)
+                from flowrt.endpoints.spooled import SpooledSink
+
+                spooled = SpooledSink(
+                    name, operation, spool_folder(self._state, self._graph, operation.name), self._emit
+                )
+                spooled.connect(self._endpoint(name, options).sink(operation, spooled.refused(on_refused)))
+                return spooled
         raise FlowrtBug(f"sink '{operation.name}' has no endpoint of a known kind: '{name}'")
 
     def _endpoint(self, name: str, options: MqttOptions) -> MqttEndpoint:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from flowrt.events import (
+    BreakerOpened,
     CheckpointSetAside,
     EndpointConnected,
     EndpointLost,
@@ -23,6 +24,9 @@ from flowrt.events import (
     NodeFaulted,
     NodeRestarted,
     Reloaded,
+    SpoolDrained,
+    SpoolFound,
+    SpoolStarted,
     StoreFailed,
     WorkerDied,
 )
@@ -43,6 +47,10 @@ SENTENCES: dict[type[Event], str] = {
     EndpointRefused: "refused by {address}: {reason}",
     StoreFailed: "cannot be written: {reason}; next attempt in {retry_seconds:.1f} s",
     CheckpointSetAside: "its checkpoint of {entries} entries was set aside: {reason}; it begins without",
+    SpoolStarted: "{reason}; its messages wait on disk",
+    SpoolDrained: "all that waited on disk is sent, messages: {messages}",
+    SpoolFound: "found on disk, left by an earlier run: {messages} messages, {cut_bytes} bytes of unfinished writes",
+    BreakerOpened: "sends nothing for {pause:g} s, messages turned away: {refusals}; the last: {reason}",
     WorkerDied: "worker {worker} died of {cause}; messages to be dealt again: {messages}; next start in {pause:.1f} s",
     MessagesDropped: "messages dropped ({reason}): {count}",
 }
@@ -51,7 +59,7 @@ SENTENCES: dict[type[Event], str] = {
 TEXT_MAX = 2000
 """Characters kept of one field: a guest's words must not fill the disk."""
 
-_WHERE = ("graph", "node", "endpoint", "store", "where")
+_WHERE = ("graph", "node", "endpoint", "sink", "store", "where")
 _GUEST_LEVELS = {"trace": "debug", "debug": "debug", "warn": "warning", "warning": "warning", "error": "error"}
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from flowrt.operators.base import Operation
+from flowrt.operators.spool_config import Breaker, Spool
 
 
 class SinkOperation(Operation):
@@ -25,5 +26,9 @@ class SinkOperation(Operation):
     """Quality of service to publish with. With 1 or 2 a message counts as out when the broker has acknowledged it."""
     retain: bool = False
     """Whether the broker keeps the last message of each topic."""
+    spool: Spool = Spool()
+    """Where messages of QoS 1 and 2 wait while the broker is away. An MQTT or Kafka endpoint only."""
+    breaker: Breaker = Breaker()
+    """When the sink stops sending because its messages are turned away for now."""
     content_type: str | None = Field(None, max_length=1024)
     """Content type to send with messages that have none."""

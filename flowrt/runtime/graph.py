@@ -117,7 +117,9 @@ class RunningGraph:
         if self.broken():
             return True
         # Stages feed only later ones: one that is idle when those before it are stays so.
-        return all(stage.idle() for stage in self.stages) and all(sink.flush(0.0) for sink in self._all_sinks)
+        return all(stage.idle() for stage in self.stages) and all(
+            sink.flush(0.0) and sink.empty() for sink in self._all_sinks
+        )
 
     def broken(self) -> list[str]:
         """Stages and ends whose thread has ended although nobody asked it to: a fault of ours, which only a restart

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import accumulate
+from time import monotonic
 
 from flowrt.endpoints.base import EndpointCounters, Stopped
 from flowrt.endpoints.mqtt.config import MqttOptions
@@ -18,8 +20,8 @@ from flowrt.endpoints.mqtt.frames import Envelope, again, encode_0, encode_acked
 from flowrt.endpoints.mqtt.link import Limits, Link
 from flowrt.endpoints.mqtt.refusals import Refusals, refusal
 from flowrt.endpoints.mqtt.scan import PUBACK, PUBCOMP, PUBREC, PUBREL, Acks, Item, Reply
-from flowrt.endpoints.mqtt.sink import Envelopes, MqttSink
-from flowrt.endpoints.mqtt.window import RECEIVED, SENT, Chunk, Window
+from flowrt.endpoints.mqtt.sink import Envelopes, GaveUp, MqttSink
+from flowrt.endpoints.mqtt.window import DONE, RECEIVED, SENT, Chunk, Window
 from flowrt.events import Emit, EndpointRefused
 from flowrt.message import Batch
 
@@ -74,11 +76,32 @@ class Outgoing(Connection):
             whole = at == 0 and stop == count
             part = batch if whole else batch.slice(at, stop)
             parts = envelopes if whole or isinstance(envelopes, Envelope) else envelopes[at:stop]
-            sent = send(sink, part, parts, qos, five=five)
+            try:
+                sent = send(sink, part, parts, qos, five=five)
+            except GaveUp:
+                break
             if not sent:
                 break
             at += sent
         return at
+
+    def hand_over(self, sink: MqttSink, keep: Callable[[Batch], Batch]) -> None:
+        """See `Spoolable`. What is under way is sent again after a reconnect as before; it only answers to another."""
+        with self._changed:
+            chunks = [(chunk, chunk.unconfirmed()) for chunk in self._window.chunks if chunk.sink is sink]
+        for chunk, rows in chunks:
+            before = chunk.batch
+            kept = keep(before.take(rows))
+            seqs = [0] * len(before)
+            for row, seq in zip(rows, kept.seqs, strict=True):
+                seqs[row] = seq
+            with self._changed:
+                late = {row for row in rows if chunk.states[row] == DONE}
+                chunk.batch = replace(before, seqs=seqs, tracker=kept.tracker)
+            if before.tracker is not None:
+                before.tracker.settle([before.seqs[row] for row in rows if row not in late])
+            if kept.tracker is not None:
+                kept.tracker.settle([seqs[row] for row in rows if row in late])
 
     def flush(self, sink: MqttSink, timeout: float) -> bool:
         """Wait until nothing of a sink is under way."""
@@ -138,9 +161,12 @@ class Outgoing(Connection):
 
     # Sending. Everything up to the next heading is called with `_changed` held, unless it takes it.
 
-    def _wait(self) -> None:
+    def _wait(self, sink: MqttSink) -> None:
+        left = None
+        if sink.give_up_at is not None and (left := sink.give_up_at - monotonic()) <= 0:
+            raise GaveUp
         self._waiters += 1
-        self._changed.wait()
+        self._changed.wait(left)
         self._waiters -= 1
 
     def _await_link(self, sink: MqttSink) -> Link:
@@ -149,7 +175,7 @@ class Outgoing(Connection):
                 raise Stopped
             if self._link is not None:
                 return self._link
-            self._wait()
+            self._wait(sink)
 
     def _await_room(self, sink: MqttSink, wanted: int) -> tuple[Link, int]:
         """A link, and for how many rows there is room."""
@@ -159,7 +185,7 @@ class Outgoing(Connection):
                 room = self._window.ids_free(min(wanted, self._most(link) - self._on_wire))
                 if room > 0:
                     return link, room
-            self._wait()
+            self._wait(sink)
 
     def _most(self, link: Link) -> int:
         return min(self._options.max_inflight, link.limits.receive_maximum)
@@ -192,12 +218,12 @@ class Outgoing(Connection):
                 while end and link.handed() < end and self._link is link:
                     if sink.closed:
                         raise Stopped
-                    self._wait()
+                    self._wait(sink)
                 missing = end - link.handed() if end else None
                 if missing is not None and missing < sum(map(len, pieces)):
                     break
                 while self._link is link:
-                    self._wait()  # the link has ended; its thread is about to say so
+                    self._wait(sink)  # the link has ended; its thread is about to say so
         sent = len(batch) if missing <= 0 else _rows_before(envelopes, batch.payloads, missing)
         if batch.tracker is not None and sent:
             batch.tracker.settle(batch.seqs[:sent])
@@ -232,16 +258,15 @@ class Outgoing(Connection):
 
     def _confirmed(self, ids: Sequence[int]) -> None:
         with self._changed:
-            runs = self._window.confirm(ids)
-            for chunk, start, stop in runs:
-                chunk.sink.under_way -= stop - start
+            runs = [(chunk.sink, chunk.batch, start, stop) for chunk, start, stop in self._window.confirm(ids)]
+            for sink, _, start, stop in runs:
+                sink.under_way -= stop - start
                 self._on_wire -= stop - start
             if self._waiters:
                 self._changed.notify_all()
-        for chunk, start, stop in runs:
-            tracker = chunk.batch.tracker
-            if tracker is not None:
-                tracker.settle(chunk.batch.seqs[start:stop])
+        for _, batch, start, stop in runs:
+            if batch.tracker is not None:
+                batch.tracker.settle(batch.seqs[start:stop])
 
     def _replied(self, link: Link, item: Reply) -> None:
         if item.kind in {PUBACK, PUBREC} and item.reason >= 0x80:
@@ -257,10 +282,10 @@ class Outgoing(Connection):
 
     def _refused(self, item: Reply) -> None:
         with self._changed:
-            runs = self._window.confirm([item.id])
+            runs = [(chunk.sink, chunk.batch.slice(*rows)) for chunk, *rows in self._window.confirm([item.id])]
             self._on_wire -= len(runs)
-        for chunk, start, stop in runs:
-            self._refusals.put(chunk.sink, chunk.batch.slice(start, stop), refusal(item.reason), self._refusal_handled)
+        for sink, rows in runs:
+            self._refusals.put(sink, rows, refusal(item.reason), self._refusal_handled)
 
     def _refusal_handled(self, sink: MqttSink) -> None:
         with self._changed:

@@ -28,13 +28,17 @@ _WORDS = {
 }
 """MQTT 5, sections 3.4.2.1 and 3.5.2.1."""
 
+_FOR_NOW = (0x80, 0x83, 0x97)
+"""What a broker may take a moment later. The others are the message's, or for good."""
+
 Done = Callable[["MqttSink"], None]
 _Entry = tuple["MqttSink", Batch, NodeFault, Done]
 
 
 def refusal(reason: int) -> NodeFault:
     """A broker's reason code as a fault."""
-    return NodeFault("send", f"the broker refused the message: {_WORDS.get(reason, 'unknown reason')} (0x{reason:02x})")
+    kind = "busy" if reason in _FOR_NOW else "send"
+    return NodeFault(kind, f"the broker refused the message: {_WORDS.get(reason, 'unknown reason')} (0x{reason:02x})")
 
 
 class Refusals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from flowrt.endpoints.base import EndpointCounters, refuse
@@ -24,9 +25,13 @@ Envelopes: TypeAlias = Sequence[Envelope] | Envelope
 """One for each row, or one for all."""
 
 
+class GaveUp(Exception):
+    """What a sink waits for did not come in time."""
+
+
 class MqttSink:
-    """See `flowrt.endpoints.base.Sink`. Rows the other side refuses go to `on_refused`; without it they are counted and
-    forgotten."""
+    """See `flowrt.endpoints.base.Spoolable`. Rows the other side refuses go to `on_refused`; without it they are
+    counted and forgotten."""
 
     def __init__(
         self, connection: Outgoing, operation: SinkOperation, on_refused: Callable[[Batch, NodeFault], None] | None
@@ -37,6 +42,8 @@ class MqttSink:
         self.closed = False
         self.under_way = 0
         """Messages sent at QoS 1 or 2 and not settled; guarded by the connection."""
+        self.give_up_at: float | None = None
+        """When whoever sends wants to wait no longer, on the monotonic clock."""
         self._retain = operation.retain
         self._content_type = operation.content_type
         self._connection = connection
@@ -55,18 +62,40 @@ class MqttSink:
 
     def send(self, batch: Batch) -> None:
         """Take responsibility for a batch. Rows without a valid topic, or too large for the broker, are refused."""
+        self.give_up_at = None
+        self._send(batch)
+
+    def offer(self, batch: Batch, patience: float) -> Batch | None:
+        self.give_up_at = monotonic() + patience
+        return self._send(batch)
+
+    def _send(self, batch: Batch) -> Batch | None:
+        """The rows that were not sent before `give_up_at`."""
         while len(batch):
-            five, limits = self._connection.await_link(self)
+            try:
+                five, limits = self._connection.await_link(self)
+            except GaveUp:
+                return batch
             batch, envelopes = self._prepare(batch, five=five, limits=limits)
             if not len(batch):
-                return
+                return None
             qos = min(self.qos, limits.maximum_qos)
             sent = self._connection.send(self, batch, envelopes, qos, five=five)
             self.counters.messages_out += sent
             self.counters.bytes_out += sum(map(len, batch.payloads[:sent]))
             if sent == len(batch):
-                return
+                return None
             batch = batch.slice(sent, len(batch))
+            if self.give_up_at is not None and monotonic() >= self.give_up_at:
+                return batch
+        return None
+
+    def hand_over(self, keep: Callable[[Batch], Batch]) -> None:
+        self._connection.hand_over(self, keep)
+
+    def empty(self) -> bool:
+        """It keeps nothing on disk."""
+        return True
 
     def flush(self, timeout: float) -> bool:
         return self._connection.flush(self, timeout)

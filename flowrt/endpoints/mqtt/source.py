@@ -54,6 +54,8 @@ class MqttSource:
         count = len(batch)
         self.counters.messages_in += count
         self.counters.bytes_in += sum(map(len, batch.payloads))
+        if batch.tracker is None:
+            self.counters.unguarded += count
         if self.stopped or self._deliver is None:
             return
         start = max(self._last_time + 1, (time_ns() // 1_000_000) << 20)

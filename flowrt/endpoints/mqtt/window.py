@@ -38,6 +38,10 @@ class Chunk:
     def ids(self) -> range:
         return range(self.first, self.first + len(self.states))
 
+    def unconfirmed(self) -> list[int]:
+        """Rows that are under way."""
+        return [row for row, now in enumerate(self.states) if now != DONE]
+
     def rows(self, state: int) -> list[int]:
         """Rows in a state."""
         return [row for row, now in enumerate(self.states) if now == state]
