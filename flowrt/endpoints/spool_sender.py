@@ -32,6 +32,8 @@ class Sender:
         self._backoff = Backoff(first=1.0, longest=30.0, free=0)
         self._tidied = float("-inf")
         self._damaged = 0
+        self._tidy = False
+        """Whether no file is left of what is out."""
 
     def run(self) -> None:
         """Until the sink is closed. Raises `Stopped` then."""
@@ -65,7 +67,7 @@ class Sender:
                     raise Stopped
                 if spool.waiting and sink.inner.ready() and not sink.breaker.pausing():
                     return
-                if sink.direct and not spool.messages:
+                if sink.direct and not spool.messages and self._tidy:
                     sink.changed.wait()
                     continue
                 sink.changed.wait(LOOK_SECONDS)
@@ -73,6 +75,7 @@ class Sender:
 
     def _send(self, spool: SpoolLog, frame: Frame) -> None:
         sink = self._sink
+        self._tidy = False
         for batch in _parts(spool, frame):
             if sink.breaker.open:
                 batch = self._probe(batch)
@@ -104,10 +107,12 @@ class Sender:
             if sink.breaker.open and not sink.breaker.pausing():
                 sink.breaker.passed()  # nothing is left to try: the next message that comes is the one
             sink.back_to_direct()
-        if now - self._tidied >= TIDY_SECONDS or (idle and not spool.messages):
+        empty = not spool.messages
+        if now - self._tidied >= TIDY_SECONDS or (idle and empty):
             self._tidied = now
             sink.bounds.expire(spool)
             spool.tidy()
+            self._tidy = empty
             sink.note_figures()
 
     def _wait(self, seconds: float) -> None:

@@ -7,6 +7,9 @@ what takes and what releases. Numbers of messages rise by one for ever; the trac
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import os
 import threading
 import time
 from collections import deque
@@ -61,6 +64,7 @@ class SpoolLog:
         self._encoder = Encoder()
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._owner = _own(folder)
         self._position = Position(folder)
         self._segments: deque[Segment] = deque()
         self._active: Segment | None = None
@@ -154,7 +158,7 @@ class SpoolLog:
         with self._lock:
             while frame is None and (header := self._peek()) is not None and self._reading is not None:
                 lost.append(self._gap(header))
-                body = self._reading.read(self._at + header.bytes - header.body, header.body)
+                body = self._reading.body(self._at, header)
                 self._hand_out(header)
                 try:
                     heads, payloads = read_body(header, body)
@@ -208,6 +212,7 @@ class SpoolLog:
                 self._segments.popleft().close()
             self._active = self._reading = self._peeked = None
             self._position.close()
+            os.close(self._owner)
 
     # Called with the lock held.
 
@@ -229,7 +234,7 @@ class SpoolLog:
     def _count(self, segment: Segment) -> None:
         end = START_BYTES
         for at, header in segment.frames():
-            if at + header.bytes == segment.size and not _whole(segment, at, header):
+            if at + header.bytes == segment.size and not segment.readable(at, header):
                 break  # an unfinished write: the header reached the disk, the body did not
             segment.end = header.end
             end = at + header.bytes
@@ -321,9 +326,12 @@ class SpoolLog:
                 self._taken_bytes -= self._taken.popleft()[0].bytes
 
 
-def _whole(segment: Segment, at: int, header: Header) -> bool:
+def _own(folder: Path) -> int:
+    """A descriptor that keeps others from the spool, for as long as it is open. Raises OSError while one has it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        read_body(header, segment.read(at + header.bytes - header.body, header.body))
-    except Damaged:
-        return False
-    return True
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise OSError(errno.EBUSY, "another process uses this spool") from None
+    return fd

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowrt.delivery.spool.frames import HEADER_BYTES, MAGIC, Damaged, Header, read_header
+from flowrt.delivery.spool.frames import HEADER_BYTES, MAGIC, Damaged, Header, read_body, read_header
 
 SUFFIX = ".spool"
 _MARK = b"flowrt spool 1\n\0"
@@ -43,6 +43,18 @@ class Segment:
         if at + header.bytes > self.size:
             raise Damaged("the frame ends behind the file's end")
         return header
+
+    def body(self, at: int, header: Header) -> bytes:
+        """What is behind the header of the frame at `at`. Raises OSError."""
+        return self.read(at + header.bytes - header.body, header.body)
+
+    def readable(self, at: int, header: Header) -> bool:
+        """Whether the frame's messages are as they were written. Raises OSError."""
+        try:
+            read_body(header, self.body(at, header))
+        except Damaged:
+            return False
+        return True
 
     def frames(self, at: int = START_BYTES) -> Iterator[tuple[int, Header]]:
         """Where each frame begins, and its header; damaged stretches are passed over. Raises OSError."""
