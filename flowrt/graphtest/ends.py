@@ -88,6 +88,9 @@ class TrialSink:
     def broken(self) -> bool:
         return False
 
+    def empty(self) -> bool:
+        return True
+
     def flush(self, timeout: float) -> bool:  # noqa: ARG002 - nothing here takes time
         return True
 

@@ -22,6 +22,7 @@ LAYERS = (
     ("nn",),
     ("isolation",),
     ("runtime",),
+    ("families",),
     ("logs", "metrics", "service", "guests", "testing"),
     ("workers", "graphtest"),
     ("web", "reference"),
