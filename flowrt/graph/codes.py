@@ -79,6 +79,10 @@ CODES: dict[str, str] = {
     "client-id-clash": (
         "Two endpoints have the same clientId at one broker, and each connection would end the other. Change one."
     ),
+    "unreadable-secret": (
+        "A certificate, key or secret that an endpoint names is not there or may not be read. On the gateway, put it "
+        "there and let the service's user read it; elsewhere this does not matter."
+    ),
     "unknown-endpoint": "The operation names an endpoint that does not exist. Correct the name or add the endpoint.",
     "unbound": "A source or sink has no endpoint. Give it one, or bind it with `--bind NAME=URL`.",
     "bad-binding": (

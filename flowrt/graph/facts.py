@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from flowrt.message import Tensor
@@ -76,5 +77,7 @@ class Facts:
     modules: Mapping[str, ModuleFacts | Unreadable] = field(default_factory=dict)
     models: Mapping[str, ModelFacts | Unreadable] = field(default_factory=dict)
     machine: Machine | None = None
+    files: Mapping[Path, Unreadable] = field(default_factory=dict)
+    """Files that endpoints name (certificates, keys, secrets) and that cannot be read here."""
     schemas: Mapping[str, str | Unreadable] = field(default_factory=dict)
     """Texts of schemas that stand in files, by the file as the graph spells it; of a descriptor set its base64."""

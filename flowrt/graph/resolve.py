@@ -8,10 +8,13 @@ A name that ends in `.wasm` is a file relative to the graph's folder. A model's 
 from __future__ import annotations
 
 import os
+import stat
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+
+from pydantic.alias_generators import to_camel
 
 from flowrt.graph.facts import ADDRESSES, Facts, Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
@@ -45,7 +48,28 @@ def gather(
     for model in models_of(graph):
         if model.path not in models:
             models[model.path] = _model(model, home, inspect_model)
-    return Facts(modules, models, machine, _schemas(graph, home))
+    files = {path: why for _, path in files_of(graph) if (why := _unreadable(path)) is not None}
+    return Facts(modules, models, machine, files, _schemas(graph, home))
+
+
+def files_of(graph: Graph) -> Iterator[tuple[tuple[str | int, ...], Path]]:
+    """Certificates, keys and secrets that endpoints name, each with its place in the file."""
+    for index, endpoint in enumerate(graph.file.endpoints):
+        for group in ("tls", "credentials"):
+            named = getattr(endpoint.options, group, None) if len(endpoint.kinds) == 1 else None
+            for name, path in () if named is None else named:
+                if isinstance(path, Path):
+                    yield ("endpoints", index, endpoint.kinds[0], group, to_camel(name)), path
+
+
+def _unreadable(path: Path) -> Unreadable | None:
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)  # not opened: it may be a pipe, which would not come back
+    except (OSError, ValueError) as error:
+        return Unreadable(getattr(error, "strerror", None) or str(error), missing=isinstance(error, FileNotFoundError))
+    if not regular:
+        return Unreadable("it is not a file")
+    return None if os.access(path, os.R_OK) else Unreadable("permission denied")
 
 
 def _schemas(graph: Graph, home: Path) -> dict[str, str | Unreadable]:

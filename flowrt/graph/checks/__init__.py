@@ -32,7 +32,7 @@ def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
         *metadata.check(graph),
         *names.check(graph),
         *connections.check(graph),
-        *endpoints.check(graph),
+        *endpoints.check(graph, facts),
         *topics.check(graph),
         *modules.check(graph, facts),
         *models.check(graph, facts),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from flowrt.endpoints.registry import ENDPOINTS
+from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import EndpointEntry
+from flowrt.graph.resolve import files_of
 from flowrt.operators.base import Operation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
@@ -16,11 +18,13 @@ MQTT = "mqtt"
 Known = Mapping[str, EndpointEntry]
 
 
-def check(graph: Graph) -> Iterator[Problem]:
-    """Endpoints of one kind each, which do not push each other out, and operations that name one."""
+def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
+    """Endpoints of one kind each, which do not push each other out and whose files are there, and operations that name
+    one."""
     known = {endpoint.name: endpoint for endpoint in graph.file.endpoints}
     yield from _kinds(graph)
     yield from _clashes(graph)
+    yield from _files(graph, facts)
     for index, operation in enumerate(graph.file.operations):
         if isinstance(operation, SourceOperation | SinkOperation):
             yield from _named(graph, ("operations", index, "endpoint"), operation.endpoint, known)
@@ -58,6 +62,17 @@ def _clashes(graph: Graph) -> Iterator[Problem]:
             )
             yield graph.problem(("endpoints", index, MQTT, "clientId"), "client-id-clash", f"{message}; change one")
         first.setdefault((client, address), index)
+
+
+def _files(graph: Graph, facts: Facts) -> Iterator[Problem]:
+    """Warnings: a graph is often checked where its secrets are not, and they are read anew at each connect."""
+    for loc, path in files_of(graph):
+        if (unreadable := facts.files.get(path)) is not None:
+            message = (
+                f"{path} cannot be read here: {unreadable.reason}; without it this endpoint does not connect where the "
+                "graph runs"
+            )
+            yield graph.warning(loc, "unreadable-secret", message)
 
 
 def _option(endpoint: EndpointEntry, name: str) -> str | None:
