@@ -28,6 +28,7 @@ from flowrt.graphtest.ends import TrialEndpoints
 from flowrt.graphtest.stubs import stub_operator
 from flowrt.graphtest.trial import Arrival, Left, Outcome, Trial, TrialError
 from flowrt.graphtest.virtual import VirtualTime
+from flowrt.logicaltime.clock import GraphClock
 from flowrt.logs.sentences import line_of
 from flowrt.message import Batch, Head
 from flowrt.operators.source import SourceOperation
@@ -36,6 +37,7 @@ from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.node import Target
 from flowrt.runtime.surroundings import Surroundings
+from flowrt.state.checkpoints import CheckpointStore
 from flowrt.state.store import StateStore
 
 DEADLINE_SECONDS = 20.0
@@ -56,6 +58,7 @@ def execute(trial: Trial, plan: Plan) -> Outcome:
         around = _Around(_Log(outcome.log), Path(state), open_endpoints=ends.open)
         around.time = time
         around.clock, around.stopping = time.seconds, time.stopping
+        around.graph_clock = lambda: GraphClock(time.milliseconds, time.seconds)
         around.stand_ins = _stand_ins(trial, plan)
         for key, value in trial.seeds.items():
             around.states.set(key, value)
@@ -82,6 +85,13 @@ class _Around(Surroundings):
         return StateStore(clock=self.time.milliseconds)
 
 
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """In memory: a test does not outlive its process."""
+        self._open.append("checkpoints")
+        return CheckpointStore(None)
+
+
 class _Run:
     """Messages into a graph, and what waits through its stages."""
 
@@ -98,6 +108,10 @@ class _Run:
             stage.inbox.bound(sys.maxsize, sys.maxsize, None)  # the only thread would wait for itself
         for node in graph.plan.nodes.values():
             self._watch(node)
+        if graph.timing is not None:
+            graph.timing.start()
+            for stage in graph.stages:
+                stage.resume()
 
     def run(self) -> None:
         arrivals = [replace(arrival, source=self._source(arrival)) for arrival in self._trial.arrivals]
@@ -105,13 +119,26 @@ class _Run:
             together = list(group)
             for start in range(0, len(together), ARRIVALS):
                 self._enter(at, source, together[start : start + ARRIVALS])
+        if self._graph.timing is not None:
+            for source in self._graph.timing.entrances:  # a test is a source that ends: windows close
+                self._graph.timing.end(source)
+            self._settle()
 
     def _enter(self, at: int, source: str, arrivals: Sequence[Arrival]) -> None:
-        self._time.reach(at)
+        self._reach(at)
         heads = [self._head(arrival) for arrival in arrivals]
         batch = self._ends.sources[source].batch(heads, [arrival.payload for arrival in arrivals])
-        self._graph.entrances[source].deliver(batch)
+        self._graph.deliver_to(source)(batch)
         self._settle()
+
+    def _reach(self, at: int) -> None:
+        """Let time pass, and close on the way what it closes."""
+        timing = self._graph.timing
+        while timing is not None and (due := timing.due()) is not None and due <= self._trial.start + at:
+            self._time.reach(due - self._trial.start)
+            timing.wake()
+            self._settle()
+        self._time.reach(at)
 
     def _settle(self) -> None:
         """Handle all that waits. A stage feeds only later ones, but for copies of dead letters."""

@@ -151,7 +151,7 @@ class Builder:
             "emit": self._around.emit,
         }
         running = Node(self._plan.name, node.name, operator, faults, counters, **given)
-        if needs_time(operation):
+        if needs_time(operation) and node.name not in self._around.stand_ins:
             running = keeping(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
             self.closers.append(running.close)
         running.holds += self.beside.get(node.name, ())

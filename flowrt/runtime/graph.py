@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
-from flowrt.endpoints.base import Sink, Source, Stopped
+from flowrt.endpoints.base import Deliver, Sink, Source, Stopped
 from flowrt.events import Emit, GraphReady, GraphStarted, GraphStopped
 from flowrt.graph.plan import Plan
 from flowrt.quota.bucket import Bucket
@@ -93,12 +93,15 @@ class RunningGraph:
         for stage in self.stages:
             stage.start()
         for name, source in self.sources.items():
-            timed = self.timing.entrances.get(name) if self.timing is not None else None
-            deliver = timed.deliver if timed is not None else self.entrances[name].deliver
-            source.start(deliver, partial(self._one_ended, name))
+            source.start(self.deliver_to(name), partial(self._one_ended, name))
         if self.timing is not None:
             self.timing.start_ticking()
         self._emit(GraphStarted(self.name, len(self.plan.nodes), len(self.stages)))
+
+    def deliver_to(self, source: str) -> Deliver:
+        """Where a source delivers."""
+        timed = self.timing.entrances.get(source) if self.timing is not None else None
+        return timed.deliver if timed is not None else self.entrances[source].deliver
 
     def ready(self) -> bool:
         """Whether every subscription is acknowledged and every sink connected."""

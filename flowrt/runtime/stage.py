@@ -70,6 +70,10 @@ class Stage:
         self._errands.append(errand)
         self.inbox.wake()
 
+    def resume(self) -> None:
+        """Let its nodes begin with what is on disk. Called before the first batch, by its thread or by who takes its
+        place."""
+
     def step(self) -> bool:
         """Handle what waits, on the caller's thread; whether there was something. For a stage that is not started."""
         batches = self.inbox.take(self._batch_max) if self.inbox.messages else None
