@@ -84,7 +84,6 @@ class _Around(Surroundings):
         self._open.append("states")
         return StateStore(clock=self.time.milliseconds)
 
-
     @cached_property
     def checkpoints(self) -> CheckpointStore:
         """In memory: a test does not outlive its process."""

@@ -50,7 +50,7 @@ class Stamper:
             sent = logical(*stamp[:2])
             if stamp[0] > now + DRIFT_MS:
                 drifted.append(row)
-            elif sent >= (self._mark if self.lateness_ms else times[row]):
+            elif self.lateness_ms and sent >= self._mark:
                 times[row] = sent
             elif self.lateness_ms:
                 late.append(row)

@@ -42,5 +42,10 @@ def format_stamp(stamp: Stamp) -> str:
     return f"{stamp[0]:015}:{stamp[1]:05}:{stamp[2]}"
 
 
+def with_stamp(properties: tuple[tuple[str, str], ...], stamp: Stamp) -> tuple[tuple[str, str], ...]:
+    """User properties with that clock in the place of the one that stands there."""
+    return (*((key, value) for key, value in properties if key != TIMESTAMP), (TIMESTAMP, format_stamp(stamp)))
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20

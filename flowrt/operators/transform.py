@@ -26,6 +26,8 @@ from flowrt.transforms.rules import (
     WindowCount,
     WindowDelay,
     WindowMemory,
+    WindowSession,
+    WindowSliding,
     WindowTriggers,
 )
 from flowrt.transforms.settings import Settings
@@ -60,6 +62,11 @@ class TransformOperation(Operation):
     """AIO's configuration `memory`, as JSON text or as YAML: a window's size."""
     triggers: str | WindowTriggers | None = None
     """AIO's configuration `triggers`, as JSON text or as YAML: what messages close a window."""
+
+    sliding: str | WindowSliding | None = None
+    """Windows that overlap: the last `length`, each time `every` has passed. AIO has none."""
+    session: str | WindowSession | None = None
+    """A window that ends once nothing came for `gap`. AIO has none."""
 
     def given(self, key: str) -> Any:
         """One of AIO's configurations, read where it is a text. Raises `TextError`."""
@@ -113,7 +120,9 @@ CONFIGURATIONS: dict[str, type[Options]] = {
     "count": WindowCount,
     "memory": WindowMemory,
     "triggers": WindowTriggers,
+    "sliding": WindowSliding,
+    "session": WindowSession,
 }
-"""AIO's configuration keys."""
-WINDOW = ("delay", "count", "memory", "triggers")
+"""AIO's configuration keys, and the two that are ours."""
+WINDOW = ("delay", "count", "memory", "triggers", "sliding", "session")
 """Those that close a window."""

@@ -187,8 +187,9 @@ class Builder:
                 from flowrt.runtime.transforms import transform_operator  # few graphs have one
 
                 home = Path(self._plan.path).parent
+                around = self._around
                 return transform_operator(
-                    operation, home, lambda: self._around.states, node.schemas, self._around.clock
+                    operation, home, lambda: around.states, node.schemas, around.clock, counters=counters
                 )
             case InferenceOperation() as operation:
                 inference = InferenceOperator(self._model(node), operation.batch.max)

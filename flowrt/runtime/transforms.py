@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
+from flowrt.counters import NodeCounters
 from flowrt.endpoints.topics import matches
 from flowrt.errors import MissingExtra, NodeFault, StartError
 from flowrt.operators.base import Operator
@@ -17,13 +18,16 @@ from flowrt.operators.transform_work import (
     MapRulesOperator,
     ThrottleOperator,
 )
+from flowrt.operators.window import WindowOperator
 from flowrt.state.store import StateStore
 from flowrt.transforms.build import transform_of
 from flowrt.transforms.deciding import BranchTransform, Conforms, FilterTransform
 from flowrt.transforms.enrichment import Lookup
 from flowrt.transforms.mapping import MapTransform
 from flowrt.transforms.rules import Dataset
+from flowrt.transforms.sliding import SlidingTransform
 from flowrt.transforms.throttle import ThrottleTransform
+from flowrt.transforms.window import WindowTransform
 
 RECORDS_BYTES_MAX = 64 * 2**20
 """Of one file of records: they are held in memory."""
@@ -35,6 +39,8 @@ def transform_operator(
     states: Callable[[], StateStore],
     schemas: Sequence[tuple[str, str, str]] = (),
     clock: Callable[[], float] = monotonic,
+    *,
+    counters: NodeCounters,
 ) -> Operator:
     """What runs a transform that the checks found sound. `home` is the graph's folder, `schemas` what it validates by;
     `clock` gives seconds.
@@ -54,6 +60,8 @@ def transform_operator(
             return BranchRulesOperator(transform)
         case ThrottleTransform() as transform:
             return ThrottleOperator(transform, clock)
+        case (WindowTransform() | SlidingTransform()) as transform:
+            return WindowOperator(transform, operation.resources.memory, counters)
     found = " and ".join(settings.kinds) or "nothing to do"
     raise StartError(f"node '{operation.name}': this version does not run a transform with {found}")
 

@@ -6,10 +6,11 @@ from flowrt.transforms.deciding import BranchTransform, Conforms, FilterTransfor
 from flowrt.transforms.enrichment import Lookup
 from flowrt.transforms.mapping import MapTransform
 from flowrt.transforms.settings import Settings
+from flowrt.transforms.sliding import SlidingTransform
 from flowrt.transforms.throttle import Matches, ThrottleTransform
 from flowrt.transforms.window import WindowTransform
 
-Transform = MapTransform | FilterTransform | BranchTransform | ThrottleTransform | WindowTransform
+Transform = MapTransform | FilterTransform | BranchTransform | ThrottleTransform | WindowTransform | SlidingTransform
 
 
 def transform_of(
@@ -29,6 +30,8 @@ def transform_of(
             return BranchTransform(rules, lookup)
         case ("throttle",) if settings.throttle is not None:
             return ThrottleTransform(settings.throttle, matches)
+        case ("window",) if settings.sliding is not None:
+            return SlidingTransform(rules.accumulate or (), settings.sliding, lookup)
         case ("window",):
             return WindowTransform(settings, lookup)
     return None

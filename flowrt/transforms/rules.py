@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from flowrt.options import Options
+from flowrt.quota.quantity import Seconds
 
 RULES_MAX = 1024
 """Rules of one transform; the largest seen has forty."""
@@ -132,6 +133,24 @@ class WindowDelay(Options):
     """The only one."""
     delay_seconds: int = Field(gt=0, lt=2**53)
     """Its length."""
+
+
+class WindowSliding(Options):
+    """Overlapping windows of one length, aligned to multiples of `every`. flowrt's own."""
+
+    length: Seconds = Field(gt=0, le=31 * 86_400)
+    """How far back each window reaches."""
+    every: Seconds = Field(ge=0.001, le=31 * 86_400)
+    """How often one ends: `length` at most, and a thousandth of it at least."""
+
+
+class WindowSession(Options):
+    """A window that ends once nothing came for a while. flowrt's own."""
+
+    gap: Seconds = Field(gt=0, le=31 * 86_400)
+    """So long."""
+    longest: Seconds = Field(86_400.0, gt=0, le=31 * 86_400)
+    """It ends after this time even if messages still come."""
 
 
 class WindowCount(Options):

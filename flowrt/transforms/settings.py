@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowrt.transforms.rules import Rules, Throttle, WindowCount, WindowDelay, WindowMemory, WindowTriggers
+from flowrt.transforms.rules import (
+    Rules,
+    Throttle,
+    WindowCount,
+    WindowDelay,
+    WindowMemory,
+    WindowSession,
+    WindowSliding,
+    WindowTriggers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +26,13 @@ class Settings:
     count: WindowCount | None = None
     memory: WindowMemory | None = None
     triggers: WindowTriggers | None = None
+    sliding: WindowSliding | None = None
+    session: WindowSession | None = None
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """`map`, `filter`, `branch`, `throttle`, `window`: one, in a sound file."""
-        rules, bounds = self.rules, (self.delay, self.count, self.memory, self.triggers)
+        rules, bounds = self.rules, (self.delay, self.count, self.memory, self.triggers, self.sliding, self.session)
         given = {
             "map": rules.map,
             "filter": rules.filter,

@@ -1,6 +1,7 @@
 """The window transform: messages folded into one, by figures. Time is handed in, in seconds since the epoch.
 
-A window ends at the next multiple of its length, or with the message that reaches a bound. Bounds are tried for each
+A window ends at the next multiple of its length, or, as a session, once nothing came for a while, or with the message
+that reaches a bound. Bounds are tried for each
 message in the order memory, count, triggers; the first that is reached decides whether the message still belongs to
 the window (`messageInCurrent`) or begins the next (`messageInNext`).
 """
@@ -10,22 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flowrt.errors import NodeFault
 from flowrt.message import Head
 from flowrt.transforms.columns import Columns, History
-from flowrt.transforms.documents import put
 from flowrt.transforms.enrichment import Enrichment, Lookup
 from flowrt.transforms.expression import expression
+from flowrt.transforms.figures import Closed, Figure, document
 from flowrt.transforms.inputs import MISSING, Formula, Row, document_of, reader
-from flowrt.transforms.paths import parse_input, parse_path
-from flowrt.transforms.rules import AccumulateRule, Boundary, TriggerRule
+from flowrt.transforms.paths import parse_input
+from flowrt.transforms.rules import Boundary, TriggerRule
 from flowrt.transforms.settings import Settings
 from flowrt.transforms.tree import ExpressionError
 from flowrt.transforms.types import Scope
 from flowrt.transforms.values import BOOL, bound
 
-Closed = dict[str, Any] | NodeFault
-"""What a window gives: its document, or why a figure of it cannot be computed, such as the average of no numbers."""
 SAFETY_SECONDS = 60
 """Length of a window for which no `delay` is given."""
 
@@ -36,19 +34,27 @@ class WindowTransform:
     def __init__(self, settings: Settings, lookup: Lookup) -> None:
         self._settings = settings
         self._seconds = settings.delay.delay_seconds if settings.delay else SAFETY_SECONDS
-        self._accumulations = [_Accumulation(rule) for rule in settings.rules.accumulate or ()]
+        self._session = settings.session
+        self._figures = [Figure(rule) for rule in settings.rules.accumulate or ()]
+        self._columns = self._empty()
         triggers = settings.triggers
         self._triggers = [_Trigger(rule, number) for number, rule in enumerate(triggers.rules if triggers else (), 1)]
         self._enrichment = Enrichment(triggers.datasets if triggers else (), lookup)
         self.due: float | None = None
         """When the open window ends; None without one."""
+        self._opened = 0.0
         self._messages = 0
         self._bytes = 0
 
+    @property
+    def held(self) -> int:
+        """How many of the last messages the open window holds."""
+        return self._messages
+
     def take(self, payload: bytes, head: Head, now: float) -> list[Closed]:
         """Fold a message in. Raises `NodeFault` for one that it cannot read, which then belongs to no window."""
-        document = document_of(payload)
-        row = Row(document, head, self._enrichment.of(document))
+        found = document_of(payload)
+        row = Row(found, head, self._enrichment.of(found))
         values = [trigger.read(row) for trigger in self._triggers]
         boundary = self._boundary(len(payload), values)
         closed = [self._close()] if boundary == "messageInNext" and self._messages else []
@@ -75,10 +81,14 @@ class WindowTransform:
         return None
 
     def _add(self, row: Row, size: int, values: Sequence[Sequence[Any]], now: float) -> None:
+        read = [figure.read(row) for figure in self._figures]
         if self.due is None:
+            self._opened = now
             self.due = (now // self._seconds + 1) * self._seconds
-        for accumulation in self._accumulations:
-            accumulation.add(row)
+        if self._session is not None:
+            self.due = min(now + self._session.gap, self._opened + self._session.longest)
+        for columns, figures in zip(self._columns, read, strict=True):
+            columns.add(figures)
         for trigger, found in zip(self._triggers, values, strict=True):
             trigger.add(found)
         self._messages += 1
@@ -88,45 +98,16 @@ class WindowTransform:
         self.due, self._messages, self._bytes = None, 0, 0
         for trigger in self._triggers:
             trigger.reset()
-        out: dict[str, Any] = {}
-        fault: NodeFault | None = None
-        for accumulation in self._accumulations:
-            try:
-                figure = accumulation.result()
-            except NodeFault as error:
-                fault = error
-                continue
-            if figure is not None:
-                put(out, accumulation.output, figure)
-        return out if fault is None else fault
+        columns, self._columns = self._columns, self._empty()
+        return document(self._figures, columns)
+
+    def _empty(self) -> list[Columns]:
+        return [Columns(figure.inputs) for figure in self._figures]
 
 
 def _reached(value: int, most: int, boundary: Boundary) -> bool:
     """Whether a message reaches a bound. One that begins the next window does so when it would exceed this one's."""
     return value >= most if boundary == "messageInCurrent" else value > most
-
-
-class _Accumulation:
-    """One figure of the open window."""
-
-    def __init__(self, rule: AccumulateRule) -> None:
-        inputs = [parse_input(text) for text in rule.inputs]
-        self.output = parse_path(rule.output).segments
-        run = expression(rule.expression, len(inputs), Scope.WINDOW).run
-        self._formula = Formula(f"the figure '{rule.output}'", rule.expression, inputs, run, required=False)
-        self._run = run
-        self._readers = [reader(given) for given in inputs]
-        self._columns = Columns(len(inputs))
-
-    def add(self, row: Row) -> None:
-        self._columns.add([_plain(read(row)) for read in self._readers])
-
-    def result(self) -> Any:
-        columns, self._columns = self._columns, Columns(len(self._readers))
-        try:
-            return self._run([*[None] * len(self._readers), columns])
-        except ExpressionError as error:
-            raise self._formula.fault(str(error), self._readers) from None
 
 
 class _Trigger:
@@ -162,7 +143,3 @@ class _Trigger:
 
     def reset(self) -> None:
         self._history = History(len(self._readers))
-
-
-def _plain(value: Any) -> Any:
-    return None if value is MISSING else value

@@ -90,9 +90,16 @@ def place_and_words(operation):
         ("    throttle: {perTopicThrottles: [{topic: a, maxMessagesPerSecond: -1}]}\n", 1, 69, "out-of-range",
          "throttle.perTopicThrottles[0].maxMessagesPerSecond is the number -1 and must be at least 0.0"),
         ("    map: [{output: a, expression: '1'}]\n", 1, 11, "missing-field", "'map[0].inputs' is missing; add it"),
-        ("    delay: {type: duration, delaySeconds: 30}\n"
-         "    rules: {accumulate: [{inputs: [t], output: avg, expression: average($1)}]}\n", -1, 20,
-         "unsupported-operation", "windows are not run by this version; the graph can be checked and drawn"),
+        ("    sliding: {length: 10s, every: 20s}\n"
+         "    rules: {accumulate: [{inputs: [t], output: avg, expression: average($1)}]}\n", 1, 14,
+         "bad-rules", "`every` is between a thousandth of `length` and `length`, and 20 s is not"),
+        ("    sliding: {length: 10s, every: 5s}\n    count: {type: messageCount, maxMessageCount: 3, "
+         "boundaryMessage: messageInCurrent}\n"
+         "    rules: {accumulate: [{inputs: [t], output: avg, expression: average($1)}]}\n", 1, 14,
+         "bad-rules", "sliding windows end by time alone; remove count"),
+        ("    session: {gap: 10s, longest: 5s}\n"
+         "    rules: {accumulate: [{inputs: [t], output: avg, expression: average($1)}]}\n", 1, 14,
+         "bad-rules", "`longest` is shorter than `gap`"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_rules(operation, line, column, code, words):
@@ -118,7 +125,6 @@ def test_every_mistake_of_a_window_is_found():
         (7, 52, "bad-expression"),
         (8, 48, "bad-expression"),
         (2, 65, "bad-expression"),
-        (-1, 20, "unsupported-operation"),
     ]
 
 

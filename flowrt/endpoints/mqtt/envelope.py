@@ -19,10 +19,9 @@ from paho.mqtt.properties import MQTTException, Properties  # type: ignore[attr-
 
 from flowrt.endpoints.topics import topic_fault
 from flowrt.errors import NodeFault
+from flowrt.logicaltime.stamps import TIMESTAMP, parse_stamp
 from flowrt.message import Head
 
-TIMESTAMP = "__ts"
-"""User property with the sender's hybrid logical clock: `milliseconds:counter:node`."""
 ALIASES_MAX = 1024
 """Topic aliases remembered. We ask for none, so a broker that sends more breaks the protocol."""
 
@@ -63,7 +62,7 @@ def read_5(envelope: bytes, aliases: Aliases, *, retain: bool) -> tuple[Head, bo
         fields.response_topic,
         fields.correlation,
         retain=retain,
-        timestamp=parse_timestamp(timestamp) if timestamp is not None else None,
+        timestamp=parse_stamp(timestamp) if timestamp is not None else None,
     )
     return head, fields.alias is None and fields.correlation is None and timestamp is None
 
@@ -92,15 +91,6 @@ def write_5(topic: str, head: Head, content_type: str | None) -> tuple[bytes, by
         body += 1
     properties = body + 2 + int.from_bytes(packet[body : body + 2], "big")
     return packet[body:properties], packet[properties:]
-
-
-def parse_timestamp(text: str) -> tuple[int, int, str] | None:
-    """`000001700000000:00003:node` -> (1700000000, 3, "node"); None for any other text."""
-    milliseconds, _, rest = text.partition(":")
-    counter, separator, node = rest.partition(":")
-    if not separator or not _is_number(milliseconds) or not _is_number(counter):
-        return None
-    return int(milliseconds), int(counter), node
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +157,3 @@ def _topic(text: bytes) -> str:
     if fault := topic_fault(topic):
         raise Malformed(f"PUBLISH: {fault}")
     return topic
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 20

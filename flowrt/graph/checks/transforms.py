@@ -20,6 +20,8 @@ from flowrt.transforms.settings import Settings
 
 OWN = ("map", "filter", "branch", "datasets", "validateSchema")
 """What stands either in the operation or in its `rules`."""
+SLIDES_MAX = 1000
+"""Windows that a message may be in."""
 
 
 def check(graph: Graph) -> Iterator[Problem]:
@@ -47,7 +49,7 @@ def _transform(graph: Graph, loc: Loc, operation: TransformOperation) -> Iterato
     if settings.triggers is not None:
         yield from _mistakes(graph, (*loc, "triggers"), in_triggers(settings.triggers))
     if not graph.repaired:
-        yield from _not_yet(graph, loc, settings)
+        yield from _forms(graph, loc, settings)
 
 
 def _texts(graph: Graph, loc: Loc, operation: TransformOperation) -> Iterator[Problem]:
@@ -104,11 +106,20 @@ def _mistakes(graph: Graph, loc: Loc, *found: Iterable[Mistake]) -> Iterator[Pro
         yield _moved(problem, _mark(graph, loc, mistake))
 
 
-def _not_yet(graph: Graph, loc: Loc, settings: Settings) -> Iterator[Problem]:
-    """What can be checked and drawn but is not run by this version."""
-    if "window" in settings.kinds:
-        message = "windows are not run by this version; the graph can be checked and drawn"
-        yield graph.problem((*loc, "operationType"), "unsupported-operation", message)
+def _forms(graph: Graph, loc: Loc, settings: Settings) -> Iterator[Problem]:
+    """The windows that AIO does not have."""
+    sliding, session = settings.sliding, settings.session
+    given = [key for key in WINDOW if getattr(settings, key) is not None]
+    if sliding is not None and given != ["sliding"]:
+        message = f"sliding windows end by time alone; remove {' and '.join(key for key in given if key != 'sliding')}"
+        yield graph.problem((*loc, "sliding"), "bad-rules", message)
+    if session is not None and settings.delay is not None:
+        yield graph.problem((*loc, "session"), "bad-rules", "a session has no fixed length; remove delay")
+    if sliding is not None and not sliding.length / SLIDES_MAX <= sliding.every <= sliding.length:
+        message = f"`every` is between a thousandth of `length` and `length`, and {sliding.every:g} s is not"
+        yield graph.problem((*loc, "sliding"), "bad-rules", message)
+    if session is not None and session.longest < session.gap:
+        yield graph.problem((*loc, "session"), "bad-rules", "`longest` is shorter than `gap`")
 
 
 def _moved(problem: Problem, mark: Mark) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowrt.logicaltime.stamps import logical
+from flowrt.logicaltime.stamps import logical, with_stamp
 from flowrt.message import Head
 from flowrt.wasm.component import values
 from flowrt.wasm.component.sending import Sent, Timestamp
@@ -141,12 +141,16 @@ class Receiver:
 
 
 def _changed(given: Sent, head: Head, timestamp: Timestamp | None) -> Head:
+    """A head with what the guest gave; a clock that it set is written where the next reader looks for it."""
+    properties = given.properties
+    if timestamp is not None and timestamp != head.timestamp:
+        properties = with_stamp(properties, timestamp)
     if len(given.topic) > _TEXT_MAX:
         raise Refused(f"it gave a topic of {len(given.topic)} bytes; {_TEXT_MAX} are the most")
     return head.with_(
         topic=_utf8(given.topic, "topic"),
         content_type=given.content_type,
-        properties=given.properties,
+        properties=properties,
         schema=given.schema,
         timestamp=timestamp,
         tensors=(),
