@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt.endpoints.mqtt.envelope import Malformed, parse_timestamp, read_5, varint
+from flowrt.endpoints.mqtt.envelope import Malformed, read_5, varint
 from flowrt.endpoints.mqtt.frames import Envelope, again, encode_0, encode_acked
 from flowrt.endpoints.mqtt.scan import PUBREL, Acks, Item, Other, Reply, Run, Scanner
 from flowrt.endpoints.mqtt.transport import JOIN_BYTES, joined
 from flowrt.endpoints.mqtt.window import FIRST_ID, Window
+from flowrt.logicaltime.stamps import parse_stamp
 from flowrt.message import Batch, Head
 
 Row = tuple[str, bytes, int, bool, tuple[tuple[str, str], ...]]
@@ -166,7 +167,7 @@ def test_pieces_are_joined_without_loss(sizes: list[int]) -> None:
     ],
 )
 def test_timestamps(text: str, expected: tuple[int, int, str] | None) -> None:
-    assert parse_timestamp(text) == expected
+    assert parse_stamp(text) == expected
 
 
 def window_of(*counts: int) -> Window:
