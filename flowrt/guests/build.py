@@ -74,7 +74,10 @@ def _build_one(source: Source, sdk: Path, target: Path) -> Built:
             if error is not None:
                 return Built(source.name, target, error=error)
         if source.recipe.component:
-            made.write_bytes(componentize(made.read_bytes()))
+            try:
+                made.write_bytes(componentize(made.read_bytes()))
+            except StartError as error:
+                return Built(source.name, target, error=str(error))
         made.chmod(0o644)
         content = made.read_bytes()
         changed = not target.is_file() or target.read_bytes() != content

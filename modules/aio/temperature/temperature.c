@@ -1,8 +1,8 @@
 /* Readings as {"temperature":{"value":72.5,"unit":"F"}}: to Celsius (map), within bounds (filter), told apart from others
- * (branch). The map's output has the fields that statistics fill in later. */
-#include "aio.h"
+ * (branch), and the figures of those of one logical time (accumulate), whose fields the map's output has already. */
+#include "../statistics.h"
 
-enum { VALUE, COUNT, MAX, MIN, AVERAGE, LAST, UNIT, OVERTEMP, FIELDS };
+enum { UNIT = FIGURES, OVERTEMP, FIELDS }; /* behind the figures */
 static const char *const names[FIELDS] = {"value", "count", "max", "min", "average", "last", "unit", "overtemp"};
 
 /* The fields of a reading. False, and failed, when there is none or it has no value or unit. */
@@ -84,3 +84,26 @@ static bool has_temperature(aio_message *message) {
   return flowrt_json_find(aio_payload(message), key, 1, &inner) && inner.data;
 }
 AIO_BRANCH(has_temperature)
+
+static bool accumulate_init(const aio_configuration *configuration) { return (void)configuration, true; }
+AIO_INIT("accumulate", accumulate_init)
+
+static void fold(aio_message *staged, aio_model *models, uint32_t count) {
+  double figures[FIGURES];
+  if (!figures_of(aio_payload(staged), "temperature", figures)) return flowrt_fail("what was folded before is none of its own");
+  for (uint32_t i = 0; i < count; i++) {
+    aio_message *message = aio_message_of(&models[i]);
+    flowrt_text fields[FIELDS];
+    double value;
+    if (!message) return flowrt_fail("it takes messages only");
+    if (!reading(message, fields)) return;
+    flowrt_json_as_number(fields[VALUE], &value);
+    add_figure(figures, value);
+    take_place_of(staged, message);
+  }
+  flowrt_writer out = {0};
+  write_figures(&out, "temperature", figures);
+  flowrt_write(&out, ",\"unit\":\"C\",\"overtemp\":false}}");
+  aio_set_payload(staged, &out);
+}
+AIO_ACCUMULATE(fold)

@@ -66,8 +66,18 @@ typedef struct {
 } aio_message;
 
 typedef struct {
+  aio_timestamp timestamp;
+  aio_value format;
+  uint32_t width, height;
+  aio_value frame;
+} aio_snapshot; /* a picture */
+
+typedef struct {
   uint8_t form; /* 0: bytes alone, 1: a message, 2: a snapshot */
-  aio_message message;
+  union {
+    aio_message message;
+    aio_snapshot snapshot;
+  };
 } aio_model;
 
 typedef struct {
@@ -94,6 +104,7 @@ typedef struct {
 
 _Static_assert(sizeof(aio_message) == 120 && offsetof(aio_message, schema) == 88, "the record message");
 _Static_assert(sizeof(aio_model) == 128 && offsetof(aio_model, message) == 8, "the variant data-model");
+_Static_assert(sizeof(aio_snapshot) == 72 && offsetof(aio_snapshot, frame) == 60, "the record snapshot");
 _Static_assert(sizeof(aio_clock) == 32 && sizeof(aio_option) == 16 && sizeof(aio_property) == 24, "the others");
 
 __attribute__((import_module("env"), import_name("realloc"))) void *aio_realloc(void *old, uint32_t was, uint32_t align,
@@ -206,6 +217,64 @@ static inline flowrt_text aio_state_get(flowrt_text key) {
   return answer[0] || !answer[8] ? (flowrt_text){0} : *(flowrt_text *)(answer + 12);
 }
 
+AIO_IMPORT("state-set") void aio_import_set(const void *arguments, uint8_t *into);
+AIO_IMPORT("state-vdel") void aio_import_vdel(const char *key, uint32_t key_size, const char *value, uint32_t value_size,
+                                              uint32_t fenced, uint64_t seconds, uint32_t nanos, uint64_t counter,
+                                              const char *node, uint32_t node_size, uint32_t timed, uint64_t wait,
+                                              uint32_t wait_nanos, uint8_t *into);
+
+enum { AIO_IF_NEW, AIO_IF_NEW_OR_EQUAL, AIO_ALWAYS }; /* when a key is set */
+
+/* Sets a key. `seconds`: after which it is gone; 0: never. `fence`: a version that no later writer may be older than, or
+ * NULL. `version`, where it is not NULL, becomes the value's. False when the condition does not hold or the store fails. */
+FLOWRT_COLD bool aio_state_set(flowrt_text key, flowrt_text value, uint32_t when, uint64_t seconds, const aio_clock *fence,
+                               aio_clock *version) {
+  struct {
+    flowrt_text key, value;
+    struct {
+      uint8_t some;
+      uint64_t seconds;
+      uint32_t nanos;
+    } wait;
+    struct {
+      uint8_t some;
+      aio_clock clock;
+    } fence;
+    uint8_t when;
+    struct {
+      uint8_t some;
+      uint64_t seconds;
+      uint32_t nanos;
+    } expires;
+  } arguments = {.key = key, .value = value, .when = (uint8_t)when};
+  _Static_assert(sizeof arguments == 112, "the parameters of set");
+  if (fence) arguments.fence.some = 1, arguments.fence.clock = *fence;
+  if (seconds) arguments.expires.some = 1, arguments.expires.seconds = seconds;
+  uint8_t *answer = flowrt_alloc(56);
+  aio_import_set(&arguments, answer);
+  if (answer[0] || !answer[8]) return false;
+  if (version && answer[16]) *version = *(aio_clock *)(answer + 24);
+  return true;
+}
+
+/* Deletes a key that has this value; whether it did. */
+FLOWRT_COLD bool aio_state_delete(flowrt_text key, flowrt_text value) {
+  uint8_t *answer = flowrt_alloc(56);
+  aio_import_vdel(key.data, key.size, value.data, value.size, 0, 0, 0, 0, "", 0, 0, 0, 0, answer);
+  return !answer[0] && *(int64_t *)(answer + 8) > 0;
+}
+
+/* ---- metrics ---- */
+
+AIO_IMPORT("add-to-counter") void aio_import_count(const char *name, uint32_t size, uint32_t kind, uint64_t value,
+                                                   uint32_t labelled, const void *labels, uint32_t count, uint8_t *into);
+
+/* Adds to a counter, which appears at /metrics as NAME_total. */
+static inline void aio_count(const char *name, uint64_t value) {
+  flowrt_text text = flowrt_literal(name);
+  aio_import_count(text.data, text.size, 0, value, 0, NULL, 0, flowrt_alloc(16));
+}
+
 /* ---- exports ---- */
 
 typedef struct {
@@ -243,6 +312,60 @@ static inline void *aio_mapped(aio_model *model, void (*map)(aio_message *)) {
   return result;
 }
 
+/* The message that a model is, or NULL for one that is none. */
+static inline aio_message *aio_message_of(aio_model *model) { return model->form == 1 ? &model->message : NULL; }
+
+static inline void *aio_mapped_any(aio_model *model, void (*map)(aio_model *)) {
+  aio_map_result *result = flowrt_alloc(sizeof *result);
+  aio_failure = (flowrt_text){0};
+  map(model);
+  result->failed = aio_failure.data != NULL;
+  if (result->failed)
+    result->is.words = aio_failure;
+  else
+    result->is.model = *model;
+  return result;
+}
+
+typedef struct {
+  aio_model staged;
+  aio_model *messages;
+  uint32_t count;
+} aio_fold;
+
+typedef struct {
+  uint8_t failed;
+  union {
+    aio_clock clock;
+    flowrt_text words;
+  } is __attribute__((aligned(8)));
+} aio_delay_result;
+
+static inline void *aio_folded(aio_fold *fold, void (*add)(aio_message *, aio_model *, uint32_t)) {
+  aio_map_result *result = flowrt_alloc(sizeof *result);
+  aio_message *staged = aio_begin(&fold->staged);
+  if (staged) add(staged, fold->messages, fold->count);
+  result->failed = aio_failure.data != NULL;
+  if (result->failed)
+    result->is.words = aio_failure;
+  else
+    result->is.model = fold->staged;
+  return result;
+}
+
+static inline void *aio_delayed(aio_model *model, void (*delay)(aio_model *, aio_clock *)) {
+  aio_delay_result *result = flowrt_alloc(sizeof *result);
+  aio_clock *clock = (aio_clock *)(model + 1);
+  aio_failure = (flowrt_text){0};
+  delay(model, clock);
+  result->failed = aio_failure.data != NULL;
+  if (result->failed)
+    result->is.words = aio_failure;
+  else
+    result->is.clock = *clock;
+  return result;
+}
+
 static inline void *aio_judged(aio_model *model, bool (*judge)(aio_message *)) {
   aio_verdict *result = flowrt_alloc(sizeof *result);
   aio_message *message = aio_begin(model);
@@ -260,12 +383,28 @@ static inline void *aio_judged(aio_model *model, bool (*judge)(aio_message *)) {
     return function(&(aio_configuration){a, b, c, d});                                                              \
   }
 #define AIO_MAP(function) \
-  AIO_EXPORT("map-process") void *aio_map_##function(aio_model *model) { return aio_mapped(model, function); }
+  AIO_EXPORT("map-process") void *aio_map_##function(aio_model *aio_given) { return aio_mapped(aio_given, function); }
+/* A map that takes bytes alone and pictures too: it is given the model, and may make another of it. */
+#define AIO_MAP_ANY(function) \
+  AIO_EXPORT("map-process") void *aio_map_##function(aio_model *aio_given) { return aio_mapped_any(aio_given, function); }
+/* Adds messages to what has been folded so far, which begins as a message without payload. */
+#define AIO_ACCUMULATE(function) \
+  AIO_EXPORT("accumulate-process") void *aio_fold_##function(aio_fold *aio_given) { return aio_folded(aio_given, function); }
+/* Advances a message's logical time. */
+#define AIO_DELAY(function) \
+  AIO_EXPORT("delay-process") void *aio_delay_##function(aio_model *aio_given) { return aio_delayed(aio_given, function); }
 #define AIO_FILTER(function) \
-  AIO_EXPORT("filter-process") void *aio_filter_##function(aio_model *model) { return aio_judged(model, function); }
+  AIO_EXPORT("filter-process") void *aio_filter_##function(aio_model *aio_given) { return aio_judged(aio_given, function); }
+/* A branch that takes bytes alone and pictures too. */
+#define AIO_BRANCH_ANY(function)                                                                            \
+  AIO_EXPORT("branch-process") void *aio_branch_##function(aio_clock *aio_given) {                              \
+    aio_verdict *aio_made = flowrt_alloc(sizeof *aio_made);                                                 \
+    *aio_made = (aio_verdict){0, {.yes = function((aio_model *)(aio_given + 1))}};                                \
+    return aio_made;                                                                                        \
+  }
 #define AIO_BRANCH(function)                                                    \
-  AIO_EXPORT("branch-process") void *aio_branch_##function(aio_clock *clock) {  \
-    return aio_judged((aio_model *)(clock + 1), function);                      \
+  AIO_EXPORT("branch-process") void *aio_branch_##function(aio_clock *aio_given) {  \
+    return aio_judged((aio_model *)(aio_given + 1), function);                      \
   }
 
 #endif
