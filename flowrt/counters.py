@@ -121,6 +121,7 @@ class NodeCounters:
         "checkpoints",
         "cpu_seconds",
         "dead_lettered",
+        "denied",
         "disabled",
         "disables",
         "drifted",
@@ -195,6 +196,8 @@ class NodeCounters:
         """Entries of a checkpoint that the node began with."""
         self.set_aside = 0
         """Entries of checkpoints that did not fit."""
+        self.denied: dict[str, int] = {}
+        """Calls of WASI that failed for want of a grant, by name."""
         self.own = OwnMetrics()
         """What a component counts through its `metrics` interface."""
 

@@ -60,6 +60,41 @@ def _refused_calls(graphs: Graphs) -> Iterator[Sample]:
                 yield (graph.name, node.name, code), count
 
 
+def _denied_calls(graphs: Graphs) -> Iterator[Sample]:
+    for graph in graphs:
+        for node in graph.nodes:
+            for call, count in list(node.counters.denied.items()):
+                yield (graph.name, node.name, call), count
+
+
+def _endpoints(value: Callable[[EndpointCounters], int], total: Callable[[Iterable[int]], int] = sum) -> Read:
+    """One sample an endpoint, of all its connections together."""
+
+    def read(graphs: Graphs) -> Iterator[Sample]:
+        for graph in graphs:
+            for name, connections in _connections(graph).items():
+                yield (graph.name, name), total(map(value, connections))
+
+    return read
+
+
+def _endpoint_drops(graphs: Graphs) -> Iterator[Sample]:
+    for graph in graphs:
+        for name, connections in _connections(graph).items():
+            for reason in DROPS:
+                yield (graph.name, name, reason), sum(counters.dropped.get(reason, 0) for counters in connections)
+
+
+def _connections(graph: GraphView) -> dict[str, list[EndpointCounters]]:
+    """The counters of each endpoint, each once however many operations share them."""
+    found: dict[str, list[EndpointCounters]] = {}
+    for endpoint in graph.endpoints:
+        counters = found.setdefault(endpoint.name, [])
+        if not any(endpoint.counters is known for known in counters):
+            counters.append(endpoint.counters)
+    return found
+
+
 def _models(value: Callable[[ModelView], Histogram]) -> Read:
     def read(graphs: Graphs) -> Iterator[Sample]:
         for graph in graphs:
@@ -140,6 +175,12 @@ FAMILIES = (
         "Calls of wasi-nn that the node's guest got an error for, by the error's name; a series begins with its first.",
         "The log says which model and tensor, what was expected and what came.",
         _refused_calls,
+    ),
+    Family(
+        "flowrt_node_denied_calls", "counter", (*NODE, "call"),
+        "Calls of WASI that the node's guest made without a grant, by their names; a series begins with its first.",
+        "A module that needs the clock or random numbers says so here; grant them with `grants`, or leave it.",
+        _denied_calls,
     ),
     Family(
         "flowrt_node_restarts", "counter", NODE,

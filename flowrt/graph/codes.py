@@ -126,6 +126,9 @@ CODES: dict[str, str] = {
         "A function of the module has another signature than docs/abi.md says. Rebuild it with a current SDK."
     ),
     "unknown-import": "The module imports what no host offers, so it cannot be started. Rebuild it without the import.",
+    "component-grant": (
+        "Only operator components can be granted folders, environment variables and the network. Remove the grant."
+    ),
     "memory-above-quota": (
         "The module asks for more memory at its start, or the model's weights are more, than the quota. Raise "
         "resources.memory."

@@ -245,12 +245,17 @@ class Builder:
             cache=around.cache,
             meter=limits.meter,
             pool=pool,
+            denied=counters.denied,
         )
 
     def _component_factory(self, node: NodePlan, counters: NodeCounters, limits: Limits, pool: Pool) -> GuestFactory:
         from flowrt.wasm.component.factory import component_factory
+        from flowrt.wasm.component.grants import Folder, Grants
 
-        around, nn = self._around, {}
+        around, nn, operation, home = self._around, {}, node.operation, Path(self._plan.path).parent
+        if not isinstance(operation, GuestOperation):
+            raise FlowrtBug(f"node '{node.name}' has no guest")
+        folders = tuple(Folder(home / folder.path, folder.at, folder.write) for folder in operation.folders)
         if node.nn:
             nn = self._nn_offer(node, counters, pool)
         return component_factory(
@@ -263,6 +268,8 @@ class Builder:
             cache=around.cache,
             meter=limits.meter,
             pool=pool,
+            grants=Grants(frozenset(operation.grants), folders, operation.environment),
+            denied=counters.denied,
             **nn,
         )
 

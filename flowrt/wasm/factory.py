@@ -44,8 +44,9 @@ class CoreGuestFactory:
         tables: Tables = ANY_TABLES,
         meter: Meter | None = None,
         pool: Pool | None = None,
+        denied: dict[str, int] | None = None,
     ) -> None:
-        self.denied: dict[str, int] = {}
+        self.denied = {} if denied is None else denied
         """WASI calls that failed for want of a grant, by name, over all instances."""
         self.log = log
         self._extra = extra
@@ -72,6 +73,7 @@ def guest_factory(
     cache: CodeCache | None = None,
     meter: Meter | None = None,
     pool: Pool | None = None,
+    denied: dict[str, int] | None = None,
 ) -> CoreGuestFactory:
     """Compile the module of `facts` (or take it from the cache) for one node. `extra` makes further host functions for
     each instance. Raises StartError when the file is gone, has changed since it was inspected, or does not compile."""
@@ -85,7 +87,7 @@ def guest_factory(
     log = GuestLog(emit, graph, node, resources.log_lines)
     return CoreGuestFactory(
         engine, module, resources, properties, NodeHeads(facts.outputs), log, grants, extra,
-        tables=tables_of(code, resources.memory), meter=meter, pool=pool,
+        tables=tables_of(code, resources.memory), meter=meter, pool=pool, denied=denied,
     )  # fmt: skip
 
 

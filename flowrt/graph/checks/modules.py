@@ -66,6 +66,7 @@ def _module(graph: Graph, loc: Loc, operation: GuestOperation, module: ModuleFac
         return
     yield from _exports(graph, loc, operation, module)
     yield from _imports(graph, loc, module)
+    yield from _grants(graph, loc, operation, module)
     quota = operation.resources.memory
     if module.memory_bytes > quota:
         message = (
@@ -74,6 +75,18 @@ def _module(graph: Graph, loc: Loc, operation: GuestOperation, module: ModuleFac
         )
         place = (*loc[:2], "resources", "memory")
         yield graph.problem(place, "memory-above-quota", message)
+
+
+def _grants(graph: Graph, loc: Loc, operation: GuestOperation, module: ModuleFacts) -> Iterator[Problem]:
+    given = {
+        "grants": "network" in operation.grants,
+        "folders": operation.folders,
+        "environment": operation.environment,
+    }
+    for key in [key for key, granted in given.items() if granted]:
+        what = "the network" if key == "grants" else key
+        message = f"module {module.path} is a core module, which cannot be granted {what}; remove it"
+        yield graph.problem((*loc[:2], key), "component-grant", message)
 
 
 def _command(graph: Graph, loc: Loc, module: ModuleFacts) -> Problem:

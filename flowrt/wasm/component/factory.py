@@ -21,6 +21,7 @@ from flowrt.quota.resources import Resources
 from flowrt.state.store import StateStore
 from flowrt.wasm.cache import CodeCache, compile_component
 from flowrt.wasm.component import wit
+from flowrt.wasm.component.grants import NOTHING_GRANTED, Grants, withheld
 from flowrt.wasm.component.guest import ComponentGuest
 from flowrt.wasm.component.host import host_calls
 from flowrt.wasm.component.signature import functions
@@ -54,16 +55,25 @@ class ComponentGuestFactory:
         meter: Meter | None = None,
         pool: Pool | None = None,
         extra: Offers = Offer,
+        grants: Grants = NOTHING_GRANTED,
+        denied: dict[str, int] | None = None,
     ) -> None:
+        """`denied` counts the calls of WASI that failed for want of a grant, by name, over all instances."""
         self.log = log
+        self.denied = {} if denied is None else denied
         self._extra = extra
-        calls = host_calls(log, metrics, state)
+        self._grants = grants
+        imported = functions(component, engine.native(fuel=resources.fuel is not None), exported=False)
+        calls = [*host_calls(log, metrics, state), *withheld(imported, grants.names, self._deny)]
         self._make = partial(
             ComponentGuest, engine, component, kind, resources, tuple(properties), calls, log, schemas, meter, pool
         )
 
     def __call__(self) -> ComponentGuest:
-        return self._make(extra=self._extra())
+        return self._make(extra=self._extra(), grants=self._grants)
+
+    def _deny(self, name: str) -> None:
+        self.denied[name] = self.denied.get(name, 0) + 1
 
 
 def component_factory(
@@ -79,6 +89,8 @@ def component_factory(
     pool: Pool | None = None,
     extra: Offers = Offer,
     more: Interfaces = NO_MORE,
+    grants: Grants = NOTHING_GRANTED,
+    denied: dict[str, int] | None = None,
 ) -> ComponentGuestFactory:
     """Compile the component of a node (or take it from the cache). `extra` makes what else an instance may import,
     functions with the signatures of `more`. Raises StartError when the file is gone, has changed since it was
@@ -96,7 +108,7 @@ def component_factory(
     log = GuestLog(emit, graph, node.name, resources.log_lines)
     return ComponentGuestFactory(
         engine, component, kind, resources, node.properties, log, metrics, state,
-        schemas=node.schemas, meter=meter, pool=pool, extra=extra,
+        schemas=node.schemas, meter=meter, pool=pool, extra=extra, grants=grants, denied=denied,
     )  # fmt: skip
 
 

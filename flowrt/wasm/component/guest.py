@@ -18,7 +18,11 @@ from flowrt.operators.base import GuestOutput
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
+<<<<<<< HEAD
 from flowrt.wasm.component.folding import FoldSender
+=======
+from flowrt.wasm.component.grants import NOTHING_GRANTED, Grants
+>>>>>>> 1262707 (WASI grants for components: clock, random, network, folders and environment each by name; what is not granted shows nothing, and is counted)
 from flowrt.wasm.component.receiving import Receiver, Refused
 from flowrt.wasm.component.sending import BYTES_MAX, Sender, Sent
 from flowrt.wasm.component.store import NOTHING, ComponentStore, HostCall, Offer
@@ -45,6 +49,7 @@ class ComponentGuest:
         meter: Meter | None = None,
         pool: Pool | None = None,
         extra: Offer = NOTHING,
+        grants: Grants = NOTHING_GRANTED,
     ) -> None:
         self._kind = kind
         self._sender = Sender()
@@ -56,7 +61,7 @@ class ComponentGuest:
         outputs = (self._streams[0].feed, self._streams[1].feed)
         try:
             self._store = ComponentStore(
-                engine, component, [*imports, *extra.calls], limits, outputs, resources=extra.resources
+                engine, component, [*imports, *extra.calls], limits, outputs, resources=extra.resources, grants=grants
             )
         except GuestTrap as trap:
             raise _of_init(trap) from trap

@@ -10,7 +10,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -27,6 +27,9 @@ from flowrt.wasm.component.values import SIZE, memory, values_at
 from flowrt.wasm.crossing import Exited, Limits, from_host, trap_of
 from flowrt.wasm.deadline import Deadline
 from flowrt.wasm.engine import Engine
+
+if TYPE_CHECKING:
+    from flowrt.wasm.component.grants import Grants
 
 _INSTANCES, _TABLES, _MEMORIES, _TABLE_ELEMENTS = 64, 16, 16, 1 << 17
 """A component made of Python has 19 core instances, and a table of 40,000 functions."""
@@ -85,8 +88,10 @@ class ComponentStore:
         *,
         resources: Sequence[HostResource] = (),
         wasi: wasmtime.WasiConfig | None = None,
+        grants: Grants | None = None,
     ) -> None:
-        """`streams` take what the guest writes, and it is granted nothing else; or `wasi` says what a command has."""
+        """`streams` take what the guest writes, and of WASI it has what `grants` says; or `wasi` says what a command
+        has."""
         self.buffers = Buffers(limits.memory)
         self.broken = False
         """A call has failed: the instance must not be called again."""
@@ -100,7 +105,7 @@ class ComponentStore:
         elements = min(_TABLE_ELEMENTS, limits.memory // _ELEMENT_PART)
         self._store.set_limits(-1, elements, instances=_INSTANCES, tables=_TABLES, memories=_MEMORIES)
         self._streams = [Stream(write) for write in streams or ()]
-        self._store.set_wasi(wasi or _wasi(*self._streams))
+        self._store.set_wasi(wasi or _wasi(*self._streams, grants=grants))
         self._context = ctypes.cast(self._store._context(), ctypes.c_void_p)
         self._deadline = Deadline(engine.watch, self._store, limits.deadline, limits.meter)
         self._result = ctypes.create_string_buffer(SIZE)
@@ -206,6 +211,7 @@ class ComponentStore:
     ) -> native.Instance:
         linker = native.Linker(self._store.engine)
         linker.add_wasip2()
+        linker.allow_shadowing = True  # of what is not granted
         self._define(linker, imports, resources)
         if self._limits.fuel is not None:
             core.set_fuel(self._context, self._limits.fuel)
@@ -296,9 +302,11 @@ class ComponentStore:
             return 0
 
 
-def _wasi(output: Stream, errors: Stream) -> wasmtime.WasiConfig:
-    """WASI 0.2 with no folder, no environment, no argument, no network and an empty input."""
+def _wasi(output: Stream, errors: Stream, grants: Grants | None) -> wasmtime.WasiConfig:
+    """WASI 0.2 with no argument, an empty input, and no folder, environment or network but what is granted."""
     config = wasmtime.WasiConfig()
+    if grants is not None:
+        grants.apply(config)
     output.attach(config, capi.set_stdout)
     errors.attach(config, capi.set_stderr)
     return config
