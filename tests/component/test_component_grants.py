@@ -50,7 +50,8 @@ CODE = with_wasi(
     core(
         {"map": BODY},
         imports="""(import "host" "now" (func $now (param i32))) (import "host" "number" (func $number (result i64)))
-          (import "host" "environ" (func $environ (param i32))) (import "host" "folders" (func $folders (param i32)))""",
+          (import "host" "environ" (func $environ (param i32)))
+          (import "host" "folders" (func $folders (param i32)))""",
     ),
     IMPORTS,
     LOWERED,

@@ -302,7 +302,7 @@ class ComponentStore:
             return 0
 
 
-def _wasi(output: Stream, errors: Stream, grants: Grants | None) -> wasmtime.WasiConfig:
+def _wasi(output: Stream, errors: Stream, *, grants: Grants | None) -> wasmtime.WasiConfig:
     """WASI 0.2 with no argument, an empty input, and no folder, environment or network but what is granted."""
     config = wasmtime.WasiConfig()
     if grants is not None:
