@@ -18,11 +18,8 @@ from flowrt.operators.base import GuestOutput
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
-<<<<<<< HEAD
 from flowrt.wasm.component.folding import FoldSender
-=======
 from flowrt.wasm.component.grants import NOTHING_GRANTED, Grants
->>>>>>> 1262707 (WASI grants for components: clock, random, network, folders and environment each by name; what is not granted shows nothing, and is counted)
 from flowrt.wasm.component.receiving import Receiver, Refused
 from flowrt.wasm.component.sending import BYTES_MAX, Sender, Sent
 from flowrt.wasm.component.store import NOTHING, ComponentStore, HostCall, Offer
