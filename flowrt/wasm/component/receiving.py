@@ -7,6 +7,7 @@ from collections.abc import Callable
 from flowrt.logicaltime.stamps import logical, with_stamp
 from flowrt.message import Head
 from flowrt.wasm.component import values
+from flowrt.wasm.component.pictures import Picture, as_tensors, picture_of
 from flowrt.wasm.component.sending import Sent, Timestamp
 from flowrt.wasm.imports import TEXT_MAX
 
@@ -50,7 +51,7 @@ class Receiver:
         """Of `map`; an output that is bytes alone keeps its input's head. Raises `Refused`."""
         case, model = values.as_case(self._ok(result))
         if case == b"snapshot":
-            raise Refused("it gave a snapshot, which this version does not carry from node to node")
+            return self._snapshot(model, head)
         if case == b"buffer-or-bytes":
             return self._keep(head), self._sized(self._bytes(model))
         timestamp, topic, content_type, payload, properties, schema = values.as_fields(model)
@@ -62,7 +63,19 @@ class Receiver:
             self._schema(values.as_option(schema)),
         )
         data = self._sized(self._bytes(payload))
-        return self._keep(head) if given == sent else self._make(given, head, sent), data
+        same = given == sent and picture_of(head) is None
+        return self._keep(head) if same else self._make(given, head, sent), data
+
+    def _snapshot(self, model: bytes, head: Head) -> tuple[Head, bytes]:
+        """A picture: a head of its own for each, since each has a time of its own."""
+        timestamp, form, width, height, frame = values.as_fields(model)
+        stamp = self._timestamp(timestamp)
+        picture = Picture(self._text(form), values.as_int(width), values.as_int(height))
+        data = self._sized(self._bytes(frame))
+        tensors = as_tensors(picture, len(data))
+        if tensors == head.tensors and head.timestamp in {None, stamp}:
+            return head, data
+        return head.with_(tensors=tensors, content_type=None, timestamp=head.timestamp and stamp), data
 
     def _ok(self, result: bytes) -> bytes:
         ok, payload = values.as_result(result)

@@ -6,6 +6,7 @@ import ctypes
 from typing import NamedTuple
 
 from flowrt.message import Head
+from flowrt.wasm.component.pictures import Picture, picture_of
 from flowrt.wasm.component.values import ENTRY, LIST, RESOURCE, SIZE, U8, U32, U64, Arena, memory, number
 
 NODE_ID = "flowrt"
@@ -41,6 +42,12 @@ class _Tree:
         node = head.timestamp[2] if head.timestamp else NODE_ID
         self._arena = arena
         self._clock = _Clock(arena, arena.variant("string", arena.string(node)))
+        self._names = {"bytes": arena.name("bytes"), "buffer": arena.name("buffer")}
+        self._case = "bytes"
+        picture = picture_of(head)
+        if picture is not None:
+            self._snapshot(picture, payload)
+            return
         fields = {
             "timestamp": self._clock.value,
             "topic": arena.variant("bytes", arena.byte_list(self.topic)),
@@ -51,11 +58,26 @@ class _Tree:
             ),
             "schema": arena.option(_schema(arena, head.schema)),
         }
-        entries = arena.put(arena.entries(fields))
+        self._finish("message", fields, "payload")
+
+    def _snapshot(self, picture: Picture, payload: int) -> None:
+        arena = self._arena
+        fields = {
+            "timestamp": self._clock.value,
+            "format": arena.variant("string", arena.string(picture.format)),
+            "width": number(U32, picture.width),
+            "height": number(U32, picture.height),
+            "frame": arena.variant_at("bytes", payload),
+        }
+        self._finish("snapshot", fields, "frame")
+
+    def _finish(self, case: str, fields: dict[str, bytes], payload: str) -> None:
+        """`payload`: the field whose form `fill` writes."""
+        entries = self._arena.put(self._arena.entries(fields))
         self._words = memory(entries, ENTRY * len(fields)).cast("Q")
-        self._names = {"bytes": arena.name("bytes"), "buffer": arena.name("buffer")}
-        self.value = arena.variant("message", arena.record_at(entries, len(fields)))
-        self._case = "bytes"
+        # The name of a field's case, two words, stands behind its own name, two, and the kind of its value, one.
+        self._at = ENTRY // 8 * list(fields).index(payload) + 3
+        self.value = self._arena.variant(case, self._arena.record_at(entries, len(fields)))
 
     def fill(self, time: int, case: str) -> Timestamp:
         """Put the time down (unless the sender gave one) and the form of the payload."""
@@ -63,7 +85,7 @@ class _Tree:
         self._clock.set(timestamp[0], timestamp[1])
         if case != self._case:
             self._case = case
-            self._words[21:23] = _words(*self._names[case])  # of the fourth field, the payload: the name of its case
+            self._words[self._at : self._at + 2] = _words(*self._names[case])
         return timestamp
 
 
