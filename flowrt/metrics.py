@@ -67,34 +67,6 @@ def _denied_calls(graphs: Graphs) -> Iterator[Sample]:
                 yield (graph.name, node.name, call), count
 
 
-def _endpoints(value: Callable[[EndpointCounters], int], total: Callable[[Iterable[int]], int] = sum) -> Read:
-    """One sample an endpoint, of all its connections together."""
-
-    def read(graphs: Graphs) -> Iterator[Sample]:
-        for graph in graphs:
-            for name, connections in _connections(graph).items():
-                yield (graph.name, name), total(map(value, connections))
-
-    return read
-
-
-def _endpoint_drops(graphs: Graphs) -> Iterator[Sample]:
-    for graph in graphs:
-        for name, connections in _connections(graph).items():
-            for reason in DROPS:
-                yield (graph.name, name, reason), sum(counters.dropped.get(reason, 0) for counters in connections)
-
-
-def _connections(graph: GraphView) -> dict[str, list[EndpointCounters]]:
-    """The counters of each endpoint, each once however many operations share them."""
-    found: dict[str, list[EndpointCounters]] = {}
-    for endpoint in graph.endpoints:
-        counters = found.setdefault(endpoint.name, [])
-        if not any(endpoint.counters is known for known in counters):
-            counters.append(endpoint.counters)
-    return found
-
-
 def _models(value: Callable[[ModelView], Histogram]) -> Read:
     def read(graphs: Graphs) -> Iterator[Sample]:
         for graph in graphs:
