@@ -81,7 +81,7 @@ CODES: dict[str, str] = {
     ),
     "unreadable-secret": (
         "A certificate, key or secret that an endpoint names is not there or may not be read. On the gateway, put it "
-        "there and let the service's user read it; elsewhere this does not matter."
+        "there and let the service's user read it. Elsewhere this does not matter."
     ),
     "unknown-endpoint": "The operation names an endpoint that does not exist. Correct the name or add the endpoint.",
     "unbound": "A source or sink has no endpoint. Give it one, or bind it with `--bind NAME=URL`.",

@@ -184,7 +184,7 @@ class SimOutgoing(Outgoing):
     def under_way(self) -> int:
         return self._window.count
 
-    def _wait(self) -> None:
+    def _wait(self, sink: MqttSink) -> None:  # noqa: ARG002
         raise AssertionError("the scheduler let a sink wait")
 
 

@@ -81,7 +81,7 @@ MUTATIONS: dict[str, tuple[str, Any, str, Callable[[Any], Any]]] = {
     "forget-window": ("never came|came out after", Outgoing, "_opened", _forget_window),
     "resend-backwards": ("came out after", Outgoing, "_opened", _resend_backwards),
     "settle-before-keeping": ("is not out", FaultHandler, "handle", _settle_before_keeping),
-    "join-links": ("never came|IndexError|not out", inbox, "_joined", _join_links),
+    "join-links": ("never came|IndexError|not out", inbox, "joined", _join_links),
     "handle-twice-at-qos-2": ("never came|duplicates|order of arrival", ExactlyOnce, "arrive", _handle_again),
 }
 """By name: what the simulation says of it (a regular expression), where it is, and how it is made."""
