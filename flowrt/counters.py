@@ -222,3 +222,29 @@ class ModelCounters:
         """Seconds of each run of the engine, whatever its batch."""
         self.rows = Histogram(ROWS)
         """Messages in each run."""
+
+
+SECONDS_PAUSE = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""From an exchange between two messages to one that waited for a model."""
+UPDATE_ENDS = ("proven", "refused", "rolledBack")
+"""How an update ends."""
+
+
+class UpdateCounters:
+    """What became of a graph's updates since the program started."""
+
+    __slots__ = ("ended", "pause", "reasons", "under_way")
+
+    def __init__(self) -> None:
+        self.ended = dict.fromkeys(UPDATE_ENDS, 0)
+        self.reasons: dict[str, int] = {}
+        """Updates that failed, by the first word of the reason, a member of `UPDATE_REASONS`."""
+        self.under_way = 0
+        """Whether one is at present."""
+        self.pause = Histogram(SECONDS_PAUSE)
+        """Seconds for which messages stood still while nodes were exchanged."""
+
+
+UPDATE_REASONS = ("init", "golden", "shape", "state", "traps", "faults", "latency", "memory", "drift", "rest", "asked",
+                  "ready", "repeated", "other")  # fmt: skip
+"""Why updates fail: what `flowrt_update_failures_total` is labelled with."""

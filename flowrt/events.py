@@ -92,6 +92,28 @@ class Reloaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateMoved(Event):
+    """An update of a running graph has come a step further."""
+
+    graph: str
+    version: str
+    state: str
+    """A state of `flowrt.updates.lifecycle`."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFailed(Event):
+    """An update was refused or rolled back: what ran before runs on."""
+
+    level: ClassVar[str] = "error"
+    graph: str
+    version: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFaulted(Event):
     """A node failed on messages; `outcome` says what became of them."""
 

@@ -24,6 +24,7 @@ from flowrt.errors import StartError
 from flowrt.events import DROPS, FAULTS
 from flowrt.families import ENDPOINT_FAMILIES, Family, Graphs, Read, Sample
 from flowrt.runtime.view import ModelView, NodeView
+from flowrt.updates.families import UPDATE_FAMILIES
 
 
 def _nodes(value: Callable[[NodeView], float | Histogram | None], kinds: Sequence[str] = ()) -> Read:
@@ -281,6 +282,7 @@ FAMILIES = (
         _nodes(lambda node: node.counters.latency, kinds=("sink",)),
     ),
     *ENDPOINT_FAMILIES,
+    *UPDATE_FAMILIES,
     Family(
         "flowrt_model_inference_seconds", "histogram", MODEL,
         "Time of each run of a model the graph names, whatever its batch; guests that drive one themselves included.",

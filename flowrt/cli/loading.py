@@ -13,6 +13,7 @@ from flowrt.graph.facts import Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
 from flowrt.graph.load import load, read_graph
 from flowrt.graph.plan import Plan
+from flowrt.graph.resolve import NOTHING_STORED, Stored
 from flowrt.problem import Problem, has_errors, in_order
 from flowrt.quota.quantity import parse_bytes, parse_cores
 from flowrt.quota.resources import Budget
@@ -53,22 +54,37 @@ def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list
     plans: list[Plan] = []
     problems: list[Problem] = []
     for path in options.files:
-        plan, found = load(
-            path,
-            sets=dict(options.set),
-            environ=os.environ,
-            bindings=dict(options.bind),
-            modules_dirs=options.modules,
-            inspect_module=_inspect_module,
-            inspect_model=_inspect_model,
-            machine=machine,
-            abstract_ends=not to_run,
-        )
+        plan, found = load_one(options, path, to_run=to_run, machine=machine)
         problems.extend(found)
         if plan is not None:
             plans.append(plan)
     problems.extend(check_together(plans, machine))
     return plans, in_order(problems)
+
+
+def load_one(
+    options: argparse.Namespace,
+    path: Path,
+    data: bytes | None = None,
+    stored: Stored = NOTHING_STORED,
+    *,
+    to_run: bool = True,
+    machine: Machine | None = None,
+) -> tuple[Plan | None, list[Problem]]:
+    """One file's plan, and its problems; `data` takes the place of what the file holds."""
+    return load(
+        path,
+        sets=dict(options.set),
+        environ=os.environ,
+        bindings=dict(options.bind),
+        modules_dirs=options.modules,
+        inspect_module=_inspect_module,
+        inspect_model=_inspect_model,
+        machine=machine or _granted(options),
+        abstract_ends=not to_run,
+        data=data,
+        stored=stored,
+    )
 
 
 def read_all(options: argparse.Namespace) -> tuple[list[Graph], list[Problem]]:

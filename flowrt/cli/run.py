@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=_count, default=1, metavar="N", help="processes that divide the topics (default 1)"
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="update graphs whose files, modules or models change, as SIGHUP does"
+    )
     parser.add_argument("--as-worker", type=_place, help=argparse.SUPPRESS)
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     parser.add_argument("--log-format", choices=("auto", "text", "json"), default="auto")

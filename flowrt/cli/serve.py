@@ -7,12 +7,14 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowrt.cli import loading
 from flowrt.cli.signals import Signals
 from flowrt.errors import FlowrtBug, NodeFault, StartError
-from flowrt.events import Reloaded
+from flowrt.events import Reloaded, StoreFailed
 from flowrt.graph.plan import Plan
 from flowrt.logs import Logs
 from flowrt.runtime.places import state_folder
@@ -20,12 +22,16 @@ from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.view import GraphView
 from flowrt.service import Service
+from flowrt.updates.manager import Manager, Running, wait_settled
 
 if TYPE_CHECKING:
+    from flowrt.updates.control import Control
     from flowrt.web.server import WebServer
 
 POLL_SECONDS = 0.01
 """Between looks for readiness while starting: a start is measured in tenths of a second."""
+SETTLE_SECONDS = 60.0
+"""How long a reload waits to tell the service manager that it is done; an update may take longer to prove itself."""
 IDLE_SECONDS = 0.5
 """Between looks once ready: for the watchdog, and for sources that end."""
 
@@ -39,12 +45,13 @@ def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
     with _broker(options) as broker:
         server = _Server(options, logs.emit, broker)
         try:
-            runtime = server.begin(server.built(plans))
+            runtime = server.begin(plans)
             service.ready()
-            while not _until_something(runtime, signals, service, logs):
-                service.reloading()
-                runtime = server.reload(runtime)
-                service.ready()
+            with _watch(options, server, signals):
+                while not _until_something(runtime, signals, service, logs):
+                    service.reloading()
+                    server.reload()
+                    service.ready()
             service.stopping()
         finally:
             server.end()
@@ -64,9 +71,16 @@ class _Server:
         self._emit = emit
         self._broker = broker
         self._web: WebServer | None = None
+        self._control: Control | None = None
+        self._load = partial(loading.load_one, options)
+        self._updates = Manager(state_folder(options.state), emit, self._load, options.drain)
+        self.watched: set[Path] = set()
+        """The graph files and everything they name."""
 
-    def begin(self, runtime: Runtime) -> Runtime:
-        self.runtime = runtime
+    def begin(self, plans: Sequence[Plan]) -> Runtime:
+        """Start what the files say, or what was proven last where that was to become it and did not come so far."""
+        self.watched = _watched(self._options.files, plans)
+        runtime = self.runtime = self.built(self._updates.begin(plans))
         if self._options.metrics and self._web is None:
             from flowrt.web.pages import pages
             from flowrt.web.server import WebServer
@@ -76,23 +90,34 @@ class _Server:
             print(f"metrics at {self._web.url}/metrics", file=sys.stderr, flush=True)
         _settle()
         runtime.start()
+        self._updates.attach(runtime)
+        self._listen()
         return runtime
 
-    def reload(self, running: Runtime) -> Runtime:
-        """Read the files again and build what they say beside what runs. With problems, what runs goes on; else it is
-        drained and the new graphs start: sessions persist at the broker meanwhile."""
+    def reload(self) -> None:
+        """Read the files again and change what runs into what they say. With problems, what runs goes on."""
         plans, problems = loading.load_all(self._options, to_run=True)
+        self.watched |= _watched(self._options.files, plans)
         if loading.report(problems):
             self._emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))
-            return running
+            return
+        begun = self._updates.reload(plans)
+        updates = [one for one in begun if isinstance(one, Running)]
+        wait_settled(updates, SETTLE_SECONDS)
+        declined = [one for one in begun if isinstance(one, str)]
+        failed = [f"graph '{one.steps.plan.name}': {one.reason}" for one in updates if one.reason]
+        reason = "; ".join([*declined, *failed])
+        self._emit(Reloaded(done=not reason, reason=reason and f"{reason}; what ran before runs on"))
+
+    def _listen(self) -> None:
+        """Without a control socket everything else goes on."""
+        from flowrt.updates.control import Control
+        from flowrt.updates.requests import Requests
+
         try:
-            wanted = self.built(plans)
-        except StartError as error:
-            self._emit(Reloaded(done=False, reason=f"{error}; what ran before runs on"))
-            return running
-        self._stop()
-        self._emit(Reloaded(done=True, reason=""))
-        return self.begin(wanted)
+            self._control = Control(state_folder(self._options.state), Requests(self._updates, self._load))
+        except OSError as error:
+            self._emit(StoreFailed("control socket", error.strerror or str(error), 0.0))
 
     def views(self) -> list[GraphView]:
         """Of what runs at present; for the web server's threads."""
@@ -100,6 +125,9 @@ class _Server:
         return [] if runtime is None else runtime.views
 
     def end(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        self._updates.close()
         self._stop()
         if self._web is not None:
             self._web.stop()
@@ -152,6 +180,24 @@ def _until_something(runtime: Runtime, signals: Signals, service: Service, logs:
             raise FlowrtBug("a thread of a graph has died; the log says of what. Please report it")
         service.alive()
     return True
+
+
+@contextlib.contextmanager
+def _watch(options: argparse.Namespace, server: _Server, signals: Signals) -> Iterator[None]:
+    """Files that change ask for a reload, where that was wanted."""
+    if not options.watch:
+        yield
+        return
+    from flowrt.updates.watching import Watching
+
+    with Watching(lambda: server.watched, signals.ask_reload):
+        yield
+
+
+def _watched(files: Sequence[Path], plans: Sequence[Plan]) -> set[Path]:
+    nodes = [node for plan in plans for node in plan.nodes.values()]
+    modules = {Path(node.module.path) for node in nodes if node.module is not None}
+    return {*files, *modules, *(Path(use.facts.path) for node in nodes for use in node.models)}
 
 
 @contextlib.contextmanager

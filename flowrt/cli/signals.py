@@ -26,10 +26,14 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def ask_reload(self) -> None:
+        """As SIGHUP does; from any thread."""
+        self.reload = True
+        self.happened.set()
+
     def _on_end(self, *_: object) -> None:
         self.end = True
         self.happened.set()
 
     def _on_reload(self, *_: object) -> None:
-        self.reload = True
-        self.happened.set()
+        self.ask_reload()

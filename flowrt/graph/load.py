@@ -14,7 +14,7 @@ from flowrt.graph.graph import Graph
 from flowrt.graph.plan import Plan
 from flowrt.graph.planner import plan
 from flowrt.graph.reading import read
-from flowrt.graph.resolve import InspectModel, InspectModule, gather, module_folders
+from flowrt.graph.resolve import NOTHING_STORED, InspectModel, InspectModule, Stored, gather, module_folders
 from flowrt.problem import Problem, has_errors, in_order
 
 
@@ -29,18 +29,21 @@ def load(
     inspect_model: InspectModel,
     machine: Machine | None,
     abstract_ends: bool = True,
+    data: bytes | None = None,
+    stored: Stored = NOTHING_STORED,
 ) -> tuple[Plan | None, list[Problem]]:
     """The plan of the graph at `path`, or None when a problem is an error; and all problems, in order.
 
     `sets` are `--set`'s values, `bindings` `--bind`'s URLs by operation. `abstract_ends`: whether a source or sink may
-    be left without an endpoint, as in AIO's definitions; a graph that is to run may not.
+    be left without an endpoint, as in AIO's definitions; a graph that is to run may not. `data` takes the place of what
+    the file holds.
     """
-    graph, problems = read_graph(path, sets=sets, environ=environ)
+    graph, problems = read_graph(path, sets=sets, environ=environ, data=data)
     if graph is None:
         return None, in_order(problems)
     graph, found = bind(graph, bindings)
     problems += found
-    facts = gather(graph, module_folders(path, modules_dirs, environ), inspect_module, inspect_model, machine)
+    facts = gather(graph, module_folders(path, modules_dirs, environ), inspect_module, inspect_model, machine, stored)
     problems += check(graph, facts, sets)
     if not abstract_ends:
         problems += unbound(graph)
@@ -48,11 +51,11 @@ def load(
 
 
 def read_graph(
-    path: Path, *, sets: Mapping[str, str], environ: Mapping[str, str]
+    path: Path, *, sets: Mapping[str, str], environ: Mapping[str, str], data: bytes | None = None
 ) -> tuple[Graph | None, list[Problem]]:
     """The graph at `path` by its text alone: no module or model is looked for."""
     try:
-        data = Path(path).read_bytes()
+        data = Path(path).read_bytes() if data is None else data
     except OSError as error:
         message = f"the file cannot be read: {error.strerror or error}; check its path and permissions"
         return None, [Problem(str(path), 0, 0, "unreadable-file", message)]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, create_model
 
 from flowrt.endpoints.registry import ENDPOINTS
+from flowrt.graph.updates import Updates
 from flowrt.operators.accumulate import AccumulateOperation
 from flowrt.operators.branch import BranchOperation
 from flowrt.operators.concatenate import ConcatenateOperation
@@ -214,6 +215,8 @@ class GraphFile(Options):
     """Parameters of modules."""
     schemas: tuple[Schema, ...] = ()
     """Message schemas."""
+    updates: Updates | None = None
+    """How the graph may be changed while it runs."""
     modules: tuple[ShortModule, ...] = ()
     """The short form: in place of operations and connections, a chain of modules between a source and a sink that
     `--bind source=URL` and `--bind sink=URL` bind."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flowrt.graph.facts import ModelFacts, ModuleFacts
+from flowrt.graph.updates import NO_UPDATES, Updates
 from flowrt.operators.base import Operation
 from flowrt.operators.inference import ModelFile
 from flowrt.options import Options
@@ -76,3 +77,7 @@ class Plan:
     """By name: the endpoint's config model."""
     budget: Budget = NO_BUDGET
     """What all nodes may use together."""
+    updates: Updates = NO_UPDATES
+    """How it may be changed while it runs."""
+    text: str = field(default="", repr=False)
+    """The file it was made from."""

@@ -17,6 +17,7 @@ from flowrt.graph.graph import Graph
 from flowrt.graph.parameters import properties_of
 from flowrt.graph.plan import ModelUse, NodePlan, Plan, StagePlan
 from flowrt.graph.schemas import schemas_of
+from flowrt.graph.updates import NO_UPDATES
 from flowrt.graph.worlds import is_component, uses_nn
 from flowrt.operators.base import Operation
 from flowrt.operators.guest_config import GuestOperation
@@ -54,6 +55,8 @@ def plan(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> Plan:
         nodes=nodes,
         stages=tuple(_stage(names, wiring.operations[names[0]]) for names in stages),
         budget=graph.file.resources or NO_BUDGET,
+        updates=graph.file.updates or NO_UPDATES,
+        text=graph.text,
         endpoints={endpoint.name: _located(endpoint.options, graph) for endpoint in graph.file.endpoints},
     )
 

@@ -11,7 +11,7 @@ import os
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic.alias_generators import to_camel
@@ -30,24 +30,40 @@ InspectModel = Callable[[Path | str, str | None], ModelFacts | Unreadable]
 SCHEMA_BYTES_MAX = 4 * 2**20
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What of a graph lies in the store rather than beside it."""
+
+    modules: Mapping[str, Path] = field(default_factory=dict)
+    """Files to take whatever lies in the folders, by name as the graph spells it: what ran before."""
+    models: Mapping[str, Path] = field(default_factory=dict)
+    """The same of models, by path as the graph spells it."""
+    find: Callable[[str, str | None], Path | None] = lambda _name, _sha256: None
+    """Looks for a module that no folder has, by its name and, where the graph gives one, its digest."""
+
+
+NOTHING_STORED = Stored()
+
+
 def gather(
     graph: Graph,
     folders: Iterable[Path],
     inspect_module: InspectModule,
     inspect_model: InspectModel,
     machine: Machine | None,
+    stored: Stored = NOTHING_STORED,
 ) -> Facts:
     """Look at every module and model that the graph names, each once."""
     home, folders = Path(graph.path).parent, list(folders)
     modules: dict[str, ModuleFacts | Unreadable] = {}
     for operation in graph.file.operations:
         if isinstance(operation, GuestOperation) and operation.module not in modules:
-            found = find_module(operation.module, home, folders)
+            found = _module(operation, home, folders, stored)
             modules[operation.module] = found if isinstance(found, Unreadable) else inspect_module(found)
     models: dict[str, ModelFacts | Unreadable] = {}
     for model in models_of(graph):
         if model.path not in models:
-            models[model.path] = _model(model, home, inspect_model)
+            models[model.path] = _model(model, home, inspect_model, stored)
     files = {path: why for _, path in files_of(graph) if (why := _unreadable(path)) is not None}
     return Facts(modules, models, machine, files, _schemas(graph, home))
 
@@ -144,9 +160,18 @@ def _files(name: str) -> list[str]:
     return [*(f"{path}/{file}" for file in own if path), *own]
 
 
-def _model(model: ModelFile, home: Path, inspect_model: InspectModel) -> ModelFacts | Unreadable:
+def _module(operation: GuestOperation, home: Path, folders: list[Path], stored: Stored) -> Path | Unreadable:
+    if operation.module in stored.modules:
+        return stored.modules[operation.module]
+    found = find_module(operation.module, home, folders)
+    if isinstance(found, Unreadable):
+        return stored.find(operation.module, operation.sha256) or found
+    return found
+
+
+def _model(model: ModelFile, home: Path, inspect_model: InspectModel, stored: Stored) -> ModelFacts | Unreadable:
     """What the file says; where it does not say its tensors, what the user says of them."""
-    found = _inspected(model, home, inspect_model)
+    found = _inspected(model, home, inspect_model, stored)
     if isinstance(found, Unreadable) or (found.inputs and found.outputs):
         return found
     inputs, outputs = (tuple(map(_tensor, written)) for written in (model.inputs, model.outputs))
@@ -160,10 +185,10 @@ def _tensor(text: str) -> Tensor:
     return Tensor(name, kind.strip(), tuple(int(dim) if dim.isdecimal() else -1 for dim in sizes))
 
 
-def _inspected(model: ModelFile, home: Path, inspect_model: InspectModel) -> ModelFacts | Unreadable:
+def _inspected(model: ModelFile, home: Path, inspect_model: InspectModel, stored: Stored) -> ModelFacts | Unreadable:
     if model.path.startswith(ADDRESSES):
         return inspect_model(model.path, None)
-    path = home / model.path
+    path = stored.models.get(model.path, home / model.path)
     if not _is_file(path):
         return Unreadable(f"there is no file {path}", missing=True)
     return inspect_model(path, model.encoding)

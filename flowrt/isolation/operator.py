@@ -55,6 +55,17 @@ class IsolatedOperator:
         """The child at present."""
         return self._child.pid
 
+    @property
+    def state(self) -> bytes | None:
+        """The guest's, as of the last good batch."""
+        return self._state
+
+    def resume(self, state: bytes) -> None:
+        """Begin with a state that was kept elsewhere. Raises `NodeFault` when it is refused."""
+        self._child.ask({"do": "resume"}, [Block([0], [0], [0], [state])])
+        self._hear(self._child.answer(START_SECONDS)[0])
+        self._state = state
+
     def process(self, batch: Batch) -> Emission:
         told, (numbers,) = self._told.tell([batch.heads])
         block = Block(range(len(batch)), numbers, batch.times, batch.payloads)

@@ -28,6 +28,8 @@ from flowrt.events import (
     SpoolFound,
     SpoolStarted,
     StoreFailed,
+    UpdateFailed,
+    UpdateMoved,
     WorkerDied,
 )
 
@@ -36,6 +38,8 @@ SENTENCES: dict[type[Event], str] = {
     GraphReady: "ready after {seconds:.3f} s",
     GraphStopped: "stopped, drained: {drained}",
     Reloaded: "reloaded: {done} {reason}",
+    UpdateMoved: "update to version {version}: {state} {detail}",
+    UpdateFailed: "update to version {version} {state}: {reason}; what ran before runs on",
     NodeFaulted: "fault of kind {kind}: {detail}; messages {outcome}: {count}",
     NodeRestarted: "fresh instance, restart {restarts}, after {reason}",
     LimitReached: "over its {bound} of {limit}, {seconds:.3f} s from being within it; atLimit is {outcome}",

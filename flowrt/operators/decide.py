@@ -23,6 +23,11 @@ class DecidingOperator:
         self.restart = self._slot.restart
         self.memory_bytes = self._slot.memory_bytes
         self.close = self._slot.close
+        self.resume = self._slot.resume
+
+    @property
+    def state(self) -> bytes | None:
+        return self._slot.state
 
     def verdicts(self, batch: Batch) -> tuple[bytes, Batch, tuple[Fault, ...]]:
         """One byte a row that the guest did not refuse, those rows, and the faults of the others."""

@@ -29,6 +29,11 @@ class MapOperator:
         self.restart = self._slot.restart
         self.memory_bytes = self._slot.memory_bytes
         self.close = self._slot.close
+        self.resume = self._slot.resume
+
+    @property
+    def state(self) -> bytes | None:
+        return self._slot.state
 
     def process(self, batch: Batch) -> Emission:
         output = self._slot.guest.map(batch)

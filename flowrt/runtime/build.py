@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -401,3 +401,18 @@ def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:
     except BaseException:
         builder.close()
         raise
+
+
+def build_beside(graph: RunningGraph, plan: Plan, names: Iterable[str], around: Surroundings) -> dict[str, NodeParts]:
+    """Open the named nodes of a plan beside a running graph that is to become it. Nothing is started.
+
+    Raises `StartError` and `NodeFault` as `build` does; then nothing stays open.
+    """
+    builder = Builder(plan, around, graph)
+    try:
+        for name in names:
+            builder.make(plan.nodes[name])
+    except BaseException:
+        builder.close()
+        raise
+    return builder.parts

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
+from flowrt.counters import UpdateCounters
 from flowrt.endpoints.base import Deliver, Sink, Source, Stopped
 from flowrt.events import Emit, GraphReady, GraphStarted, GraphStopped
 from flowrt.graph.plan import Plan
@@ -60,6 +61,7 @@ class RunningGraph:
         self.swapping = threading.Lock()
         """Held while nodes are exchanged, and by a stop."""
         self.stopped = False
+        self.updates = UpdateCounters()
         self.take(plan, parts, stages)
         self._stopping = shared.stopping
         self._emit = emit

@@ -97,6 +97,14 @@ class Node:
         if self._limits.bounded:
             self._limits.settle(batch)
 
+    def refuse(self, batch: Batch, fault: NodeFault) -> None:
+        """Messages that it is not going to handle, to where `onError` says."""
+        self._faults.handle(Fault(batch, fault))
+
+    def begin(self) -> None:
+        """Work for the node begins on this thread, outside `accept`: before an operator of it is called by another."""
+        self._meter.begin()
+
     def memory_bytes(self) -> int:
         """What is held for the node at present; safe from any thread."""
         return sum(held() for held in self.holds)

@@ -30,8 +30,14 @@ class NodeParts:
     closers: list[Callable[[], None]] = field(default_factory=list)
     """What to give back when it ends, last first."""
 
+    _started: bool = False
+
     def start(self) -> None:
-        """Start its ends, which a node that is put into a running graph brings along. Returns at once."""
+        """Start its ends, which a node that is put into a running graph brings along. Returns at once; safe to call
+        twice."""
+        if self._started:
+            return
+        self._started = True
         for sink in self.sinks():
             sink.start()
         for stage, _ in self.side:

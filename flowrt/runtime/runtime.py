@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -10,7 +11,7 @@ from flowrt.graph.plan import Plan
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.surroundings import Surroundings
-from flowrt.runtime.view import view
+from flowrt.runtime.view import GraphView, view
 
 
 class Runtime:
@@ -26,7 +27,19 @@ class Runtime:
         except BaseException:
             self.stop(0.0)
             raise
+        self.views: list[GraphView] = []
+        self._changing = threading.Lock()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the graphs as they are now: after nodes were exchanged."""
         self.views = [view(graph) for graph in self.graphs]
+
+    def replace(self, old: RunningGraph, new: RunningGraph) -> None:
+        """Let a graph take the place of another. Neither is started or stopped."""
+        with self._changing:
+            self.graphs = [new if graph is old else graph for graph in self.graphs]
+        self.refresh()
 
     def start(self) -> None:
         for graph in self.graphs:

@@ -6,10 +6,10 @@ Metrics and the live page read it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flowrt.counters import ModelCounters, NodeCounters
+from flowrt.counters import ModelCounters, NodeCounters, UpdateCounters
 from flowrt.endpoints.base import EndpointCounters, Sink, Source
 from flowrt.runtime.inbox import Inbox
 
@@ -65,6 +65,7 @@ class GraphView:
     nodes: Sequence[NodeView]
     endpoints: Sequence[EndpointView]
     models: Sequence[ModelView] = ()
+    updates: UpdateCounters = field(default_factory=UpdateCounters)
 
 
 def view(graph: RunningGraph) -> GraphView:
@@ -80,6 +81,7 @@ def view(graph: RunningGraph) -> GraphView:
         [_node(graph, node, inboxes.get(node.name)) for node in plan.nodes.values()],
         [EndpointView(_endpoint(plan.nodes[name]), end.counters, end.ready) for name, end in ends.items()],
         [ModelView(node, model, runs) for node, models in graph.model_runs.items() for model, runs in models.items()],
+        graph.updates,
     )
 
 

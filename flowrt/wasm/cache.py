@@ -53,6 +53,11 @@ class CodeCache:
             self.hits += 1
         return module
 
+    def holds(self, engine: Engine, digest: str, *, fuel: bool = False) -> bool:
+        """Whether there is something for that digest; a look-up may still find it damaged."""
+        path = self._path(engine, digest.removeprefix("sha256:"), fuel=fuel)
+        return path is not None and path.is_file()
+
     def store(self, engine: Engine, digest: str, module: Compiled, *, fuel: bool = False) -> None:
         """Keep the code. A folder that is full or cannot be written only means that nothing is kept."""
         path = self._path(engine, digest, fuel=fuel)

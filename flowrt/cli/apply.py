@@ -1,0 +1,59 @@
+"""`flowrt apply`: change a graph that runs into what a file says, and say how that went.
+
+Exit status 0 when the new version has proven itself (with `--no-wait`: carries traffic), 1 when it was refused or
+rolled back, 3 when no runtime listens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flowrt.errors import StartError
+from flowrt.runtime.places import state_folder
+from flowrt.updates.control import ask
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="graph file; the running graph of its name changes")
+    parser.add_argument("--again", action="store_true", help="also when the same change has failed before")
+    parser.add_argument("--no-wait", action="store_true", help="return once the new version carries all traffic")
+    add_state(parser)
+
+
+def add_state(parser: argparse.ArgumentParser) -> None:
+    """`--state`, as `flowrt run` takes it."""
+    parser.add_argument("--state", type=Path, metavar="DIR", help="state folder of the runtime, as `flowrt run` has it")
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        text = options.file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"{options.file} cannot be read: {error}") from error
+    request = {"do": "apply", "path": str(options.file.absolute()), "text": text, "again": options.again}
+    return show(ask(state_folder(options.state), request), settled="probation" if options.no_wait else "")
+
+
+def show(answers: Iterable[Mapping[str, Any]], *, settled: str = "") -> int:
+    """Print answers as they come, until the one with the state that is `settled`; the exit status."""
+    for answer in answers:
+        match answer:
+            case {"problem": problem}:
+                print(problem, file=sys.stderr)
+            case {"error": words}:
+                print(words, file=sys.stderr)
+                return 1
+            case {"state": state, "detail": detail}:
+                print(f"{state} {detail}".rstrip(), flush=True)
+                if state == settled:
+                    return 0
+            case {"outcome": outcome, "reason": reason}:
+                if reason:
+                    print(reason, file=sys.stderr)
+                return 0 if outcome == "proven" else 1
+    print("the runtime went away", file=sys.stderr)
+    return 3

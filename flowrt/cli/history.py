@@ -1,0 +1,33 @@
+"""`flowrt history`: every update of this machine, how it ended and why. Needs no running runtime.
+
+Exit status 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+
+from flowrt.cli.apply import add_state
+from flowrt.runtime.places import state_folder
+from flowrt.updates.journal import Journal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("graph", nargs="?", metavar="GRAPH", help="only this one's")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_state(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    for line in Journal(state_folder(options.state)).history():
+        if options.graph not in (None, line.get("graph")):
+            continue
+        if options.json:
+            print(json.dumps(line))
+            continue
+        at = datetime.fromtimestamp(float(line.get("at", 0)), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        words = f"{at}  {line.get('graph')} {line.get('version')}  {line.get('outcome')}  {line.get('reason')}"
+        print(words.rstrip())
+    return 0

@@ -1,0 +1,406 @@
+"""Every update of one process: one at a time for each graph, each written down before it is begun."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from flowrt.events import Emit, StoreFailed, UpdateFailed
+from flowrt.graph.difference import difference
+from flowrt.graph.plan import Plan
+from flowrt.graph.resolve import Stored
+from flowrt.problem import Problem
+from flowrt.registry.blobs import Blobs, Refused
+from flowrt.registry.store import Store
+from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.runtime import Runtime
+from flowrt.updates.beginning import Beginning, beginning
+from flowrt.updates.deployment import Deployment, attempt, deployment_of
+from flowrt.updates.journal import Candidate, Journal, Record
+from flowrt.updates.lifecycle import ENDS, State
+from flowrt.updates.step import Cut, Steps
+from flowrt.updates.storing import keep, stored_plan
+
+AGAIN_SECONDS = 1.0
+"""Between tries to write down how an update ended, on a full disk for one."""
+
+Load = Callable[[Path, bytes | None, Stored], tuple[Plan | None, list[Problem]]]
+"""Reads a graph file, or the text that stands for it, as `flowrt run` reads its own."""
+
+
+class Declined(Exception):
+    """An update that is not begun, in words for who asked."""
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """One update while it is under way and after."""
+
+    steps: Steps
+    progress: list[tuple[str, str]] = field(default_factory=list)
+    """States and what there is to say of each."""
+    outcome: str = ""
+    """The state it ended in; empty while it is under way."""
+    reason: str = ""
+    ended: threading.Event = field(default_factory=threading.Event)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    thread: threading.Thread | None = None
+
+
+class Manager:
+    """Made before the runtime; `attach` once that is there."""
+
+    def __init__(self, state: Path, emit: Emit, load: Load, drain: float) -> None:
+        self.journal = Journal(state)
+        self.store = Store(state / "store")
+        self.runtime: Runtime | None = None
+        self._emit = emit
+        self._load = load
+        self._drain = drain
+        self._ending = threading.Event()
+        self._lock = threading.Lock()
+        self._last: dict[str, Running] = {}
+        self._later: list[tuple[str, Deployment]] = []
+        self._keeper = threading.Thread(target=self._keep, name="flowrt/updates", daemon=True)
+
+    # The start.
+
+    def begin(self, plans: Sequence[Plan]) -> list[Plan]:
+        """What to run: each plan, or the proven one in its place. Never raises for what is written: then it is the
+        plan."""
+        return [self._begin(plan.name, plan) or plan for plan in plans]
+
+    def proven_at(self, path: Path) -> Plan | None:
+        """The last proven version of a graph whose file has problems."""
+        name = self.journal.name_at(str(path))
+        return None if name is None else self._begin(name, None)
+
+    def attach(self, runtime: Runtime) -> None:
+        """What runs from here on. Takes up what was interrupted."""
+        self.runtime = runtime
+        later, self._later = self._later, []
+        for name, deployment in later:
+            plan = self._plan_of(deployment)
+            with contextlib.suppress(Declined):
+                if plan is not None:
+                    self.apply(plan, resumed=True)
+                else:
+                    self._forget(name, "other: what was to be tried is no longer in the store")
+        self._keeper.start()
+
+    def close(self) -> None:
+        """Begin nothing more, and let go of what is under way: the next start takes it up."""
+        self._ending.set()
+        for running in list(self._last.values()):
+            if running.thread is not None:
+                running.thread.join(15.0)
+        if self._keeper.ident is not None:
+            self._keeper.join(15.0)
+
+    # What may be asked for.
+
+    def apply(self, plan: Plan, *, again: bool = False, resumed: bool = False, base: bool = False) -> Running | None:
+        """Begin to change a running graph into another; None when it is that already. `again`: also if it failed
+        before. `base`: it came from the files that the program was started with. Raises `Declined`."""
+        with self._lock:
+            graph = self._graph(plan)
+            if (last := self._last.get(graph.name)) is not None and not last.ended.is_set():
+                raise Declined(f"an update of graph '{graph.name}' is under way; wait for it or roll it back")
+            record = self.journal.read(graph.name)
+            what = difference(graph.plan, plan)
+            wanted = deployment_of(plan)
+            if base:
+                record = replace(record, base=wanted.fingerprint)
+            if not what:
+                self._rename(graph, plan, record)
+                return None
+            key = attempt(plan, what)
+            if not again and key in record.bad:
+                raise Declined(f"it was tried before and failed: {record.bad[key]}; --again tries it all the same")
+            try:
+                plan = self._keep_both(graph, plan, wanted, record, key, resumed=resumed)
+            except (OSError, Refused) as error:
+                raise Declined(f"it cannot be kept in the store: {error}") from error
+            running = self._last[graph.name] = self._made(graph, plan)
+        running.thread = threading.Thread(
+            target=self._run, args=(running, graph.name, plan, key), name=f"flowrt/update/{graph.name}", daemon=True
+        )
+        running.thread.start()
+        return running
+
+    def reload(self, plans: Sequence[Plan]) -> list[Running | str]:
+        """What the files say now: an update for each graph that differs, or why there is none."""
+        results: list[Running | str] = []
+        for plan in plans:
+            try:
+                running = self.apply(plan, base=True)
+            except Declined as declined:
+                results.append(f"graph '{plan.name}': {declined}")
+            else:
+                results += [running] if running is not None else []
+        return results
+
+    def rollback(self, name: str) -> Running:
+        """Take back the update that is under way, or go back to what was proven before. Raises `Declined`."""
+        last = self._last.get(name)
+        if last is not None and not last.ended.is_set():
+            last.steps.asked.set()
+            return last
+        record = self.journal.read(name)
+        if record.previous is None:
+            raise Declined(f"nothing was proven before what graph '{name}' runs")
+        plan = self._plan_of(record.previous)
+        if plan is None:
+            raise Declined("what was proven before is no longer whole in the store")
+        running = self.apply(plan, again=True)
+        if running is None:
+            raise Declined("what was proven before is what runs")
+        return running
+
+    def status(self) -> list[dict[str, Any]]:
+        """What runs, and how far its update has come, a graph each."""
+        found = []
+        for graph in self.runtime.graphs if self.runtime else ():
+            record, last = self.journal.read(graph.name), self._last.get(graph.name)
+            deployment = deployment_of(graph.plan)
+            found.append(
+                {
+                    "graph": graph.name,
+                    "version": graph.plan.version,
+                    "ready": graph.ready(),
+                    "proven": record.proven is not None and record.proven.fingerprint == deployment.fingerprint,
+                    "update": None if last is None else last.steps.state,
+                    "reason": "" if last is None else last.reason,
+                    "runs": deployment.as_json(),
+                    "previous": record.previous.as_json() if record.previous else None,
+                    "bad": len(record.bad),
+                }
+            )
+        return found
+
+    # Inside.
+
+    def _begin(self, name: str, plan: Plan | None) -> Plan | None:
+        record = self.journal.read(name)
+        begun = beginning(record, deployment_of(plan).fingerprint if plan is not None else None)
+        if begun.record != record and record != Record():
+            with contextlib.suppress(OSError):
+                self.journal.write(name, begun.record)
+        if not begun.proven or begun.record.proven is None:
+            self._note_unproven(name, plan, begun)
+            return None
+        proven = self._plan_of(begun.record.proven)
+        if proven is None:
+            words = "other: the proven version is no longer whole in the store"
+            self._emit(UpdateFailed(name, begun.record.proven.version, "interrupted", words))
+            return None
+        self._emit(UpdateFailed(name, plan.version if plan else "", "interrupted", begun.reason))
+        self.journal.note(name, proven.version, "started", begun.reason)
+        if begun.then and begun.record.candidate is not None:
+            self._later.append((name, begun.record.candidate.deployment))
+        return proven
+
+    def _note_unproven(self, name: str, plan: Plan | None, begun: Beginning) -> None:
+        """A start with something new, where there is something proven to go back to if it brings the program down."""
+        record = begun.record
+        if plan is None or record.proven is None:
+            return
+        wanted = deployment_of(plan)
+        if wanted.fingerprint == record.proven.fingerprint:
+            return
+        with contextlib.suppress(OSError, Refused):
+            keep(self.store.blobs, plan)
+            key = attempt(plan, difference(plan, replace(plan, nodes={})))
+            self.journal.write(name, replace(record, candidate=Candidate(wanted, key)))
+
+    def _graph(self, plan: Plan) -> RunningGraph:
+        graphs = self.runtime.graphs if self.runtime is not None else []
+        for key in ("name", "path"):
+            for graph in graphs:
+                if getattr(graph.plan, key) == getattr(plan, key):
+                    return graph
+        names = ", ".join(graph.name for graph in graphs) or "none"
+        raise Declined(f"no graph '{plan.name}' is running here; running: {names}")
+
+    def _keep_both(
+        self, graph: RunningGraph, plan: Plan, wanted: Deployment, record: Record, key: str, *, resumed: bool
+    ) -> Plan:
+        """Write down what runs as proven, unless something is, and what is wanted as the candidate."""
+        runs = deployment_of(graph.plan)
+        if record.proven is None:
+            keep(self.store.blobs, graph.plan)
+            record = replace(record, proven=runs)
+        keep(self.store.blobs, plan)
+        cuts = record.candidate.cuts if resumed and record.candidate is not None else 0
+        self.journal.write(graph.name, replace(record, candidate=Candidate(wanted, key, cuts=cuts)))
+        return stored_plan(self.store.blobs, plan)
+
+    def _made(self, graph: RunningGraph, plan: Plan) -> Running:
+        if self.runtime is None:
+            raise Declined("nothing runs yet")
+        running: Running
+
+        def moved(state: State, detail: str) -> None:
+            self._moved(graph.name, running, state, detail)
+
+        from flowrt.updates.restart import Restart  # most runs are never updated
+        from flowrt.updates.update import Update
+
+        if difference(graph.plan, plan).beyond:
+            steps: Steps = Restart(
+                self.runtime, graph, plan, emit=self._emit, moved=moved, ending=self._ending, drain=self._drain,
+                stored=lambda old: stored_plan(self.store.blobs, old),
+            )  # fmt: skip
+        else:
+            steps = Update(self.runtime, graph, plan, emit=self._emit, moved=moved, ending=self._ending)
+        running = Running(steps)
+        return running
+
+    def _run(self, running: Running, name: str, plan: Plan, key: str) -> None:
+        began = monotonic()
+        try:
+            state, reason = running.steps.run()
+        except Cut:
+            return
+        finally:
+            running.steps.settled.set()
+        running.reason = reason
+        self._end(name, plan, key, running, state)
+        self.journal.note(
+            plan.name, plan.version, state, reason, seconds=round(monotonic() - began, 3),
+            changes=str(running.steps.what), digests=sorted(deployment_of(plan).digests),
+        )  # fmt: skip
+        running.outcome = state
+        running.ended.set()
+        with running.changed:
+            running.changed.notify_all()
+
+    def _moved(self, name: str, running: Running, state: State, detail: str) -> None:
+        """An end is written down when it is reached; what leads there may fail for want of a disk."""
+        with running.changed:
+            running.progress.append((state, detail))
+            running.changed.notify_all()
+        if state not in ENDS:
+            record = self.journal.read(name)
+            if record.candidate is not None:
+                self.journal.write(name, replace(record, candidate=replace(record.candidate, state=state)))
+
+    def _end(self, name: str, plan: Plan, key: str, running: Running, state: State) -> None:
+        record = self.journal.read(name)
+        if state == "proven":
+            previous = record.proven if record.proven != deployment_of(plan) else record.previous
+            record = Record(record.base, deployment_of(plan), previous, None, record.bad)
+        else:
+            bad = {**record.bad, key: running.reason} if running.steps.remember else record.bad
+            record = replace(record, candidate=None, bad=bad)
+        self._write(name, record, state)
+        if state == "proven" and name != plan.name:
+            self._write(plan.name, record, state)
+        self.tidy()
+
+    def _write(self, name: str, record: Record, state: State) -> None:
+        """As often as it takes."""
+        while True:
+            try:
+                self.journal.write(name, record)
+                return
+            except OSError as error:
+                self._emit(StoreFailed(f"journal of updates ({state})", str(error), AGAIN_SECONDS))
+                if self._ending.wait(AGAIN_SECONDS):
+                    return
+
+    def _rename(self, graph: RunningGraph, plan: Plan, record: Record) -> None:
+        """Only words differ: version, comments, how updates are made."""
+        wanted = deployment_of(plan)
+        if deployment_of(graph.plan) != wanted:
+            with graph.swapping:
+                graph.plan = replace(
+                    graph.plan, version=plan.version, path=plan.path, text=plan.text, updates=plan.updates
+                )
+            if self.runtime is not None:
+                self.runtime.refresh()
+        if record != self.journal.read(graph.name):
+            with contextlib.suppress(OSError):
+                self.journal.write(graph.name, record)
+
+    def _plan_of(self, deployment: Deployment) -> Plan | None:
+        """A deployment from the store; None when it is not whole there, or is not sound here any more."""
+        blobs = self.store.blobs
+        try:
+            text = blobs.read(deployment.text)
+            modules = {name: _whole(blobs, digest) for name, digest in deployment.modules.items()}
+        except Refused:
+            return None
+        models = {path: blobs.path(digest) for path, digest in deployment.models.items() if blobs.whole(digest)}
+        plan, _ = self._load(Path(deployment.path), text, Stored(modules, models))
+        return plan if plan is not None and deployment_of(plan).digests == deployment.digests else None
+
+    def _forget(self, name: str, reason: str) -> None:
+        record = self.journal.read(name)
+        with contextlib.suppress(OSError):
+            self.journal.write(name, replace(record, candidate=None))
+        self._emit(UpdateFailed(name, "", "refused", reason))
+
+    # Housekeeping.
+
+    def _keep(self) -> None:
+        """What runs, into the store at once, for files beside the graph change; as proven once it has run for its
+        probation."""
+        if self.runtime is None or self._ending.wait(AGAIN_SECONDS):
+            return
+        began = monotonic()
+        waiting = {graph.name: graph for graph in self.runtime.graphs}
+        for graph in waiting.values():
+            with contextlib.suppress(OSError, Refused):
+                keep(self.store.blobs, graph.plan)
+        while waiting and not self._ending.wait(AGAIN_SECONDS):
+            for name, graph in list(waiting.items()):
+                if graph not in self.runtime.graphs or name in self._last:
+                    del waiting[name]
+                elif monotonic() - began >= graph.plan.updates.probation and graph.ready():
+                    self._prove(graph)
+                    del waiting[name]
+
+    def _prove(self, graph: RunningGraph) -> None:
+        with self._lock:
+            record, runs = self.journal.read(graph.name), deployment_of(graph.plan)
+            if record.proven is not None and record.proven.fingerprint == runs.fingerprint:
+                if record.candidate is not None or not record.base:
+                    self._write(graph.name, replace(record, candidate=None, base=runs.fingerprint), "proven")
+                return
+            with contextlib.suppress(OSError, Refused):
+                keep(self.store.blobs, graph.plan)
+                made = Record(record.base or runs.fingerprint, runs, record.proven, None, record.bad)
+                self._write(graph.name, made, "proven")
+                self.journal.note(graph.name, graph.plan.version, "proven", "ran for its probation since the start")
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Let go of what nothing needs."""
+        needed = self.journal.digests()
+        for graph in self.runtime.graphs if self.runtime is not None else ():
+            needed |= deployment_of(graph.plan).digests
+        self.store.tidy(needed)
+
+
+def wait_settled(updates: Sequence[Running], seconds: float) -> None:
+    """Until each carries traffic or is not going to."""
+    until = monotonic() + seconds
+    for running in updates:
+        running.steps.settled.wait(max(0.0, until - monotonic()))
+
+
+def _whole(blobs: Blobs, digest: str) -> Path:
+    """Where a blob is. Raises `Refused` when it is not there undamaged."""
+    blobs.read(digest)
+    return blobs.path(digest)
+
+
+def describe(running: Running) -> Mapping[str, Any]:
+    """An update, for who asked for it."""
+    return {"graph": running.steps.plan.name, "outcome": running.outcome, "reason": running.reason}

@@ -1,0 +1,73 @@
+"""What may be asked of a running runtime, whichever way it is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from flowrt.graph.resolve import NOTHING_STORED
+from flowrt.problem import has_errors
+from flowrt.updates.manager import Declined, Load, Manager, Running
+
+
+class Requests:
+    """Answers requests. Any thread may ask."""
+
+    def __init__(self, manager: Manager, load: Load) -> None:
+        self._manager = manager
+        self._load = load
+
+    def __call__(self, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Answers as they come; the last has `done`, and `error` when nothing was done."""
+        try:
+            match request:
+                case {"do": "apply", "path": str(path), "text": str(text)}:
+                    yield from self._apply(path, text, again=request.get("again") is True)
+                case {"do": "rollback", "graph": str(name)}:
+                    yield from _follow(self._manager.rollback(name or self._only()))
+                case {"do": "status"}:
+                    yield {"graphs": self._manager.status(), "done": True}
+                case _:
+                    yield {"error": f"there is no request '{request.get('do')}'", "done": True}
+        except Declined as declined:
+            yield {"error": str(declined), "done": True}
+
+    def _apply(self, path: str, text: str, *, again: bool) -> Iterator[Mapping[str, Any]]:
+        plan, problems = self._load(Path(path), text.encode(), NOTHING_STORED)
+        for problem in problems:
+            yield {"problem": str(problem)}
+        if plan is None or has_errors(problems):
+            yield {"error": "the file has problems; what ran before runs on", "done": True}
+            return
+        running = self._manager.apply(plan, again=again)
+        if running is None:
+            yield {"graph": plan.name, "outcome": "proven", "reason": "it runs already", "done": True}
+            return
+        yield from _follow(running)
+
+    def _only(self) -> str:
+        graphs = self._manager.runtime.graphs if self._manager.runtime else []
+        if len(graphs) != 1:
+            raise Declined("name the graph: " + (", ".join(graph.name for graph in graphs) or "none is running"))
+        return graphs[0].name
+
+
+def _follow(running: Running) -> Iterator[Mapping[str, Any]]:
+    """Each step as it is made, then how it ended."""
+    told = 0
+    while True:
+        with running.changed:
+            if len(running.progress) == told and not running.ended.is_set():
+                running.changed.wait(1.0)
+            news = running.progress[told:]
+        told += len(news)
+        for state, detail in news:
+            yield {"state": state, "detail": detail}
+        if running.ended.is_set() and told == len(running.progress):
+            break
+        if running.thread is not None and not running.thread.is_alive() and not running.ended.is_set():
+            yield {"error": "the runtime ended in the midst of it; its next start takes it up", "done": True}
+            return
+    name = running.steps.plan.name
+    yield {"graph": name, "outcome": running.outcome, "reason": running.reason, "done": True}

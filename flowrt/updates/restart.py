@@ -1,0 +1,136 @@
+"""An update that a running graph cannot take in: its ends or its budget differ. The graph is drained and the new one
+started in its place, while the broker keeps what comes; and back, when the new one is worse."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from flowrt.errors import NodeFault, StartError
+from flowrt.events import Emit
+from flowrt.graph.difference import Difference, difference
+from flowrt.graph.plan import Plan
+from flowrt.runtime.build import build
+from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.runtime import Runtime
+from flowrt.updates.checks import golden_fault
+from flowrt.updates.compiling import compile_beside
+from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
+from flowrt.updates.trial import Watched
+from flowrt.updates.update import TRIED
+from flowrt.updates.verdict import Tally
+
+
+class Restart(Steps):
+    """An update that replaces a whole graph."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        graph: RunningGraph,
+        plan: Plan,
+        *,
+        emit: Emit,
+        moved: Moved,
+        ending: threading.Event,
+        drain: float,
+        stored: Callable[[Plan], Plan],
+    ) -> None:
+        """`stored` gives a plan whose modules and models lie in the store: files beside the graph may have changed."""
+        super().__init__(graph, plan, emit=emit, moved=moved, ending=ending)
+        self._runtime = runtime
+        self._drain = drain
+        self._stored = stored
+        self._what = difference(graph.plan, plan)
+        self._watched: list[Watched] = []
+        self._old = graph
+
+    @property
+    def what(self) -> Difference:
+        return self._what
+
+    def through(self) -> None:
+        was_ready = self._old.ready()
+        new = self._built()
+        try:
+            self._check(new)
+            self.go("take", "")
+        except (Failed, OSError):
+            _close(new)
+            raise
+        self._exchange(self._old, new)
+        try:
+            if was_ready:
+                self._until_ready(new)
+            self.settled.set()
+            self._watch(new)
+        except Failed:
+            self._go_back(new)
+            raise
+        for name, node in new.nodes.items():
+            if isinstance(node.operator, Watched):
+                node.operator = new.parts[name].node.operator = node.operator.new
+        self.go("prove", "")
+
+    def _built(self) -> RunningGraph:
+        self.go("begin", str(self._what))
+        try:
+            compile_beside(self.plan.nodes.values(), self._runtime.surroundings)
+            new = build(self.plan, self._runtime.surroundings)
+        except (StartError, NodeFault) as error:
+            raise Failed(f"init: {error}") from error
+        new.updates = self._old.updates
+        return new
+
+    def _check(self, new: RunningGraph) -> None:
+        updates = self.plan.updates
+        for name, node in new.nodes.items():
+            mine = [golden for golden in updates.golden if golden.operation == name]
+            if (wrong := golden_fault(node.operator, node.begin, mine, updates.bounds)) is not None:
+                raise Failed(f"golden: {wrong}")
+            if isinstance(self.plan.nodes[name].operation, TRIED):
+                watched = Watched(node.operator, Tally(), updates.bounds)
+                self._watched.append(watched)
+                node.operator = watched
+        self.go("check", f"{len(updates.golden)} golden messages")
+        self.go("shadow", "not run beside the old version")
+
+    def _exchange(self, old: RunningGraph, new: RunningGraph) -> None:
+        began = monotonic()
+        old.stop(self._drain)
+        self._runtime.replace(old, new)
+        new.start()
+        self.graph = new
+        new.updates.pause.observe(monotonic() - began)
+
+    def _until_ready(self, new: RunningGraph) -> None:
+        until = monotonic() + self.plan.updates.timeout
+        while not new.ready():
+            if monotonic() > until:
+                raise Failed(f"ready: what ran before was ready; this is not after {self.plan.updates.timeout:g} s")
+            if self.ending.wait(LOOK_SECONDS):
+                raise Cut
+
+    def _watch(self, new: RunningGraph) -> None:
+        updates = self.plan.updates
+        until = monotonic() + updates.probation
+        while True:
+            self.look(new)
+            for watched in self._watched:
+                if watched.verdict is not None:
+                    raise Failed(watched.verdict)
+            enough = not self._watched or any(watched.seen >= updates.messages for watched in self._watched)
+            if monotonic() >= until and enough:
+                return
+
+    def _go_back(self, new: RunningGraph) -> None:
+        """What failed versions have kept back stays unacknowledged: the broker sends it again."""
+        old = build(self._stored(self._old.plan), self._runtime.surroundings)
+        old.updates = new.updates
+        self._exchange(new, old)
+
+
+def _close(graph: RunningGraph) -> None:
+    for part in graph.parts.values():
+        part.close()

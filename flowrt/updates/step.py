@@ -1,0 +1,99 @@
+"""What every update does, whatever it exchanges: step by step through its life, and out of it when something fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from flowrt.counters import UPDATE_REASONS
+from flowrt.events import Emit, UpdateFailed, UpdateMoved
+from flowrt.graph.difference import Difference
+from flowrt.graph.plan import Plan
+from flowrt.runtime.graph import RunningGraph
+from flowrt.updates.lifecycle import ENDS, FIRST, Event, State, after
+
+LOOK_SECONDS = 0.02
+"""How often a trial is looked at. A version that fails is cut off by its own trial at once, whatever this is."""
+
+Moved = Callable[[State, str], None]
+"""Told each state before what belongs to it is done. It may raise OSError while that is written down: then the update
+fails."""
+
+
+class Failed(Exception):
+    """The new version is not to be. `remember`: nor when it is wanted again."""
+
+    def __init__(self, reason: str, *, remember: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remember = remember
+
+
+class Cut(Exception):
+    """The program ends in the midst of an update."""
+
+
+class Steps:
+    """One update. Subclasses say what is done: `through`."""
+
+    def __init__(self, graph: RunningGraph, plan: Plan, *, emit: Emit, moved: Moved, ending: threading.Event) -> None:
+        """`ending` is set when the program ends."""
+        self.graph = graph
+        """What runs at present."""
+        self.plan = plan
+        self.state: State = FIRST
+        self.settled = threading.Event()
+        """Set when the new version carries all traffic, or is not going to."""
+        self.asked = threading.Event()
+        """Set to let it be rolled back."""
+        self.remember = False
+        """Whether it failed by its own fault: then it is not tried again."""
+        self.ending = ending
+        self._emit = emit
+        self._moved = moved
+
+    @property
+    def what(self) -> Difference:
+        """What differed when it began."""
+        raise NotImplementedError
+
+    def run(self) -> tuple[State, str]:
+        """The state it ended in and the reason; as long as the new version needs to prove itself. Raises `Cut`."""
+        counters = self.graph.updates
+        counters.under_way = 1
+        reason = ""
+        try:
+            self.through()
+        except (Failed, OSError) as error:
+            failed = error if isinstance(error, Failed) else Failed(f"other: {error}", remember=False)
+            reason, self.remember = failed.reason, failed.remember
+            self.go("fail", reason)
+            kind = reason.partition(":")[0]
+            kind = kind if kind in UPDATE_REASONS else "other"
+            counters.reasons[kind] = counters.reasons.get(kind, 0) + 1
+            self._emit(UpdateFailed(self.plan.name, self.plan.version, self.state, reason))
+        finally:
+            counters.under_way = 0
+            self.settled.set()
+        if self.state in ENDS:
+            counters.ended[self.state] += 1
+        return self.state, reason
+
+    def through(self) -> None:
+        """Every step. Raises `Failed` when what ran before runs again, and `Cut`."""
+        raise NotImplementedError
+
+    def go(self, event: Event, detail: str) -> None:
+        """Into the next state."""
+        state = after(self.state, event)
+        self._moved(state, detail)
+        self.state = state
+        if event != "fail":
+            self._emit(UpdateMoved(self.plan.name, self.plan.version, state, detail))
+
+    def look(self, graph: RunningGraph) -> None:
+        """Wait a moment. Raises `Cut` when everything ends, `Failed` when somebody wants the old version back."""
+        if self.ending.wait(LOOK_SECONDS) or graph.stopped:
+            raise Cut
+        if self.asked.is_set():
+            raise Failed("asked: rolled back by hand", remember=False)

@@ -1,0 +1,318 @@
+"""One update: from the graph that runs to the one that is wanted, and back when that one is worse."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import monotonic
+
+from flowrt.errors import NodeFault, StartError
+from flowrt.events import Emit
+from flowrt.graph.difference import Difference, difference
+from flowrt.graph.plan import Plan
+from flowrt.operators.base import Operator
+from flowrt.operators.guest_config import GuestOperation
+from flowrt.operators.inference import InferenceOperation
+from flowrt.operators.transform import TransformOperation
+from flowrt.runtime.build import build_beside
+from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.parts import NodeParts
+from flowrt.runtime.runtime import Runtime
+from flowrt.runtime.state import Stateful, hand_over, state_of
+from flowrt.runtime.swap import SwapRefused, place_operator, swap
+from flowrt.updates.checks import golden_fault
+from flowrt.updates.compiling import compile_beside
+from flowrt.updates.shadow import Beside, Shadowed
+from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
+from flowrt.updates.trial import Trial, Watched, unwrapped
+from flowrt.updates.verdict import Tally, judge
+
+KNOWN_ROWS = 20
+"""Messages after which the time that a message took in the old version is known."""
+TRIED = (GuestOperation, InferenceOperation, TransformOperation)
+"""Operations whose two versions can stand in for each other, message by message."""
+
+
+class Update(Steps):
+    """An update within a running graph."""
+
+    def __init__(
+        self, runtime: Runtime, graph: RunningGraph, plan: Plan, *, emit: Emit, moved: Moved, ending: threading.Event
+    ) -> None:
+        super().__init__(graph, plan, emit=emit, moved=moved, ending=ending)
+        self.tally = Tally()
+        self._runtime = runtime
+        self._what = difference(graph.plan, plan)
+        self._made: dict[str, NodeParts] = {}
+        self._trials: dict[str, Trial | Watched] = {}
+
+    @property
+    def what(self) -> Difference:
+        return self._what
+
+    def through(self) -> None:
+        try:
+            self._prepare()
+            self._check()
+            self._run_beside()
+            self._divide()
+            self._take()
+        except (Failed, OSError):
+            for part in self._made.values():
+                part.close()
+            raise
+
+    # Each step.
+
+    def _prepare(self) -> None:
+        self.go("begin", str(self._what))
+        plan, what = self.plan, self._what
+        try:
+            compile_beside([plan.nodes[name] for name in what.made], self._runtime.surroundings)
+            self._made = build_beside(self.graph, plan, what.made, self._runtime.surroundings)
+        except (StartError, NodeFault) as error:
+            raise Failed(f"init: {error}") from error
+
+    def _check(self) -> None:
+        updates = self.plan.updates
+        for name, part in self._made.items():
+            operator = part.node.operator
+            begun = state_of(operator)
+            mine = [golden for golden in updates.golden if golden.operation == name]
+            if (wrong := golden_fault(operator, part.node.begin, mine, updates.bounds)) is not None:
+                raise Failed(f"golden: {wrong}")
+            _begin_again(operator, begun)
+        self._check_state()
+        self.go("check", f"{len(updates.golden)} golden messages")
+
+    def _check_state(self) -> None:
+        """A state that the new version refuses is better known before anything waits for it."""
+        if self.plan.updates.state == "fresh":
+            return
+        for name in self._what.changed:
+            begun = state_of(self._made[name].node.operator)
+            try:
+                self._made[name].node.begin()
+                hand_over(unwrapped(self.graph.parts[name].node.operator), self._made[name].node.operator)
+                _begin_again(self._made[name].node.operator, begun)
+            except NodeFault as fault:
+                raise Failed(f"state: the new version of '{name}' refuses the state of the old one: {fault}") from fault
+
+    def _run_beside(self) -> None:
+        """Live messages, given to the new version beside the old one."""
+        updates = self.plan.updates
+        name = self._single()
+        if name is None or not updates.shadow or updates.state == "fresh":
+            self.go("shadow", "not run beside the old version")
+            return
+        tally = self.tally = self._tally(name)
+        part, old = self._made[name], self.graph.nodes[name]
+        operator, begun = part.node.operator, state_of(part.node.operator)
+        looked = threading.Event()
+        beside = Beside(operator, tally, updates.bounds, begin=part.node.begin, judged=looked.set, timed=True)
+        shadowed = Shadowed(old.operator, beside, updates.shadow)
+        try:
+            self._place(name, shadowed)
+            self._watch(updates.shadow_time, lambda: shadowed.done.is_set() and beside.caught_up())
+            self._place(name, shadowed.inner)
+        except BaseException:
+            old.operator = shadowed.inner  # safe from any thread: a call under way goes on with what it began with
+            raise
+        finally:
+            beside.close()
+        if (reason := judge(tally, updates.bounds)) is not None:
+            raise Failed(reason)
+        _begin_again(operator, begun)
+        self.go("shadow", f"{tally.compared} messages, {tally.differing} came out differently")
+
+    def _divide(self) -> None:
+        """Some topics for the new version, the others for the old one."""
+        updates = self.plan.updates
+        name = self._single()
+        if name is None or not updates.canary:
+            return
+        if state_of(unwrapped(self.graph.nodes[name].operator)) is not None:
+            raise Failed(f"other: '{name}' keeps state, which cannot be divided by topic; use shadow", remember=False)
+        old = self.graph.nodes[name]
+        trial = self._trial(name, updates.canary)
+        self.go("divide", f"{updates.canary:.0%} of the topics")
+        try:
+            self._place(name, trial)
+            self._watch(updates.canary_time, lambda: False)
+        finally:
+            old.operator = trial.old
+
+    def _take(self) -> None:
+        graph, plan, what = self.graph, self.plan, self._what
+        timeout = plan.updates.timeout
+        self._wrap()
+        kept = {name: part for name, part in graph.parts.items() if name in plan.nodes}
+        parts = {name: self._made.get(name) or kept[name] for name in plan.nodes if name not in graph.sources}
+        try:
+            before = swap(graph, plan, parts, what, timeout, self._carry)
+        except SwapRefused as refused:
+            if graph.stopped:
+                raise Cut from None
+            kind = "state" if "state" in str(refused) else "rest"
+            raise Failed(f"{kind}: {refused}", remember=kind == "state") from refused
+        graph.updates.pause.observe(before.pause)
+        self._runtime.refresh()
+        try:
+            self.go("take", "")
+            self.settled.set()
+            self._watch(plan.updates.probation, lambda: False, self._enough)
+        except (Failed, OSError) as error:
+            failed = error if isinstance(error, Failed) else Failed(f"other: {error}", remember=False)
+            self._swap_back(before.plan, before.parts, failed)
+            raise failed from error
+        finally:
+            self._end_beside()
+        self._unwrap()
+        self.go("prove", "")
+        for name in what.gone:
+            before.parts[name].retire(timeout)
+
+    def _swap_back(self, plan: Plan, parts: Mapping[str, NodeParts], failed: Failed) -> None:
+        """As often as it takes: a trial that has tripped gives everything to the old version meanwhile."""
+        back = difference(self.plan, plan)
+        drifted = failed.reason.startswith("drift")
+        carry = (lambda *_: None) if drifted else self._carry_back
+        while True:
+            try:
+                made = swap(self.graph, plan, parts, back, self.plan.updates.timeout, carry, self._give_back)
+                break
+            except SwapRefused:
+                if self.graph.stopped or self.ending.wait(LOOK_SECONDS):
+                    raise Cut from None
+        self.graph.updates.pause.observe(made.pause)
+        self._runtime.refresh()
+        for part in self._made.values():
+            part.retire(self.plan.updates.timeout)
+
+    def _give_back(self) -> None:
+        """What failed versions have kept back, to the old ones. What came to a node that has none becomes its fault."""
+        for name, trial in self._trials.items():
+            for batch in trial.held if isinstance(trial, Watched) else ():
+                if name in self.graph.nodes:
+                    self.graph.nodes[name].accept(batch)
+                else:
+                    self._made[name].node.refuse(batch, NodeFault("disabled", f"rolled back: {trial.verdict}"))
+
+    # Trials.
+
+    def _single(self) -> str | None:
+        """The only node that differs, where both versions of it can stand in for each other."""
+        what = self._what
+        if len(what.changed) != 1 or what.added or what.removed or what.rewired:
+            return None
+        name = what.changed[0]
+        old, new = self.graph.plan.nodes[name].operation, self.plan.nodes[name].operation
+        return name if type(old) is type(new) and isinstance(new, TRIED) else None
+
+    def _wrap(self) -> None:
+        name = self._single()
+        if name is not None:
+            self._made[name].node.operator = self._trial(name, 1.0)
+            return
+        for made, part in self._made.items():
+            if isinstance(self.plan.nodes[made].operation, TRIED):
+                watched = Watched(part.node.operator, self._tally(made), self.plan.updates.bounds)
+                part.node.operator = self._trials[made] = watched
+
+    def _trial(self, name: str, share: float) -> Trial:
+        bounds = self.plan.updates.bounds
+        part, old = self._made[name], self.graph.parts[name]
+        tally = self.tally = self._tally(name)
+        lock = threading.Lock()
+        old_operator = unwrapped(old.node.operator)
+        beside = None
+        if bounds.drift is not None and share >= 1.0:
+            beside = Beside(
+                old_operator, tally, bounds, begin=old.node.begin, judged=lambda: None, timed=False, lock=lock
+            )
+        self._end_beside()
+        self._beside = beside
+        trial = Trial(
+            unwrapped(part.node.operator),
+            old_operator,
+            tally,
+            bounds,
+            share=share,
+            begin=old.node.begin if share >= 1.0 else part.node.begin,
+            compared=beside,
+            old_lock=lock,
+        )
+        self._trials = {name: trial}
+        return trial
+
+    _beside: Beside | None = None
+
+    def _end_beside(self) -> None:
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None
+
+    def _unwrap(self) -> None:
+        for name in self._trials:
+            self._place(name, unwrapped(self.graph.nodes[name].operator))
+        self._trials = {}
+
+    def _tally(self, name: str) -> Tally:
+        counters = self._made[name].node.counters
+        operation = self.plan.nodes[name].operation
+        known = counters.received >= KNOWN_ROWS and name in self._what.changed
+        return Tally(
+            old_memory=self.graph.nodes[name].operator.memory_bytes() if name in self.graph.nodes else 0,
+            memory_limit=operation.resources.memory if isinstance(operation, GuestOperation) else 0,
+            old_seconds=counters.processing.sum / counters.received if known else None,
+        )
+
+    def _carry(self, old: Operator, new: Operator) -> None:
+        if self.plan.updates.state == "carry":
+            hand_over(unwrapped(old), unwrapped(new))
+
+    def _carry_back(self, new: Operator, old: Operator) -> None:
+        """A state that the old version does not take is left: it goes on from its own. One that a tripped trial has put
+        to work already has gone on."""
+        if isinstance(new, Trial) and new.verdict is not None:
+            return
+        with contextlib.suppress(NodeFault):
+            hand_over(unwrapped(new), unwrapped(old))
+
+    def _place(self, name: str, operator: Operator) -> None:
+        try:
+            place_operator(self.graph, name, operator, self.plan.updates.timeout)
+        except SwapRefused as refused:
+            if self.graph.stopped:
+                raise Cut from None
+            raise Failed(f"rest: {refused}", remember=False) from refused
+
+    def _watch(self, seconds: float, done: Callable[[], bool], enough: Callable[[], bool] = lambda: True) -> None:
+        """Wait for `seconds` and until enough was seen, or until it is done. Raises `Failed` and `Cut`."""
+        until = monotonic() + seconds
+        while not done():
+            self.look(self.graph)
+            for trial in self._trials.values():
+                if trial.verdict is not None:
+                    raise Failed(trial.verdict)
+            if (reason := judge(self.tally, self.plan.updates.bounds)) is not None:
+                raise Failed(reason)
+            if monotonic() >= until and enough():
+                return
+
+    def _enough(self) -> bool:
+        wanted = self.plan.updates.messages
+        return not self._trials or any(trial.seen >= wanted for trial in self._trials.values())
+
+
+def _begin_again(operator: Operator, state: bytes | None) -> None:
+    """Forget what checks have left in a version that is to begin where the old one is."""
+    if state is not None and isinstance(operator, Stateful):
+        operator.resume(state)
+
+
+def same_but_words(running: Plan, wanted: Plan) -> Plan:
+    """The plan that runs with what only people read of the wanted one."""
+    return replace(running, version=wanted.version, path=wanted.path, text=wanted.text, updates=wanted.updates)

@@ -1,0 +1,17 @@
+"""A bench whose graph runs while it is changed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "wasm"))  # its small guests
+
+
+@pytest.fixture
+def bench(tmp_path):
+    from update_bench import Bench
+
+    made = Bench(tmp_path)
+    yield made
+    made.close()
