@@ -4,11 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench bench-pipeline live docs clean
+.PHONY: help demo test test-pytorch test-ggml test-remote check bench bench-pipeline live docs clean
 
 help:
 	@echo "make demo            watch the example run, with a broker and a sensor of its own"
 	@echo "make test            run every test"
+	@echo "make test-pytorch    install PyTorch (about a minute, 1 GB) and run its tests; TORCH=torch==2.13.0 picks the build"
+	@echo "make test-ggml       compile llama.cpp (many minutes) where it is not installed, and run its tests"
+	@echo "make test-remote     install MLServer beside (400 MB) and run the tests that need a server not ours"
 	@echo "make check           lint, format and types"
 	@echo "make bench           measure everything, beside what it is compared with; makes docs/performance.md's figures"
 	@echo "make bench-pipeline  the pipeline's rows of it alone"
@@ -22,6 +25,19 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	@scripts/system-tools
 	@$(BIN)/pytest -rs
+
+TORCH ?= torch==2.13.0
+test-pytorch: $(VENV)/.dev
+	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/pip install --quiet "$(TORCH)"
+	@$(BIN)/pytest -rs tests/nn/test_nn_engines.py tests/nn/test_nn_torch.py
+
+test-ggml: $(VENV)/.dev
+	@$(BIN)/python -c "import llama_cpp, gguf" 2>/dev/null || nice $(BIN)/pip install "llama-cpp-python>=0.3.5,<0.4" gguf
+	@$(BIN)/pytest -rs tests/nn/test_nn_ggml.py
+
+test-remote: $(VENV)/.dev
+	@test -x $(VENV)-mlserver/bin/mlserver || { $(PYTHON) -m venv $(VENV)-mlserver && $(VENV)-mlserver/bin/pip install --quiet mlserver onnxruntime; }
+	@FLOWRT_MLSERVER=$(CURDIR)/$(VENV)-mlserver/bin/mlserver $(BIN)/pytest -rs tests/nn/test_nn_remote.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

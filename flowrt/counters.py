@@ -248,3 +248,24 @@ class UpdateCounters:
 UPDATE_REASONS = ("init", "golden", "shape", "state", "traps", "faults", "latency", "memory", "drift", "rest", "asked",
                   "ready", "repeated", "other")  # fmt: skip
 """Why updates fail: what `flowrt_update_failures_total` is labelled with."""
+
+
+class RegistryCounters:
+    """What became of the models that all nodes share. Locked by its owner."""
+
+    __slots__ = ("evicted", "loads", "shared")
+
+    def __init__(self) -> None:
+        self.loads = 0
+        """Models read from their file or bytes."""
+        self.shared = 0
+        """Times that a model was there already."""
+        self.evicted = 0
+        """Models released because too many that nobody used were loaded."""
+
+    def samples(self) -> list[tuple[tuple[str], int]]:
+        return [(("load",), self.loads), (("shared",), self.shared), (("evicted",), self.evicted)]
+
+
+REGISTRY = RegistryCounters()
+"""Of this process."""

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from flowrt import __version__
-from flowrt.counters import Histogram
+from flowrt.counters import REGISTRY, Histogram
 from flowrt.errors import StartError
 from flowrt.events import DROPS, FAULTS
 from flowrt.families import ENDPOINT_FAMILIES, Family, Graphs, Read, Sample
@@ -66,6 +66,13 @@ def _denied_calls(graphs: Graphs) -> Iterator[Sample]:
         for node in graph.nodes:
             for call, count in list(node.counters.denied.items()):
                 yield (graph.name, node.name, call), count
+
+
+def _fallbacks(graphs: Graphs) -> Iterator[Sample]:
+    for graph in graphs:
+        for model in graph.models:
+            for reason in ("engine", "memory", "time"):
+                yield (graph.name, model.node, model.model, reason), model.counters.fallbacks.get(reason, 0)
 
 
 def _models(value: Callable[[ModelView], Histogram]) -> Read:
@@ -294,6 +301,18 @@ FAMILIES = (
         "Messages in each run of an `inference` operation's model; a guest that drives a model itself has none here.",
         "Always 1 under load: the model's first dimension is fixed, or `batch.max` is 1.",
         _models(lambda model: model.counters.rows),
+    ),
+    Family(
+        "flowrt_model_fallbacks", "counter", (*MODEL, "reason"),
+        "Messages that a model's declared fallback took: this machine lacked the engine, the memory or the time.",
+        "Any rise is worth a look: the log says why, with `does not run here` or `a run took`.",
+        _fallbacks,
+    ),
+    Family(
+        "flowrt_model_registry", "counter", ("event",),
+        "What became of the models that all nodes share: `load`, `shared` (it was there already), `evicted`.",
+        "`evicted` rising with `load`: guests bring more models in turn than the eight that stay loaded unused.",
+        lambda _: REGISTRY.samples(),
     ),
 )  # fmt: skip
 """Every family of flowrt, in the order they are exposed."""

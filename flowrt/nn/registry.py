@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from flowrt.counters import RegistryCounters
 from flowrt.nn import encodings, files, onnx_file
 from flowrt.nn.backend import Session, Slot, Source
 from flowrt.nn.faults import ModelFault
@@ -85,13 +86,14 @@ class _Entry:
 class Models:
     """Any thread may use it. Loading one model keeps nobody from another."""
 
-    def __init__(self, threads: int = 1, idle_models: int = IDLE_MODELS, idle_bytes: int = IDLE_BYTES) -> None:
-        self.loads = 0
-        """Models read from their file or bytes."""
-        self.shared = 0
-        """Times that a model was there already."""
-        self.evicted = 0
-        """Models released because too many that nobody used were loaded."""
+    def __init__(
+        self,
+        threads: int = 1,
+        idle_models: int = IDLE_MODELS,
+        idle_bytes: int = IDLE_BYTES,
+        counters: RegistryCounters | None = None,
+    ) -> None:
+        self.counters = RegistryCounters() if counters is None else counters
         self._threads = threads
         self._idle_models, self._idle_bytes = idle_models, idle_bytes
         self._lock = threading.Lock()
@@ -201,7 +203,7 @@ class Models:
             else:
                 self._idle[key] = size
                 leaving = self._shrink()
-            self.evicted += len(leaving)
+            self.counters.evicted += len(leaving)
         for left in leaving:
             _free(left)
 
@@ -223,7 +225,7 @@ class Models:
                 if entry.session is None:
                     entry.session = self._load(key, source)
                 else:
-                    self.shared += 1
+                    self._count(shared=1)
                 return Handle(self, key, entry, entry.session)
         except BaseException:
             self.give_back(key, entry)
@@ -231,8 +233,13 @@ class Models:
 
     def _load(self, key: _Key, source: Source) -> Session:
         session = encodings.backend_for(key[1]).load(source, key[2], self._threads)
-        self.loads += 1
+        self._count(loads=1)
         return session
+
+    def _count(self, loads: int = 0, shared: int = 0) -> None:
+        with self._lock:
+            self.counters.loads += loads
+            self.counters.shared += shared
 
 
 def _check_room(session: Session, room: int | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from flowrt.counters import REGISTRY
 from flowrt.delivery.deadletters import DeadLetters
 from flowrt.endpoints.base import Sink, Source
 from flowrt.endpoints.registry import Endpoints, Refused
@@ -91,7 +92,7 @@ class Surroundings:
         from flowrt.nn.registry import Models
 
         self._open.append("models")
-        return Models()
+        return Models(counters=REGISTRY)
 
     @cached_property
     def letters(self) -> DeadLetters:

@@ -44,16 +44,22 @@ def test_what_nobody_uses_stays_for_a_while_and_the_least_recently_used_goes_fir
     for each in (a, b, a, c, a, b):
         models.open_bytes([each], "onnx").close()
     # a and b are loaded; a again; c drives b out, and b then drives c out.
-    assert (models.loads, models.shared, models.evicted, models.idle(), len(models)) == (4, 2, 2, 2, 0)
+    assert (models.counters.loads, models.counters.shared, models.counters.evicted, models.idle(), len(models)) == (
+        4,
+        2,
+        2,
+        2,
+        0,
+    )
     assert models.memory_bytes() == len(a) + len(b)
 
 
 def test_large_models_do_not_stay(tmp_path: Path) -> None:
     models = Models(idle_bytes=len(double()))
     models.open_bytes([double()], "onnx").close()
-    assert (models.idle(), models.evicted) == (1, 0)
+    assert (models.idle(), models.counters.evicted) == (1, 0)
     models.open_bytes([autoencoder()], "onnx").close()
-    assert (models.idle(), models.evicted, models.memory_bytes()) == (1, 1, len(double()))
+    assert (models.idle(), models.counters.evicted, models.memory_bytes()) == (1, 1, len(double()))
 
 
 def test_a_model_in_use_is_never_driven_out(tmp_path: Path) -> None:
