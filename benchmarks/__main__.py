@@ -1,4 +1,4 @@
-"""`python -m benchmarks [pipeline|micro|curves]…`: measure, print a table, keep the figures."""
+"""`python -m benchmarks [pipeline|micro|nn|curves]…`: measure, print a table, keep the figures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchmarks.settings import Settings
 GROUPS = {
     "pipeline": "the pipeline against its floor and its peers (parts: throughput, qos1, latency, start)",
     "micro": "calls, hops and model runs in one process (parts: call, hop, chain, inference, component)",
+    "nn": "models through each door of wasi-nn (parts: doors, operation, batches, frame, cold)",
     "curves": "topics, graphs, chain lengths and payload sizes, drawn (parts: topics, graphs, chain, payload)",
 }
 
@@ -46,6 +47,10 @@ def measure(group: str, broker: Broker, settings: Settings) -> list[report.Row]:
         from benchmarks.rows import micro
 
         return micro.rows(broker, settings)
+    if group == "nn":
+        from benchmarks.rows import nn
+
+        return nn.rows(broker, settings)
     from benchmarks.rows import curves
 
     return curves.rows(broker, settings)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from flowrt.counters import NodeCounters
 from flowrt.delivery.deadletters import DeadLetters
@@ -47,9 +48,9 @@ class Parts:
         self._stack.callback(guest.close)
         return guest
 
-    def map(self, module: str) -> Operator:
+    def map(self, module: str, **properties: str) -> Operator:
         """A `map` operator with one of the modules in modules/."""
-        operator = MapOperator(self._factory(module))
+        operator = MapOperator(self._factory(module, properties))
         self._stack.callback(operator.close)
         return operator
 
@@ -86,9 +87,10 @@ class Parts:
             emit=_no_event,
         )
 
-    def _factory(self, module: str) -> CoreGuestFactory:
+    def _factory(self, module: str, properties: Mapping[str, str] = MappingProxyType({})) -> CoreGuestFactory:
         facts = inspect_module(ROOT / "modules" / module / f"{module}.wasm")
-        return guest_factory(self.engine, facts, Resources(), emit=_no_event, graph="bench", node=module)  # type: ignore[arg-type]
+        given = tuple(properties.items())
+        return guest_factory(self.engine, facts, Resources(), given, emit=_no_event, graph="bench", node=module)  # type: ignore[arg-type]
 
 
 @contextmanager

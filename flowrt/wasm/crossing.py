@@ -249,15 +249,27 @@ class Crossing:
         take = _taker(function.params)
         put = _putter(function.results)
 
+        def failed(error: BaseException) -> int:
+            self._pending = error
+            return capi.new_trap(b"host", 4)  # type: ignore[no-any-return]
+
         def callback(_environment: int, _caller: int, values: Any, _count: int) -> int | None:
             try:
                 put(values, call(memory, *take(values)))
             except BaseException as error:  # noqa: BLE001 - nothing may pass through the engine's frames; it is raised behind them
-                self._pending = error
-                return capi.new_trap(b"host", 4)  # type: ignore[no-any-return]
+                return failed(error)
             return None
 
-        return callback
+        end = VALUE_WORDS * len(function.params)
+
+        def plain(_environment: int, _caller: int, values: Any, _count: int) -> int | None:
+            try:
+                values[0] = call(memory, *values[0:end:VALUE_WORDS]) & 0xFFFFFFFF
+            except BaseException as error:  # noqa: BLE001 - as above
+                return failed(error)
+            return None
+
+        return plain if {*function.params, *function.results} == {"i32"} and function.results else callback
 
     def _failed(self, error: int | None) -> BaseException:
         """What the call that just failed is to raise. Frees what the engine gave."""

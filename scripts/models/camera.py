@@ -78,6 +78,14 @@ def make() -> tuple[bytes, float]:
     return _file(graph, {"scores": len(LABELS)}), found
 
 
+def untrained(side: int) -> bytes:
+    """The same network for another size, for what it costs."""
+    graph, count = _filters(), 2 * _FILTERS[-1][0]
+    random = np.random.RandomState(4)
+    graph.dense([(random.normal(size=(count, len(LABELS))) / count, np.zeros(len(LABELS)))], "features")
+    return _file(graph, {"scores": len(LABELS)}, side)
+
+
 def _filters() -> Graph:
     graph, random, value = Graph(), np.random.RandomState(3), "image"
     for number, (out, into, side) in enumerate(_FILTERS, 1):
@@ -95,6 +103,6 @@ def _filters() -> Graph:
     return graph
 
 
-def _file(graph: Graph, outputs: dict[str, int]) -> bytes:
-    image = (onnx.TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])
+def _file(graph: Graph, outputs: dict[str, int], side: int = SIZE) -> bytes:
+    image = (onnx.TensorProto.FLOAT, ["batch", 3, side, side])
     return graph.file("camera-class", "What lies on a belt; trained on drawn pictures", {"image": image}, outputs)

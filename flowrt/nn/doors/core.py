@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from flowrt.nn.doors import witx
@@ -49,7 +48,7 @@ class CoreDoor:
     def functions(self) -> Sequence[HostFunction]:
         """What to link into the guest. The functions live as long as the door."""
         return [
-            HostFunction(witx.MODULE, name, params, ("i32",), partial(self._call, name, getattr(self, "_" + name)))
+            HostFunction(witx.MODULE, name, params, ("i32",), self._guarded(name, getattr(self, "_" + name)))
             for name, params in _FUNCTIONS.items()
         ]
 
@@ -64,17 +63,20 @@ class CoreDoor:
             self._holdings.drop(graph)
         self._named.clear()
 
-    def _call(self, name: str, function: Callable[..., None], memory: GuestMemory, *arguments: int) -> int:
-        try:
-            function(memory, *arguments)
-        except ModelFault as fault:
-            if fault.code != "end-of-sequence":  # which is how a text ends
-                self._holdings.refuse(name, fault.code, fault.detail)
-            return witx.ERRNO[fault.code]
-        except BadAddress as bad:
-            self._holdings.refuse(name, "invalid-argument", str(bad))
-            return witx.INVALID_ARGUMENT
-        return witx.SUCCESS
+    def _guarded(self, name: str, function: Callable[..., None]) -> Callable[..., int]:
+        def call(memory: GuestMemory, *arguments: int) -> int:
+            try:
+                function(memory, *arguments)
+            except ModelFault as fault:
+                if fault.code != "end-of-sequence":  # which is how a text ends
+                    self._holdings.refuse(name, fault.code, fault.detail)
+                return witx.ERRNO[fault.code]
+            except BadAddress as bad:
+                self._holdings.refuse(name, "invalid-argument", str(bad))
+                return witx.INVALID_ARGUMENT
+            return witx.SUCCESS
+
+        return call
 
     # What guests call. An out pointer is looked at first: a result nobody can be told of would stay open for ever.
 
@@ -150,12 +152,12 @@ class CoreDoor:
 
 def _give(memory: GuestMemory, data: memoryview | bytes, index: int, out: int, room: int, written: int) -> None:
     size = len(data)
-    memory.view(written, 4)
+    told = memory.view(written, 4)
     if size > room:
-        memory.write(written, witx.pack_u32(size))
+        told[:] = witx.pack_u32(size)
         raise ModelFault("too-large", f"output {index} has {size} bytes, the guest's buffer {room}")
     memory.view(out, size)[:] = data
-    memory.write(written, witx.pack_u32(size))
+    told[:] = witx.pack_u32(size)
 
 
 def _utf8(data: memoryview, what: str) -> str:

@@ -53,10 +53,10 @@ def read_tensor(memory: GuestMemory, address: int) -> tuple[str, Shape, int, int
     """A tensor's type and shape, and the address and length of its data, from its 20 bytes and its dimensions.
 
     Raises BadAddress, or `ModelFault` for what no tensor can be."""
-    dims_at, rank, tag, data, length = _TENSOR.unpack(memory.read(address, _TENSOR.size))
+    dims_at, rank, tag, data, length = _TENSOR.unpack(memory.view(address, _TENSOR.size))
     if rank > MAX_RANK:
         raise ModelFault("invalid-argument", f"a tensor of {rank} dimensions; at most {MAX_RANK}")
-    dims = _DIMS[rank].unpack(memory.read(dims_at, 4 * rank))
+    dims = _DIMS[rank].unpack(memory.view(dims_at, 4 * rank))
     return tensor_type(tag, dims, length), dims, data, length
 
 
