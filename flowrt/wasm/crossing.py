@@ -264,7 +264,7 @@ class Crossing:
 
         def plain(_environment: int, _caller: int, values: Any, _count: int) -> int | None:
             try:
-                values[0] = call(memory, *values[0:end:VALUE_WORDS]) & 0xFFFFFFFF
+                values[0] = call(memory, *values[0:end:VALUE_WORDS]) & 0xFFFFFFFF  # type: ignore[operator]
             except BaseException as error:  # noqa: BLE001 - as above
                 return failed(error)
             return None
