@@ -61,7 +61,7 @@ def leaks(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def soak(world: World, seconds: float) -> Iterator[Sample]:
+def soak(world: World, seconds: float, *, cuts: bool) -> Iterator[Sample]:
     """Load, with one link or the other cut every minute."""
     world.start()
     started = monotonic()
@@ -69,7 +69,7 @@ def soak(world: World, seconds: float) -> Iterator[Sample]:
     while (now := monotonic() - started) < seconds:
         sleep(SAMPLE_SECONDS)
         yield sample(world.system.process.pid, now)
-        if now >= next_cut:
+        if cuts and now >= next_cut:
             next_cut += CUT_EVERY
             link = world.random.choice((world.source_link, world.sink_link))
             link.cut()
@@ -83,23 +83,28 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="how long (default 60)")
     parser.add_argument("--seed", type=int)
+    parser.add_argument(
+        "--dead", type=int, default=1, metavar="N", help="dead letters of a hundred messages (default 1)"
+    )
+    parser.add_argument("--no-cuts", action="store_true", help="leave the links alone")
     options = parser.parse_args(words)
     seconds = options.minutes * 60
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     warm_up = max(seconds / 10, min(120.0, seconds / 2))
     scale = Scale(messages=int(seconds * RATE), rate=RATE)
-    scenario = Scenario("soak", "soak", lambda _: None, oversized=1)
+    scenario = Scenario("soak", "soak", lambda _: None, oversized=options.dead)
     samples: list[Sample] = []
     print(f"seed {seed}; {scale.messages:,} messages, warm-up {warm_up:.0f} s", flush=True)
     with World(scenario, seed, scale) as world:
         try:
-            for one in soak(world, seconds):
+            for one in soak(world, seconds, cuts=not options.no_cuts):
                 samples.append(one)
                 if len(samples) % 12 == 0:
                     print(
                         f"{one.at:6.0f} s  {one.memory:.1f} MiB  {one.threads} threads  {one.descriptors} descriptors",
                         flush=True,
                     )
+            world.publisher.stop_here()
             world.settle()
         except BenchError as error:
             print(f"bench: {error}", file=sys.stderr)

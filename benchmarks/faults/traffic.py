@@ -71,6 +71,12 @@ class Publisher:
                 raise BenchError(f"only {self.published} of {self.count} messages could be published")
             sleep(0.005)
 
+    def stop_here(self) -> None:
+        """Publish nothing more than what has been."""
+        self._ended = True
+        self._thread.join(5)
+        self.count = self.published
+
     def finish(self) -> None:
         self.go_on()
         self.wait(1.0)

@@ -14,8 +14,12 @@ from benchmarks.faults.systems import NodeRed
 from benchmarks.faults.world import Scenario, World
 
 THEFTS = 3
-BAD = b'"t": 3, "n": 12, '
-"""In the payload that the broker takes offence at."""
+INTERRUPTIONS = 20
+"""Connections that end until the guilty are found, at most."""
+BAD_TOPIC = b"\x00\x05out/3"
+"""As it stands in a PUBLISH."""
+BAD_MESSAGE = b'"t": 3, "n": 12, '
+"""In the one payload that the broker takes offence at."""
 
 
 def refuse(world: World) -> None:
@@ -38,14 +42,19 @@ def throttle(world: World) -> None:
     world.over()
 
 
-def take_offence(world: World) -> None:
-    """A broker that ends the connection over one message, whenever it is sent: as brokers do that find a topic
-    malformed. That message belongs among the dead letters, and must not be in the way of the others."""
-    world.sink_link.object_to(lambda data: BAD in data)
+def take_offence(world: World, bad: bytes = BAD_MESSAGE) -> None:
+    """A broker that ends the connection over one message, whenever it is sent. It belongs among the dead letters, and
+    must not be in the way of the others."""
+    world.sink_link.object_to(lambda data: bad in data)
     world.start()
     world.wait_share(0.9)
-    world.interrupted(20)
+    world.interrupted(INTERRUPTIONS)
     world.over()
+
+
+def malformed_topic(world: World) -> None:
+    """The same over every message to one topic of eight, as brokers do that find it malformed or forbidden."""
+    take_offence(world, BAD_TOPIC)
 
 
 def clash(world: World) -> None:
@@ -71,6 +80,7 @@ SCENARIOS = (
     Scenario(
         "throttle", "broker takes and gives one at a time", throttle, broker=("max_inflight_messages 1",), load=0.2
     ),
-    Scenario("offence", "broker ends the connection over one message, always", take_offence),
+    Scenario("bad-message", "broker ends the connection over one message, always", take_offence),
+    Scenario("bad-topic", "broker ends the connection over one topic, always", malformed_topic),
     Scenario("clash", "a second client with the same id, three times", clash),
 )

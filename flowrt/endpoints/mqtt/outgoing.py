@@ -21,7 +21,9 @@ from flowrt.endpoints.mqtt.link import Limits, Link
 from flowrt.endpoints.mqtt.refusals import Refusals, refusal
 from flowrt.endpoints.mqtt.scan import PUBACK, PUBCOMP, PUBREC, PUBREL, Acks, Item, Reply
 from flowrt.endpoints.mqtt.sink import Envelopes, GaveUp, MqttSink
+from flowrt.endpoints.mqtt.suspicion import Suspicion
 from flowrt.endpoints.mqtt.window import DONE, RECEIVED, SENT, Chunk, Window
+from flowrt.errors import NodeFault
 from flowrt.events import Emit, EndpointRefused
 from flowrt.message import Batch
 
@@ -48,6 +50,7 @@ class Outgoing(Connection):
         """Messages of the window that were sent over the present link."""
         self._again: deque[tuple[Chunk, int]] = deque()
         """Rows of the window that are still to be sent over the present link."""
+        self._suspicion = Suspicion()
 
     def connected(self) -> bool:
         return self._link is not None
@@ -132,6 +135,7 @@ class Outgoing(Connection):
             self._spoke_five = link.five
             self._link = link
             self._on_wire = 0
+            self._suspicion.opened(monotonic())
             self._again.clear()
             for chunk in self._window.chunks:
                 if not link.session_present:
@@ -157,7 +161,12 @@ class Outgoing(Connection):
     def _lost(self) -> None:
         with self._changed:
             self._link = None
+            now = monotonic()
+            guilty = self._suspicion.lost(self._on_wire, now)
+            rows = [] if guilty is None else self._judged(guilty, now)
             self._changed.notify_all()
+        for sink, batch, fault in rows:
+            self._refusals.put(sink, batch, fault, self._refusal_handled)
 
     # Sending. Everything up to the next heading is called with `_changed` held, unless it takes it.
 
@@ -231,11 +240,15 @@ class Outgoing(Connection):
 
     def _send_again(self, link: Link) -> None:
         """Repeat rows as far as there is room."""
-        most = self._most(link)
+        most, suspicion = self._most(link), self._suspicion
         while self._again and self._on_wire < most and link.backlog() < BACKLOG_BYTES:
+            if suspicion.alone and not suspicion.may_send(self._on_wire, monotonic()):
+                break
             chunk, row = self._again.popleft()
             packet_id = chunk.first + row
             self._on_wire += 1
+            if suspicion.alone:
+                suspicion.sending(packet_id if chunk.states[row] == SENT else None, monotonic())
             if chunk.states[row] == RECEIVED:
                 link.write([reply(PUBREL, packet_id)])
                 continue
@@ -262,6 +275,8 @@ class Outgoing(Connection):
             for sink, _, start, stop in runs:
                 sink.under_way -= stop - start
                 self._on_wire -= stop - start
+            topic = runs[0][0].topic_of(runs[0][1], runs[0][2]) if runs and self._suspicion.alone else None
+            self._suspicion.confirmed(all_clear=not (self._again or self._on_wire), topic=topic)
             if self._waiters:
                 self._changed.notify_all()
         for _, batch, start, stop in runs:
@@ -286,6 +301,37 @@ class Outgoing(Connection):
             self._on_wire -= len(runs)
         for sink, rows in runs:
             self._refusals.put(sink, rows, refusal(item.reason), self._refusal_handled)
+
+    def _judged(self, guilty: int, now: float) -> list[tuple[MqttSink, Batch, NodeFault]]:
+        """The message over which the broker ends connections, and with a guilty topic all others of it that are under
+        way: out of the window."""
+        chunk = self._window.find(guilty)
+        if chunk is None:
+            return []
+        topic = chunk.sink.topic_of(chunk.batch, guilty - chunk.first)
+        ids = [guilty]
+        if self._suspicion.found_guilty(topic, now):
+            ids = [
+                one.first + row
+                for one in self._window.chunks
+                for row in one.rows(SENT)
+                if one.sink.topic_of(one.batch, row) == topic
+            ]
+        fault = NodeFault("send", f"the broker ends the connection when a message is sent to '{topic}'")
+        return [
+            (one.sink, one.batch.slice(row, row + 1), fault)
+            for one, start, stop in self._window.confirm(ids)
+            for row in range(start, stop)
+        ]
+
+    def shuns(self) -> int:
+        """Rises with each topic that was found guilty."""
+        return self._suspicion.shuns
+
+    def check_topic(self, topic: str) -> None:
+        """Raises `NodeFault` for a topic over which the broker ends connections."""
+        if self._suspicion.shuns and self._suspicion.shuns_topic(topic, monotonic()):
+            raise NodeFault("send", f"the broker ends the connection when a message is sent to '{topic}'")
 
     def _refusal_handled(self, sink: MqttSink) -> None:
         with self._changed:

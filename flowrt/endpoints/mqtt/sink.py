@@ -50,6 +50,7 @@ class MqttSink:
         self._on_refused = on_refused
         self._known: dict[tuple[Head, str], Envelope] = {}
         self._known_for: tuple[bool, Limits] | None = None
+        self._shuns = 0
 
     def start(self) -> None:
         self._connection.start()
@@ -115,11 +116,16 @@ class MqttSink:
         qos = min(self.qos, limits.maximum_qos)
         return Envelope(topic_half, properties, qos=qos, retain=self._retain and limits.retain)
 
+    def topic_of(self, batch: Batch, row: int) -> str:
+        """Where a message goes that was sent, and so can be filled in."""
+        return self.template.fill(batch.heads[row], batch.payloads[row])
+
     def _prepare(self, batch: Batch, *, five: bool, limits: Limits) -> tuple[Batch, Envelopes]:
         """The rows that can be sent, with their envelopes; the others are refused."""
-        if self._known_for != (five, limits):
+        if self._known_for != (five, limits) or self._shuns != self._connection.shuns():
             self._known.clear()
             self._known_for = (five, limits)
+            self._shuns = self._connection.shuns()
         heads, payloads = batch.heads, batch.payloads
         envelopes: list[Envelope | NodeFault]
         if self.template.reads_payload:
@@ -141,6 +147,7 @@ class MqttSink:
             known = self._known.get((head, topic))
             if known is None:
                 topic = topic or self.template.fill(head)
+                self._connection.check_topic(topic)
                 known = self.envelope(head, topic, five=five, limits=limits)
                 if len(self._known) >= ENVELOPES_MAX:
                     self._known.clear()
