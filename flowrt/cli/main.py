@@ -29,7 +29,7 @@ COMMANDS = {
     "exec": "run a WebAssembly command with wasi-nn",
     "modules": "rebuild guests from source, show what a module exports and imports",
     "spool": "what waits on disk for sinks: list, show, take out, verify, repair",
-    "dead": "list and show dead letters",
+    "dead": "dead letters: list, show, send through their node again, delete",
     "profile": "run a graph on a recording and suggest quotas as a patch to its file, or draw a guest's own functions",
     "demo": "watch the example run: embedded broker, simulated pump, injected fault",
     "top": "watch a running runtime: rate, latency, processor and memory against quotas, queue, faults",

@@ -44,6 +44,7 @@ def work(plans: Sequence[Plan], options: argparse.Namespace) -> int:
         state_folder(options.state),
         interpreter=options.interpreter,
         budget=loading.budget(options),
+        replays=place == 0,
         open_endpoints=partial(_ends, reader, place, {plan.name: plan for plan in plans}),
     )
     try:

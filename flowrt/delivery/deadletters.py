@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flowrt.errors import StartError
 from flowrt.message import Head, Message
@@ -26,9 +27,12 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS letters (
   id INTEGER PRIMARY KEY, at REAL NOT NULL, graph TEXT NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL,
   detail TEXT NOT NULL, backtrace TEXT NOT NULL, module TEXT NOT NULL, head TEXT NOT NULL, time INTEGER NOT NULL,
-  payload BLOB NOT NULL
+  payload BLOB NOT NULL, quota TEXT NOT NULL DEFAULT '', retry REAL
 )
 """
+_LATER_COLUMNS = {"quota": "TEXT NOT NULL DEFAULT ''", "retry": "REAL"}
+"""Those that a store of an earlier version lacks."""
+_COLUMNS = "id, at, graph, node, kind, detail, backtrace, module, head, time, payload, quota, retry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,33 @@ class DeadLetter:
     id: int = 0
     at: float = 0.0
     """When it was kept, seconds since the epoch."""
+    quota: str = ""
+    """What the node held and had used then, as JSON, or empty."""
+    retry: float | None = None
+    """When someone asked for it to go through its node again; a runtime that has the node does so, and removes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Some of the letters: all conditions that are given hold."""
+
+    ids: Sequence[tuple[int, int]] = ()
+    """Ranges, both ends included; none given means any."""
+    graph: str | None = None
+    node: str | None = None
+    kind: str | None = None
+
+    def where(self) -> tuple[str, list[object]]:
+        """The condition in SQL, and its values."""
+        terms, values = ["1"], list[object]()
+        if self.ids:
+            terms.append("(" + " OR ".join("id BETWEEN ? AND ?" for _ in self.ids) + ")")
+            values += [end for pair in self.ids for end in pair]
+        for column, value in (("graph", self.graph), ("node", self.node), ("kind", self.kind)):
+            if value is not None:
+                terms.append(f"{column} = ?")
+                values.append(value)
+        return " AND ".join(terms), values
 
 
 class DeadLetters:
@@ -81,8 +112,9 @@ class DeadLetters:
                     db.execute("BEGIN IMMEDIATE")
                     self._count_anew_if_changed(db)
                     db.executemany(
-                        "INSERT INTO letters (at, graph, node, kind, detail, backtrace, module, head, time, payload)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "INSERT INTO letters"
+                        " (at, graph, node, kind, detail, backtrace, module, head, time, payload, quota)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         [_to_row(letter, now) for letter in letters],
                     )
                     self._make_room(db, len(letters), sum(len(letter.message.payload) for letter in letters))
@@ -92,11 +124,39 @@ class DeadLetters:
                 raise
             return self.evicted - before[2]
 
-    def list(self, limit: int = 100) -> Iterator[DeadLetter]:
+    def list(self, limit: int = 100, which: Which = Which()) -> Iterator[DeadLetter]:
         """The newest first."""
+        condition, values = which.where()
+        query = f"SELECT {_COLUMNS} FROM letters WHERE {condition} ORDER BY id DESC LIMIT ?"  # noqa: S608 - no user's text
         with self._lock:
-            rows = self._open().execute("SELECT * FROM letters ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+            rows = self._open().execute(query, (*values, limit)).fetchall()
         return map(_from_row, rows)
+
+    def mark(self, which: Which) -> int:
+        """Ask for letters to go through their nodes again; how many. Raises `sqlite3.Error`."""
+        condition, values = which.where()
+        with self._lock:
+            query = f"UPDATE letters SET retry = ? WHERE {condition}"  # noqa: S608
+            return self._open().execute(query, (time.time(), *values)).rowcount
+
+    def marked(self, limit: int, after: int = 0) -> Iterator[DeadLetter]:
+        """Letters that someone asked for, the oldest first, from the one behind number `after` on."""
+        query = f"SELECT {_COLUMNS} FROM letters WHERE retry IS NOT NULL AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
+        with self._lock:
+            rows = self._open().execute(query, (after, limit)).fetchall()
+        return map(_from_row, rows)
+
+    def remove(self, which: Which) -> int:
+        """Delete letters; how many. Raises `sqlite3.Error`."""
+        condition, values = which.where()
+        with self._lock:
+            done = self._open().execute(f"DELETE FROM letters WHERE {condition}", values).rowcount  # noqa: S608
+            self._version = -1
+        return done
+
+    def exists(self) -> bool:
+        """Whether there is a file: whoever only looks makes none."""
+        return self._path.exists()
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
@@ -114,6 +174,10 @@ class DeadLetters:
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=FULL")
                 db.execute(_SCHEMA)
+                there = {row[1] for row in db.execute("PRAGMA table_info(letters)")}
+                for name in _LATER_COLUMNS.keys() - there:
+                    db.execute(f"ALTER TABLE letters ADD COLUMN {name} {_LATER_COLUMNS[name]}")
+                db.execute("CREATE INDEX IF NOT EXISTS asked_for ON letters (id) WHERE retry IS NOT NULL")
             except (OSError, sqlite3.Error) as error:
                 if db is not None:
                     db.close()  # the next try begins anew: half a store would never get its table
@@ -152,11 +216,11 @@ def _to_row(letter: DeadLetter, now: float) -> tuple[object, ...]:
         }
     )
     reason = (letter.graph, letter.node, letter.kind, letter.detail, letter.backtrace, letter.module)
-    return (now, *reason, text, message.time, message.payload)
+    return (now, *reason, text, message.time, message.payload, letter.quota)
 
 
-def _from_row(row: tuple[object, ...]) -> DeadLetter:
-    ident, at, graph, node, kind, detail, backtrace, module, text, logical, payload = row
+def _from_row(row: tuple[Any, ...]) -> DeadLetter:
+    ident, at, graph, node, kind, detail, backtrace, module, text, logical, payload, quota, retry = row
     fields = json.loads(str(text))
     head = Head(
         fields["topic"],
@@ -165,5 +229,5 @@ def _from_row(row: tuple[object, ...]) -> DeadLetter:
         fields["responseTopic"],
         bytes.fromhex(fields["correlation"]) if fields["correlation"] is not None else None,
     )
-    message = Message(head, payload, logical)  # type: ignore[arg-type]
-    return DeadLetter(graph, node, kind, detail, backtrace, module, message, ident, at)  # type: ignore[arg-type]
+    message = Message(head, payload, logical)
+    return DeadLetter(graph, node, kind, detail, backtrace, module, message, ident, at, quota, retry)

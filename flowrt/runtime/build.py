@@ -42,6 +42,7 @@ from flowrt.runtime.limits import Limits
 from flowrt.runtime.node import Node
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.parts import NodeParts
+from flowrt.runtime.quota_state import quota_state
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.time_wiring import timing_of
@@ -155,6 +156,7 @@ class Builder:
             running = keeping(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
             self.closers.append(running.close)
         running.holds += self.beside.get(node.name, ())
+        faults.quota = partial(quota_state, running.memory_bytes, operation.resources, counters)
         return running
 
     def _limits(self, node: NodePlan, counters: NodeCounters, *, shared: bool = True) -> Limits:

@@ -17,6 +17,8 @@ from flowrt.operators.base import Fault, OnError
 from flowrt.quota.backoff import Backoff
 
 Publish = Callable[[Batch], None]
+BACKTRACE_MAX = 2000
+"""Characters of a backtrace that a published letter carries; the store has it whole."""
 
 
 class FaultHandler:
@@ -45,6 +47,8 @@ class FaultHandler:
         self._digest = digest
         self._publish = publish
         self._lock = threading.Lock()
+        self.quota: Callable[[], str] = str
+        """Tells what the node holds and has used, for who reads its letters."""
 
     def count(self, error: NodeFault, rows: int = 0) -> None:
         """One fault more of its kind; `rows` messages were in it."""
@@ -76,7 +80,8 @@ class FaultHandler:
 
     def _keep(self, faults: Sequence[Fault]) -> bool:
         """Put rows into the store; False when it could not be before the stop: then they stay unacknowledged."""
-        letters = [self._letter(fault.error, message) for fault in faults for message in fault.rows.rows()]
+        quota = self.quota()
+        letters = [self._letter(fault.error, message, quota) for fault in faults for message in fault.rows.rows()]
         backoff = Backoff(first=0.5, longest=30.0, free=0)
         while True:
             try:
@@ -96,13 +101,14 @@ class FaultHandler:
         if self._publish is not None:
             for fault in faults:
                 with self._lock:
-                    self._publish(self._annotated(fault.rows, fault.error))
+                    self._publish(self._annotated(fault.rows, fault.error, quota))
         return True
 
-    def _letter(self, error: NodeFault, message: Message) -> DeadLetter:
-        return DeadLetter(self._graph, self._node, error.kind, error.detail, _backtrace(error), self._digest, message)
+    def _letter(self, error: NodeFault, message: Message, quota: str) -> DeadLetter:
+        where = (self._graph, self._node, error.kind, error.detail, _backtrace(error), self._digest)
+        return DeadLetter(*where, message, quota=quota)
 
-    def _annotated(self, rows: Batch, error: NodeFault) -> Batch:
+    def _annotated(self, rows: Batch, error: NodeFault, quota: str) -> Batch:
         """The rows with the reason in their user properties; they no longer answer for anything at the tracker."""
         reason = (
             ("flowrt.graph", self._graph),
@@ -110,6 +116,8 @@ class FaultHandler:
             ("flowrt.fault", error.kind),
             ("flowrt.detail", error.detail),
             ("flowrt.module", self._digest),
+            ("flowrt.backtrace", _backtrace(error)[:BACKTRACE_MAX]),
+            ("flowrt.quota", quota),
         )
         heads = [replace(head, properties=head.properties + reason) for head in rows.heads]
         return replace(rows, heads=heads, tracker=None)

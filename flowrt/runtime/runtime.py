@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import monotonic
 
+from flowrt.errors import StartError
 from flowrt.graph.plan import Plan
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.replay import Replayer
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.view import GraphView, view
 
@@ -21,6 +25,7 @@ class Runtime:
         """Build every graph: modules compiled, models loaded and warm. Raises `StartError` or `NodeFault`."""
         self.surroundings = surroundings
         self.graphs: list[RunningGraph] = []
+        self._replayer: Replayer | None = None
         try:
             for plan in plans:
                 self.graphs.append(build(plan, surroundings))
@@ -29,6 +34,8 @@ class Runtime:
             raise
         self.views: list[GraphView] = []
         self._changing = threading.Lock()
+        if surroundings.replays:
+            self._replayer = Replayer(lambda: self.graphs, surroundings.letters)
         self.refresh()
 
     def refresh(self) -> None:
@@ -44,6 +51,8 @@ class Runtime:
     def start(self) -> None:
         for graph in self.graphs:
             graph.start()
+        if self._replayer is not None:
+            self._replayer.start()
 
     def ready(self) -> bool:
         """Whether every graph is; asked by `/readyz` and until the line `ready` is written."""
@@ -60,7 +69,12 @@ class Runtime:
     def stop(self, timeout: float) -> None:
         """Drain every graph, at the same time, for at most `timeout` seconds; then give everything back."""
         until = monotonic() + timeout
+        if self._replayer is not None:
+            self._replayer.stop()
         with ThreadPoolExecutor(max_workers=max(1, len(self.graphs)), thread_name_prefix="stop") as pool:
             ended = list(pool.map(lambda graph: graph.stop(max(0.0, until - monotonic())), self.graphs))
+        if self._replayer is not None:
+            with suppress(sqlite3.Error, StartError):
+                self._replayer.finish()
         if all(ended):
             self.surroundings.close()

@@ -58,6 +58,8 @@ class Surroundings:
     """Seconds, for rates and pauses: real ones, or those of a test's virtual time."""
     stopping: Callable[[], threading.Event] = threading.Event
     """Makes what a graph's pauses wait on, which is set when the graph stops; on virtual time nobody waits."""
+    replays: bool = True
+    """Whether this process sends dead letters through their nodes again that someone asked for."""
     stand_ins: Mapping[str, Operator] = field(default_factory=dict)
     """By node, what runs in the place of its own operator."""
     graph_clock: Callable[[], GraphClock] = GraphClock
