@@ -35,6 +35,9 @@ class OnError(Options):
     """The MQTT endpoint of `topic`; unset: the graph's only one."""
     retries: int = Field(3, ge=1, le=1000)
     """With `retry`: how often to try again."""
+    crashes: int = Field(2, ge=1, le=100)
+    """With `isolation: process`: a message that has killed the node's process so often, alone, is the one at fault.
+    More than 1, since a process may be killed from outside."""
     backoff: Seconds = Field(0.1, ge=0, le=3600)
     """With `retry`: the first pause; each further one is twice as long."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Stopped
@@ -23,15 +24,23 @@ from flowrt.quota.backoff import Backoff
 from flowrt.quota.breaker import NODE_FAULTS
 from flowrt.runtime.limits import Limits
 from flowrt.runtime.onerror import FaultHandler
-from flowrt.runtime.recovery import merged, process_recovering
+from flowrt.runtime.recovery import merged, process_recovering, recovering
 
 Work = Callable[[Batch], Emission]
+if TYPE_CHECKING:
+    from flowrt.runtime.retrying import Retrying
+    from flowrt.runtime.stage import Stage
+
 Target = Callable[[Batch], None]
 """Takes a batch on: a node of the same stage, or the inbox of another."""
 
 RESTART_PAUSE_MAX = 0.25
 """Seconds. A guest that traps on every message is tried four times a second: little work for the gateway, and a
 backlog of bad messages is not in the way of good ones for hours."""
+
+RESTARTS_PER_PAUSE = 20
+"""A pause is at most so much longer than the restart before took: restarts never take more than a twentieth of a core,
+and a guest that is quickly made anew works off bad messages quickly."""
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +75,21 @@ class Node:
         self._message_max = limits.message_max
         self._meter = limits.meter
         self._backoff = Backoff(longest=RESTART_PAUSE_MAX)
+        self._restart_seconds = RESTART_PAUSE_MAX
+        """What the last restart took."""
         self._dead: NodeFault | None = None
         """Why the operator is not to be called before it was restarted."""
         self._stopping = stopping
         self._emit = emit
+        self.retrying: Retrying | None = None
+        """Where messages wait for another try; None where they are tried in place."""
+
+    def retry_beside(self, stage: Stage, messages_max: int) -> None:
+        """Let messages that failed wait beside their stage for another try, instead of holding it up."""
+        from flowrt.runtime.retrying import Retrying  # few graphs retry
+
+        self.retrying = Retrying(self._on_error, messages_max, self._attempt, self._hand_on, self._stopping)
+        self.retrying.attach(stage)
 
     def accept(self, batch: Batch) -> None:
         """Take a batch through the operator and hand on what comes out."""
@@ -83,17 +103,11 @@ class Node:
             batch = self._admitted(batch)
             if not len(batch):
                 return
-        self._meter.begin()
-        started = monotonic()
-        emission = self._process(batch, self.operator.process)
-        if emission.faults and self._on_error.policy == "retry":
-            emission = self._retry(emission, self.operator.process)
-        counters.batches += 1
-        counters.processing.observe(monotonic() - started)
-        self._meter.count()
-        if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
-            emission = self._judged(emission, batch)
-        self._hand_on(emission, batch)
+        if self.retrying is not None and self.retrying.count:
+            batch = self.retrying.hold_back(batch)
+            if not len(batch):
+                return
+        self._handle(batch)
         if self._limits.bounded:
             self._limits.settle(batch)
 
@@ -104,6 +118,51 @@ class Node:
     def begin(self) -> None:
         """Work for the node begins on this thread, outside `accept`: before an operator of it is called by another."""
         self._meter.begin()
+
+    def _handle(self, batch: Batch) -> None:
+        """Have the operator work on a batch; each part goes on as soon as it is known what became of it, so that a
+        message that traps does not hold up those before it."""
+        counters, meter, left = self.counters, self._meter, len(batch)
+        parts = self._parts(batch)
+        while left:
+            meter.begin()
+            started = monotonic()
+            rows, emission = next(parts)
+            if emission.faults and self._on_error.policy == "retry" and self.retrying is None:
+                emission = self._retry(emission, self.operator.process)
+            counters.batches += 1
+            counters.processing.observe(monotonic() - started)
+            meter.count()
+            left -= len(rows)
+            if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
+                emission = self._judged(emission, rows)
+            if emission.faults and self.retrying is not None:
+                emission = self.retrying.split(emission, rows)
+            self._hand_on(emission, rows)
+
+    def _parts(self, batch: Batch) -> Iterator[tuple[Batch, Emission]]:
+        """What becomes of a batch, part by part, all of it in the end."""
+        done = 0
+        try:
+            for rows, emission in recovering(
+                partial(self._call, self.operator.process), batch, self._revive, self._on_error.crashes
+            ):
+                done += len(rows)
+                yield rows, emission
+        except Stopped:
+            raise
+        except Exception as error:  # the node boundary: a fault of ours must not take the graph down
+            log.exception("node %s of %s failed", self.name, self.graph)
+            rest = batch.slice(done, len(batch))
+            yield rest, _bug(rest, error)
+
+    def _attempt(self, batch: Batch, again: bool) -> Emission:  # noqa: FBT001 - as `Retrying` calls it
+        """A try of a message that waited."""
+        self.counters.retries += again * len(batch)
+        self._meter.begin()
+        emission = self._process(batch, self.operator.process)
+        self._meter.count()
+        return emission
 
     def memory_bytes(self) -> int:
         """What is held for the node at present; safe from any thread."""
@@ -156,13 +215,12 @@ class Node:
     def _process(self, batch: Batch, work: Work) -> Emission:
         """`work` is what the operator is to do with the batch."""
         try:
-            return process_recovering(partial(self._call, work), batch, self._revive)
+            return process_recovering(partial(self._call, work), batch, self._revive, self._on_error.crashes)
         except Stopped:
             raise
-        except Exception as error:  # the node boundary: a fault of ours must not take the graph down
+        except Exception as error:  # as above
             log.exception("node %s of %s failed", self.name, self.graph)
-            fault = NodeFault("internal", f"{type(error).__name__}: {error}")
-            return Emission((), faults=(Fault(batch, fault),))
+            return _bug(batch, error)
 
     def _retry(self, emission: Emission, work: Work) -> Emission:
         """Try the faulted rows again, in place, so that order within a topic is kept."""
@@ -224,11 +282,15 @@ class Node:
         """Put a fresh instance in place, as often as it takes, waiting longer each time, unless that switches the node
         off. Raises `Stopped` at the end."""
         while True:
-            self._pause(self._backoff.next(self._limits.clock()))
+            pause = self._backoff.next(self._limits.clock())
+            self._pause(min(pause, self._restart_seconds * RESTARTS_PER_PAUSE))
             self.counters.restarts += 1
+            started = monotonic()
             try:
                 self.operator.restart()
+                self._restart_seconds = monotonic() - started
             except NodeFault as again:
+                self._restart_seconds = RESTART_PAUSE_MAX
                 self._faults.count(again)
                 self._dead = fault = again
                 if self._limits.failed(again):
@@ -241,6 +303,11 @@ class Node:
     def _pause(self, seconds: float) -> None:
         if seconds and self._stopping.wait(seconds):
             raise Stopped
+
+
+def _bug(batch: Batch, error: Exception) -> Emission:
+    fault = NodeFault("internal", f"{type(error).__name__}: {error}")
+    return Emission((), faults=(Fault(batch, fault),))
 
 
 def send(batch: Batch, targets: Sequence[Target], counters: NodeCounters) -> None:

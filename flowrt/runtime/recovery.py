@@ -6,35 +6,54 @@ have had any effect when it raises, which is what `Operator` promises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 
 from flowrt.errors import GuestTrap, NodeFault
 from flowrt.message import Batch, join
 from flowrt.operators.base import Emission, Fault
 
+Revive = Callable[[NodeFault, bool], None]
+"""Told of each trap and whether one message caused it; puts a fresh instance in place, with back-off. May raise
+`Stopped`."""
 
-def process_recovering(
-    process: Callable[[Batch], Emission], batch: Batch, revive: Callable[[NodeFault, bool], None]
-) -> Emission:
-    """`process`, surviving faults. `revive` is told of each trap and whether one message caused it, and puts a fresh
-    instance in place, with back-off; it may raise `Stopped`."""
+
+def recovering(
+    process: Callable[[Batch], Emission], batch: Batch, revive: Revive, crashes: int = 2
+) -> Iterator[tuple[Batch, Emission]]:
+    """`process`, surviving faults: what became of each part of a batch, as soon as it is known. Mostly that is all of
+    it. A message that has killed its node's process `crashes` times is guilty; any other kind of fault, one time."""
     try:
-        return process(batch)
+        emission = process(batch)
     except NodeFault as fault:
         first = fault
         if isinstance(fault, GuestTrap):
             revive(fault, len(batch) == 1)
+    else:
+        yield batch, emission
+        return
     if len(batch) > 1:
-        return merged([process_recovering(process, batch.slice(i, i + 1), revive) for i in range(len(batch))])
-    if first.kind != "crash":
-        return Emission((), faults=(Fault(batch, first),))
-    try:  # a process may be killed from outside: a message is guilty that kills two
-        return process(batch)
-    except NodeFault as second:
-        if isinstance(second, GuestTrap):
-            revive(second, True)
-        return Emission((), faults=(Fault(batch, second),))
+        for row in range(len(batch)):
+            yield from recovering(process, batch.slice(row, row + 1), revive, crashes)
+        return
+    again = crashes - 1  # a process may be killed from outside
+    while first.kind == "crash" and again > 0:
+        again -= 1
+        try:
+            yield batch, process(batch)
+            return
+        except NodeFault as fault:
+            first = fault
+            if isinstance(fault, GuestTrap):
+                revive(fault, True)
+    yield batch, Emission((), faults=(Fault(batch, first),))
+
+
+def process_recovering(
+    process: Callable[[Batch], Emission], batch: Batch, revive: Revive, crashes: int = 2
+) -> Emission:
+    """As `recovering`, for who needs what became of the whole batch together."""
+    return merged([emission for _, emission in recovering(process, batch, revive, crashes)])
 
 
 def merged(emissions: Sequence[Emission]) -> Emission:

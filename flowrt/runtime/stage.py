@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from flowrt.endpoints.base import Stopped
 from flowrt.runtime.inbox import Inbox
@@ -49,6 +50,10 @@ class Stage:
         self._batch_max = batch_max
         self._wait = wait
         self._errands: deque[Errand] = deque()
+        self.before_end: list[Callable[[], None]] = []
+        """What its thread still has to do once nothing waits any more; each may raise `Stopped`."""
+        self.busy: list[Callable[[], bool]] = []
+        """Whether something of it waits outside its inbox."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -83,7 +88,7 @@ class Stage:
 
     def idle(self) -> bool:
         """Whether nothing waits for it and it is at nothing."""
-        return self.inbox.idle()
+        return self.inbox.idle() and not any(busy() for busy in self.busy)
 
     def ended(self) -> bool:
         """Whether no thread of it runs."""
@@ -112,3 +117,9 @@ class Stage:
                     return
             while errands:
                 errands.popleft().run()
+        self._come_to_end()
+
+    def _come_to_end(self) -> None:
+        with suppress(Stopped):
+            for finish in self.before_end:
+                finish()

@@ -39,6 +39,8 @@ class TimedStage(Stage):
                 self._commit()
                 while errands:
                     errands.popleft().run()
+            for finish in self.before_end:
+                finish()
             for node in nodes:
                 node.commit()
         except Stopped:

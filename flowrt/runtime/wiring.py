@@ -8,7 +8,7 @@ from flowrt.graph.plan import NodePlan, Plan, StagePlan
 from flowrt.graph.timing import relaying
 from flowrt.runtime.ends import Entrance
 from flowrt.runtime.inbox import Inbox
-from flowrt.runtime.node import Target
+from flowrt.runtime.node import Node, Target
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.timed import TimedNode
@@ -50,7 +50,14 @@ def connect(plan: Plan, parts: Parts, entrances: Mapping[str, Entrance], stages:
         entrance.inboxes = [stages[plan.nodes[to].stage].inbox for to in plan.nodes[name].targets[0]]
     for name, part in parts.items():
         node = plan.nodes[name]
+        _retry_beside(part.node, node, stages[node.stage])
         part.node.targets = [[_target(node, plan.nodes[to], parts, stages) for to in port] for port in node.targets]
+
+
+def _retry_beside(running: Node, node: NodePlan, stage: Stage) -> None:
+    """Nodes that keep time try again in place: their state decides the order."""
+    if node.operation.on_error.policy == "retry" and running.retrying is None and not isinstance(running, TimedNode):
+        running.retry_beside(stage, node.operation.resources.inbox)
 
 
 def _target(node: NodePlan, to: NodePlan, parts: Parts, stages: Sequence[Stage]) -> Target:
