@@ -89,7 +89,7 @@ class Node:
         from flowrt.runtime.retrying import Retrying  # few graphs retry
 
         self.retrying = Retrying(self._on_error, messages_max, self._attempt, self._hand_on, self._stopping)
-        self.retrying.attach(stage)
+        self.retrying.attach(stage, self.name)
 
     def accept(self, batch: Batch) -> None:
         """Take a batch through the operator and hand on what comes out."""

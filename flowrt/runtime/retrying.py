@@ -63,11 +63,17 @@ class Retrying:
         self._stage: Stage | None = None
         self._timer: threading.Timer | None = None
 
-    def attach(self, stage: Stage) -> None:
-        """The stage whose thread is to be woken when a try is due."""
+    def attach(self, stage: Stage, node: str) -> None:
+        """The stage whose thread is to be woken when a try is due. What waits there for an earlier form of the node is
+        taken over."""
         self._stage = stage
-        stage.before_end.append(self.finish)
-        stage.busy.append(lambda: self.count > 0)
+        before = stage.retrying.get(node)
+        stage.retrying[node] = self
+        if before is not None:
+            self._lines, before._lines = before._lines, {}
+            self.count, before.count = before.count, 0
+            before._set_timer()
+            self._set_timer()
 
     def hold_back(self, batch: Batch) -> Batch:
         """The rows that may be handled now; those of a topic with a message that waits, wait behind it. Raises

@@ -6,10 +6,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from flowrt.endpoints.base import Stopped
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.node import Target
+
+if TYPE_CHECKING:
+    from flowrt.runtime.retrying import Retrying
 
 
 class Errand:
@@ -50,10 +54,8 @@ class Stage:
         self._batch_max = batch_max
         self._wait = wait
         self._errands: deque[Errand] = deque()
-        self.before_end: list[Callable[[], None]] = []
-        """What its thread still has to do once nothing waits any more; each may raise `Stopped`."""
-        self.busy: list[Callable[[], bool]] = []
-        """Whether something of it waits outside its inbox."""
+        self.retrying: dict[str, Retrying] = {}
+        """By node, its messages that wait for another try."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -88,7 +90,7 @@ class Stage:
 
     def idle(self) -> bool:
         """Whether nothing waits for it and it is at nothing."""
-        return self.inbox.idle() and not any(busy() for busy in self.busy)
+        return self.inbox.idle() and not any(waiting.count for waiting in self.retrying.values())
 
     def ended(self) -> bool:
         """Whether no thread of it runs."""
@@ -121,5 +123,5 @@ class Stage:
 
     def _come_to_end(self) -> None:
         with suppress(Stopped):
-            for finish in self.before_end:
-                finish()
+            for waiting in self.retrying.values():
+                waiting.finish()

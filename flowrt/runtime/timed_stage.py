@@ -39,8 +39,8 @@ class TimedStage(Stage):
                 self._commit()
                 while errands:
                     errands.popleft().run()
-            for finish in self.before_end:
-                finish()
+            for waiting in self.retrying.values():
+                waiting.finish()
             for node in nodes:
                 node.commit()
         except Stopped:

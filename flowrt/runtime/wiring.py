@@ -56,7 +56,8 @@ def connect(plan: Plan, parts: Parts, entrances: Mapping[str, Entrance], stages:
 
 def _retry_beside(running: Node, node: NodePlan, stage: Stage) -> None:
     """Nodes that keep time try again in place: their state decides the order."""
-    if node.operation.on_error.policy == "retry" and running.retrying is None and not isinstance(running, TimedNode):
+    retries = node.operation.on_error.policy == "retry" or node.name in stage.retrying
+    if retries and running.retrying is None and not isinstance(running, TimedNode):
         running.retry_beside(stage, node.operation.resources.inbox)
 
 

@@ -10,7 +10,7 @@ from node_bench import Bench, Shouting
 from flowrt.errors import NodeFault
 from flowrt.operators.base import Emission, Fault, OnError
 from flowrt.runtime.inbox import Inbox
-from flowrt.runtime.stage import Stage
+from flowrt.runtime.stage import Errand, Stage
 from flowrt.testing import batch_of
 
 RETRY = OnError(policy="retry", retries=3, backoff="20ms")
@@ -159,3 +159,20 @@ def test_a_message_that_kills_its_process_so_often_is_the_one_at_fault(node_benc
 
     assert operator.calls == crashes
     assert [(kind, payload) for kind, _, payload in b.dead()] == [("crash", b"poison")]
+
+
+def test_what_waits_is_taken_over_by_the_node_that_takes_its_place(tmp_path):
+    b = StagedBench(tmp_path, Moody(bad=99), on_error=OnError(policy="retry", retries=1000, backoff="50ms"))
+    b.put("a:bad", "a:behind")
+    until = monotonic() + 15
+    while not b.node.retrying.count:
+        assert monotonic() < until
+    other = Bench(tmp_path, Moody(), on_error=RETRY)
+    other.node.targets = b.node.targets
+    errand = Errand(lambda: other.node.retry_beside(b.stage, 10))
+    b.stage.post(errand)
+    assert errand.done.wait(10)
+
+    assert b.end() == [b"bad", b"behind"]
+    assert b.released == 2
+    other.letters.close()
