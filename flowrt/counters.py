@@ -136,6 +136,7 @@ class NodeCounters:
         "processing",
         "rate_throttled_seconds",
         "received",
+        "repeated",
         "restarts",
         "restored",
         "retries",
@@ -192,6 +193,8 @@ class NodeCounters:
         """Writes of what it keeps."""
         self.checkpoint_seconds = 0.0
         self.checkpoint_bytes = 0
+        self.repeated = 0
+        """Messages that came again although they had been kept; they do not count twice."""
         self.restored = 0
         """Entries of a checkpoint that the node began with."""
         self.set_aside = 0

@@ -205,6 +205,12 @@ FAMILIES = (
         _nodes(lambda node: node.counters.checkpoint_bytes, KEEPING),
     ),
     Family(
+        "flowrt_node_repeated_messages", "counter", NODE,
+        "Messages that a broker sent again although they were kept already; they do not count twice.",
+        "Rises when a connection or the process ended with acknowledgements under way.",
+        _nodes(lambda node: node.counters.repeated, KEEPING),
+    ),
+    Family(
         "flowrt_node_set_aside_entries", "counter", NODE,
         "Entries of checkpoints that did not fit the node or were damaged.",
         "More than none: the operation was changed, or the disk is failing; the log names what and where.",

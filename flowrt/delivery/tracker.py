@@ -12,7 +12,21 @@ operations; only branches and filters pay by the message.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+
+class Note(NamedTuple):
+    """By what a message that comes again can be told, for who asks for it."""
+
+    origin: str
+    """The connection's name."""
+    packet_id: bytes
+    """Two bytes."""
+    again: bool
+    """The sender says that it has sent it before."""
+    topic: str
+    payload: bytes
 
 
 class Tracker:
@@ -31,6 +45,7 @@ class Tracker:
         self._done = bytearray()
         self._extra: dict[int, int] = {}
         self._owed = 0
+        self._notes: dict[int, Note] = {}
         self.surplus = 0
         """Rows settled again after their release: a fault of ours, without harm to others."""
 
@@ -40,6 +55,19 @@ class Tracker:
             start = self._base + len(self._done)
             self._done.extend(bytes(count))
             return range(start, start + count)
+
+    def note(self, seqs: range, notes: Iterable[Note]) -> None:
+        """Keep notes of messages until they are released."""
+        with self._lock:
+            self._notes.update(zip(seqs, notes, strict=True))
+
+    def noted(self, seqs: Sequence[int]) -> list[Note] | None:
+        """The notes of messages that are open; None where some have none."""
+        if not self._notes:
+            return None
+        with self._lock:
+            notes = [self._notes.get(seq) for seq in seqs]
+        return None if None in notes else notes  # type: ignore[return-value]
 
     def fork(self, seqs: Sequence[int]) -> None:
         """One more row derives from each of these; a number may occur more than once."""
@@ -58,6 +86,9 @@ class Tracker:
                 return
             advanced = len(done) - len(done.lstrip(b"\x01"))
             del done[:advanced]
+            if self._notes:
+                for seq in range(self._base, self._base + advanced):
+                    self._notes.pop(seq, None)
             self._base += advanced
             self._owed += advanced
         self._pay()

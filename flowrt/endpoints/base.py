@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flowrt.errors import NodeFault
 from flowrt.message import Batch
@@ -89,6 +89,14 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Disconnect, after what was settled has been acknowledged. Safe to call twice."""
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A source that can say which messages come again."""
+
+    def note(self) -> None:
+        """Keep a `Note` of each message at its tracker, from the next one on."""
 
 
 class Sink(Protocol):

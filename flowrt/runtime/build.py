@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from flowrt.counters import ModelCounters, NodeCounters
-from flowrt.endpoints.base import Sink, Source, Stopped
+from flowrt.endpoints.base import Noting, Sink, Source, Stopped
 from flowrt.errors import FlowrtBug, NodeFault, StartError
 from flowrt.events import Emit, GuestLogged
 from flowrt.graph.facts import ModuleFacts
@@ -96,6 +96,9 @@ class Builder:
         stages = [stage_for(plan, stage, parts) for stage in plan.stages]
         connect(plan, parts, self.entrances, stages)
         timing = timing_of(plan, parts, self.entrances, stages, self._around.graph_clock)
+        for name in timing.entrances if timing is not None else ():
+            if isinstance(source := self.sources[name], Noting):
+                source.note()
         return RunningGraph(plan, parts, self.entrances, stages, self.sources, self._shared, self._around.emit, timing)
 
     def make(self, node: NodePlan) -> None:

@@ -20,7 +20,8 @@ from time import monotonic
 from typing import Any
 
 from flowrt.counters import NodeCounters
-from flowrt.delivery.tracker import Tracker
+from flowrt.delivery.repeats import Repeats
+from flowrt.delivery.tracker import Note, Tracker
 from flowrt.endpoints.base import Stopped
 from flowrt.errors import StartError
 from flowrt.events import CheckpointSetAside, StoreFailed
@@ -71,6 +72,7 @@ class TimedNode(Node):
         self._store = store
         self._identity = identity
         self._journal = operator.journal
+        self._repeats = Repeats()
         self._records = Records()
         self._loaded: dict[bytes, bytes] | None = None
         self._unsettled: list[tuple[Tracker, Sequence[int]]] = []
@@ -119,6 +121,8 @@ class TimedNode(Node):
 
     def commit_at(self) -> float | None:
         """When the next commit is due, on the monotonic clock; None when there is nothing to put down."""
+        if self._confirmed and self._dirty_since is None:
+            self._dirty_since = monotonic()
         if self._dirty_since is None:
             return None
         return self._dirty_since + (0.0 if self._unsettled_count >= COMMIT_MESSAGES else COMMIT_SECONDS)
@@ -126,6 +130,7 @@ class TimedNode(Node):
     def commit(self) -> None:
         """Put down what changed, and settle what was kept. Waits while the disk takes nothing. Raises `Stopped`."""
         self._forget_confirmed()
+        self._repeats.write(self._journal)
         if self._journal:
             self._write()
         self._dirty_since = None
@@ -140,13 +145,22 @@ class TimedNode(Node):
             with suppress(Stopped):
                 self.commit()
 
+    def accept(self, batch: Batch) -> None:
+        notes = batch.tracker.noted(batch.seqs) if batch.tracker is not None else None
+        if notes is not None and any(note.again for note in notes):
+            batch = self._without_repeats(batch, notes)
+            if not len(batch):
+                return
+        super().accept(batch)
+
     # What it does with what its operator gave.
 
     def _hand_on(self, emission: Emission, batch: Batch) -> None:
         if emission.kept:
             if batch.tracker is not None:
-                self._unsettled.append((batch.tracker, emission.kept))
-                self._unsettled_count += len(emission.kept)
+                self._owe(batch.tracker, emission.kept)
+                for note in batch.tracker.noted(emission.kept) or ():
+                    self._repeats.keep(batch.tracker, note)
             self._touch()
         out = _only(emission)
         super()._hand_on(replace(emission, ports=()), batch)
@@ -227,11 +241,12 @@ class TimedNode(Node):
             return None
         try:
             out = [self._records.unpack(entries[key]) for key in sorted(entries) if key[:1] == _OUT]
+            self._journal.resume(entries)
+            self._repeats.restore(entries)
             self.operator.restore(entries)
         except ValueError as error:
             self._put_aside(entries, str(error))
             return None
-        self._journal.resume(entries)
         for key in entries:
             if key[:1] == _OUT:
                 self._journal.delete(key)
@@ -239,9 +254,31 @@ class TimedNode(Node):
         return out
 
     def _put_aside(self, entries: dict[bytes, bytes], reason: str) -> None:
+        self._journal.clear()
+        self._repeats = Repeats()
         self.counters.set_aside += len(entries)
         self._store.put_aside(self.graph, self.name)
         self._emit(CheckpointSetAside(self.graph, self.name, len(entries), reason))
+
+    def _without_repeats(self, batch: Batch, notes: Sequence[Note]) -> Batch:
+        """The rows that were not kept before. The others are settled with the next commit, not at once: what they
+        repeat may have been kept in this run, and not be on disk yet."""
+        tracker = batch.tracker
+        if tracker is None:
+            return batch
+        fresh = [not self._repeats.known(tracker, note) for note in notes]
+        repeated = [seq for seq, new in zip(batch.seqs, fresh, strict=True) if not new]
+        if not repeated:
+            return batch
+        self.counters.received += len(repeated)
+        self.counters.repeated += len(repeated)
+        self._owe(tracker, repeated)
+        self._touch()
+        return batch.select(fresh)
+
+    def _owe(self, tracker: Tracker, seqs: Sequence[int]) -> None:
+        self._unsettled.append((tracker, seqs))
+        self._unsettled_count += len(seqs)
 
     def _touch(self) -> None:
         if self._dirty_since is None:

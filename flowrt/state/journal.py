@@ -43,5 +43,9 @@ class Journal:
         """These are on disk."""
         self._durable.update(keys)
 
+    def clear(self) -> None:
+        """Nothing is on disk any more, and nothing is to be."""
+        self._puts, self._deletes, self._durable = {}, set(), set()
+
     def __bool__(self) -> bool:
         return bool(self._puts or self._deletes)

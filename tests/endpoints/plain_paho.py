@@ -19,10 +19,10 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import Deliver, EndpointCounters, refuse
 from flowrt.endpoints.mqtt.config import MqttOptions
-from flowrt.endpoints.mqtt.envelope import parse_timestamp
 from flowrt.endpoints.template import parse
 from flowrt.errors import NodeFault
 from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
+from flowrt.logicaltime.stamps import parse_stamp
 from flowrt.message import Batch, Head
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
@@ -181,7 +181,7 @@ class PlainSource(PlainClient):
             getattr(given, "ResponseTopic", None),
             getattr(given, "CorrelationData", None),
         )
-        head = Head(*parts, retain=message.retain, timestamp=parse_timestamp(dict(pairs).get("__ts", "")))
+        head = Head(*parts, retain=message.retain, timestamp=parse_stamp(dict(pairs).get("__ts", "")))
         return self._heads.setdefault((parts, message.retain), head)
 
     def _release(self, count: int) -> None:

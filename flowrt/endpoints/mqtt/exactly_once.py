@@ -41,7 +41,7 @@ class ExactlyOnce:
 
     def arrive(self, link: Link, run: Run) -> tuple[Run, range]:
         """The messages of a run that are new, and their numbers at `tracker`."""
-        fresh = Run(2)
+        fresh = Run(2, again=run.again)
         with self._lock:
             for head, payload, packet_id in zip(run.heads, run.payloads, run.ids, strict=True):
                 known = self._open.get(packet_id)

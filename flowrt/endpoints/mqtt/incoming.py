@@ -14,7 +14,7 @@ from itertools import compress
 from pathlib import Path
 from time import monotonic
 
-from flowrt.delivery.tracker import Tracker
+from flowrt.delivery.tracker import Note, Tracker
 from flowrt.endpoints.base import EndpointCounters, Stopped
 from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.endpoints.mqtt.connection import Connection
@@ -62,6 +62,8 @@ class Incoming(Connection):
         """`remembered`: file with the filters of earlier runs, so that those given up since can be unsubscribed."""
         super().__init__(endpoint, "in", options, client_id, emit)
         self._remembered = remembered
+        self.noting = False
+        """Whether someone asks which messages come again."""
         self.sources: list[MqttSource] = []
         self._routes = Routes(self.sources)
         self._exactly_once = ExactlyOnce()
@@ -198,6 +200,15 @@ class Incoming(Connection):
             run, seqs = self._exactly_once.arrive(link, run)
             if not run.ids:
                 return
+        if self.noting and tracker is not None:
+            origin, again = self.endpoint, run.again
+            tracker.note(
+                seqs,
+                [
+                    Note(origin, packet_id, again, head.topic, payload)
+                    for packet_id, head, payload in zip(run.ids, run.heads, run.payloads, strict=True)
+                ],
+            )
         batch = Batch(run.heads, run.payloads, (), (), seqs, tracker)
         source = self._routes.of_all(run.heads)
         if source is not None:

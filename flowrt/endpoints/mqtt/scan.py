@@ -29,6 +29,8 @@ class Run:
     payloads: list[bytes] = field(default_factory=list)
     ids: list[bytes] = field(default_factory=list)
     """Packet identifiers, two bytes each; empty at QoS 0."""
+    again: bool = False
+    """The sender says that it has sent them before (DUP)."""
 
 
 @dataclass(slots=True)
@@ -119,7 +121,7 @@ class Scanner:
         first, end, five = data[at], len(data), self._five
         qos = first >> 1 & 3
         skip = 2 if qos else 0
-        run = _run(items, qos)
+        run = _run(items, qos, again=first & 8 != 0)
         known = self._known[first & 1]
         add_head, add_payload, add_id = run.heads.append, run.payloads.append, run.ids.append
         while True:
@@ -195,12 +197,12 @@ class Scanner:
             items.append(Reply(kind, packet_id, reason))
 
 
-def _run(items: list[Item], qos: int) -> Run:
+def _run(items: list[Item], qos: int, *, again: bool) -> Run:
     """The run that goes on, or a new one."""
-    if items and isinstance(run := items[-1], Run) and run.qos == qos:
+    if items and isinstance(run := items[-1], Run) and run.qos == qos and run.again == again:
         return run
     if qos == 3:
         raise Malformed("PUBLISH: a quality of service of 3")
-    run = Run(qos)
+    run = Run(qos, again=again)
     items.append(run)
     return run

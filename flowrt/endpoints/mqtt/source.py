@@ -42,6 +42,10 @@ class MqttSource:
     def ready(self) -> bool:
         return self._connection.granted(self.filters)
 
+    def note(self) -> None:
+        """See `flowrt.endpoints.base.Noting`."""
+        self._connection.noting = True
+
     def stop(self) -> None:
         self.stopped = True
 
