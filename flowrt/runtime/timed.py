@@ -20,7 +20,6 @@ from time import monotonic
 from typing import Any
 
 from flowrt.counters import NodeCounters
-from flowrt.delivery.repeats import Repeats
 from flowrt.delivery.tracker import Note, Tracker
 from flowrt.endpoints.base import Stopped
 from flowrt.errors import StartError
@@ -34,6 +33,7 @@ from flowrt.operators.timed import TimedOperator
 from flowrt.quota.backoff import Backoff
 from flowrt.runtime.node import Node, send
 from flowrt.runtime.onerror import FaultHandler
+from flowrt.runtime.repeats import Repeats
 from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.records import Records, pack_time, unpack_time
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flowrt.delivery.repeats import REMEMBERED, REUSES_MAX, Repeats
 from flowrt.delivery.tracker import Note, Tracker
+from flowrt.runtime.repeats import REMEMBERED, REUSES_MAX, Repeats
 from flowrt.state.journal import Journal
 
 
