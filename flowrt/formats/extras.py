@@ -10,6 +10,12 @@ from flowrt.errors import MissingExtra
 
 LIBRARIES: dict[str, tuple[str, str]] = {
     "jsonschema_rs": ("JSON Schema", "schema"),
+    "msgpack": ("MessagePack", "formats"),
+    "cbor2": ("CBOR", "formats"),
+    "fastavro": ("Avro", "formats"),
+    "google.protobuf": ("Protocol Buffers", "formats"),
+    "backports.zstd": ("zstd", "formats"),
+    "compression.zstd": ("zstd", "formats"),
 }
 """Module to import to what needs it and the extra that has it."""
 
@@ -19,7 +25,7 @@ def library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:
-        what, extra = LIBRARIES[name]
+        what, extra = next(found for known, found in LIBRARIES.items() if name == known or name.startswith(f"{known}."))
         raise MissingExtra(what, extra) from None
 
 

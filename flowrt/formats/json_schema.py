@@ -9,8 +9,8 @@ import json
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from flowrt.formats.base import SchemaError
 from flowrt.formats.extras import library
-from flowrt.formats.schema_error import SchemaError
 
 DEPTH_MAX = 200
 """Levels of a document that is validated: the engine's recursion has no bound of its own."""

@@ -69,6 +69,7 @@ CODES: dict[str, str] = {
         "An operation or a connection names no entry of `schemas`, or none where one is needed. Correct the name or "
         "add the schema."
     ),
+    "format-kind": "A decode and an encode have exactly one format. Keep one, or make several operations of it.",
     "bad-schema": "A schema has no text, or its text is no schema of its format. See the message.",
     "missing-extra": "What the graph uses needs an optional package. Run the pip command that the message names.",
     # endpoints

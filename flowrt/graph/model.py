@@ -14,7 +14,9 @@ from flowrt.graph.updates import Updates
 from flowrt.operators.accumulate import AccumulateOperation
 from flowrt.operators.branch import BranchOperation
 from flowrt.operators.concatenate import ConcatenateOperation
+from flowrt.operators.decode import DecodeOperation
 from flowrt.operators.delay import DelayOperation
+from flowrt.operators.encode import EncodeOperation
 from flowrt.operators.filter import FilterOperation
 from flowrt.operators.inference import InferenceOperation, ModelOptions
 from flowrt.operators.map import MapOperation
@@ -38,6 +40,8 @@ AnyOperation = Annotated[
     | DelayOperation
     | InferenceOperation
     | TransformOperation
+    | DecodeOperation
+    | EncodeOperation
     | SinkOperation,
     Field(discriminator="operation_type"),
 ]

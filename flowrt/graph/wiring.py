@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flowrt.graph.model import Connection, GraphFile
 from flowrt.operators.base import Operation
+from flowrt.operators.decode import DecodeOperation
 from flowrt.operators.transform import TransformOperation
 
 
@@ -59,7 +60,8 @@ class Wiring:
     def has_arms(self, name: str) -> bool:
         """Whether the operation is a branch, of whatever type."""
         operation = self.operations[name]
-        return kind_of(operation) == "branch" or (isinstance(operation, TransformOperation) and operation.has_arms)
+        forked = isinstance(operation, TransformOperation | DecodeOperation) and operation.has_arms
+        return kind_of(operation) == "branch" or forked
 
     def order(self) -> list[str]:
         """An order in which every connection points forward, as close to the file's as that allows. Operations on or

@@ -6,7 +6,9 @@ from flowrt.operators.accumulate import AccumulateOperation
 from flowrt.operators.base import Operation
 from flowrt.operators.branch import BranchOperation
 from flowrt.operators.concatenate import ConcatenateOperation
+from flowrt.operators.decode import DecodeOperation
 from flowrt.operators.delay import DelayOperation
+from flowrt.operators.encode import EncodeOperation
 from flowrt.operators.filter import FilterOperation
 from flowrt.operators.inference import InferenceOperation
 from flowrt.operators.map import MapOperation
@@ -24,6 +26,8 @@ OPERATIONS: dict[str, type[Operation]] = {
     "delay": DelayOperation,
     "inference": InferenceOperation,
     "transform": TransformOperation,
+    "decode": DecodeOperation,
+    "encode": EncodeOperation,
     "sink": SinkOperation,
 }
 """By `operationType`."""

@@ -25,6 +25,7 @@ from flowrt.operators.branch import BranchOperation, BranchOperator
 from flowrt.operators.concatenate import ConcatenateOperation, ConcatenateOperator
 from flowrt.operators.delay import DelayOperation, DelayOperator
 from flowrt.operators.filter import FilterOperation, FilterOperator
+from flowrt.operators.formatted import FormatEntry
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, InferenceOperator
 from flowrt.operators.map import MapOperation, MapOperator
@@ -196,6 +197,10 @@ class Builder:
                 return transform_operator(
                     operation, home, lambda: around.states, node.schemas, around.clock, counters=counters
                 )
+            case FormatEntry() as operation:
+                from flowrt.runtime.formats import codec_operator  # few graphs have one
+
+                return codec_operator(operation, node.schemas, self._around.clock)
             case InferenceOperation() as operation:
                 inference = InferenceOperator(self._model(node), operation.batch.max)
                 self.closers.append(inference.close)

@@ -68,8 +68,8 @@ def transform_operator(
 
 def _conforms(node: str, schemas: Sequence[tuple[str, str, str]]) -> Conforms:
     """Judges documents by the schema of the connections that lead to the node."""
+    from flowrt.formats.base import SchemaError
     from flowrt.formats.json_schema import conforms
-    from flowrt.formats.schema_error import SchemaError
 
     try:
         ((_, format_, text),) = schemas

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from flowrt.endpoints.file_config import FileOptions
 from flowrt.graph.plan import NodePlan, Plan
 from flowrt.operators.accumulate import AccumulateOperation
+from flowrt.operators.decode import DecodeOperation
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.transform import TransformOperation
@@ -30,8 +31,8 @@ def _objection(plan: Plan, node: NodePlan) -> str | None:
             return "it gathers messages of all topics; run the graph without --workers"
         case SinkOperation(endpoint=name) if isinstance(plan.endpoints.get(name or ""), FileOptions):
             return "several processes would write one file; run the graph without --workers"
-        case TransformOperation() as transform:
-            words = transform.across_topics
+        case TransformOperation() | DecodeOperation() as operation:
+            words = operation.across_topics
             return f"{words}; run the graph without --workers" if words else None
         case GuestOperation(state="perTopic"):
             return None

@@ -50,7 +50,6 @@ HOMES = {
     "onnx": ("flowrt.demo",),
     "amqtt": ("flowrt.demo.broker",),
     "lark": ("flowrt.transforms.grammar",),
-    "jsonschema_rs": ("flowrt.formats.json_schema",),
     "re2": ("flowrt.transforms.patterns",),
     "pydantic": (
         "flowrt.options",

@@ -25,7 +25,9 @@ def resolve(target, *requirements):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("python", ["3.11", "3.13"])
 def test_every_runtime_dependency_has_a_wheel_for_aarch64(python, tmp_path):
-    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"], *extras["formats"], *extras["schema"]]
     target = [f"--target={tmp_path}", f"--python-version={python}", "--implementation=cp"]
     target += [f"--platform=manylinux_2_{minor}_aarch64" for minor in GLIBC_MINORS]
     target += ["--platform=manylinux2014_aarch64"]

@@ -44,7 +44,7 @@ class Bench:
         """The messages that came out, and the graph that ran."""
         plan, problems = self.load(operations, connections, more)
         assert problems == []
-        ends = FakeEndpoints([payloads], topic=topic)
+        ends = self.ends = FakeEndpoints([payloads], topic=topic)
         around = Surroundings(lambda event: None, self.path / "state", open_endpoints=ends.open)
         fill(around)
         runtime = Runtime([plan], around)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from flowrt.errors import NodeFault
+from flowrt.formats.base import SchemaError
 from flowrt.formats.json_schema import DEPTH_MAX, conforms
-from flowrt.formats.schema_error import SchemaError
 from flowrt.message import Head
 from flowrt.transforms.deciding import FilterTransform
 from flowrt.transforms.rules import Rules

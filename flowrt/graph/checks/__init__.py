@@ -22,6 +22,7 @@ from flowrt.graph.checks import (
 )
 from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph
+from flowrt.operators.formatted import FormatEntry
 from flowrt.operators.transform import TransformOperation
 from flowrt.problem import Problem
 
@@ -45,11 +46,13 @@ def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
 
 
 def _schemas(graph: Graph, facts: Facts) -> Iterable[Problem]:
-    if not graph.file.schemas and not any(isinstance(each, TransformOperation) for each in graph.file.operations):
+    """Without schemas, transforms and formats there is nothing to look at."""
+    kinds = (TransformOperation, FormatEntry)
+    if not graph.file.schemas and not any(isinstance(each, kinds) for each in graph.file.operations):
         return ()
-    from flowrt.graph.checks import schemas
+    from flowrt.graph.checks import formats, schemas
 
-    return schemas.check(graph, facts)
+    return (*schemas.check(graph, facts), *formats.check(graph, facts))
 
 
 def _transforms(graph: Graph) -> Iterable[Problem]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flowrt.errors import MissingExtra
+from flowrt.formats.base import SchemaError
 from flowrt.formats.extras import LIBRARIES, installed
 from flowrt.formats.json_schema import conforms
-from flowrt.formats.schema_error import SchemaError
 from flowrt.graph.facts import Facts, Unreadable
 from flowrt.graph.graph import Graph, Loc
 from flowrt.graph.model import Schema
