@@ -1,4 +1,4 @@
-"""`python -m benchmarks [pipeline|micro|nn|curves]…`: measure, print a table, keep the figures."""
+"""`python -m benchmarks [pipeline|micro|nn|transforms|curves]…`: measure, print a table, keep the figures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ GROUPS = {
     "pipeline": "the pipeline against its floor and its peers (parts: throughput, qos1, latency, start)",
     "micro": "calls, hops and model runs in one process (parts: call, hop, chain, inference, component)",
     "nn": "models through each door of wasi-nn (parts: doors, operation, batches, frame, cold)",
+    "transforms": "rules without a module, beside Node-RED's nodes (parts: process, throughput)",
     "curves": "topics, graphs, chain lengths and payload sizes, drawn (parts: topics, graphs, chain, payload)",
 }
 
@@ -51,6 +52,10 @@ def measure(group: str, broker: Broker, settings: Settings) -> list[report.Row]:
         from benchmarks.rows import nn
 
         return nn.rows(broker, settings)
+    if group == "transforms":
+        from benchmarks.rows import transforms
+
+        return transforms.rows(broker, settings)
     from benchmarks.rows import curves
 
     return curves.rows(broker, settings)

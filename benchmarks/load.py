@@ -31,13 +31,13 @@ class Throughput:
     """CPU microseconds a message of the system under test, user and system, all threads."""
 
 
-def mosquitto_load(broker: Broker, system: Process, count: int, qos: int = 0) -> Throughput:
+def mosquitto_load(broker: Broker, system: Process, count: int, qos: int = 0, payload: bytes = READING) -> Throughput:
     """`count` readings through `mosquitto_pub -l`, counted by `mosquitto_sub -C`: two C programs, so that the load
     costs little of the cores."""
     counter = _counter(count)
     before = broker.subscriptions("out/#")
     with tempfile.NamedTemporaryFile("wb") as lines, counter:
-        lines.write((READING + b"\n") * count)
+        lines.write((payload + b"\n") * count)
         lines.flush()
         broker.wait_subscribed("out/#", before, counter)
         cpu, started = system.cpu_seconds(), time.monotonic()

@@ -68,7 +68,7 @@ class Parts:
         target = last
         for index in reversed(range(len(operators))):
             node = self._node(f"n{index}", operators[index])
-            node.targets = [[target]]  # type: ignore[list-item]
+            node.targets = [[target], [target]]  # type: ignore[list-item] - whatever arm a branch takes
             target = node.accept
         return node
 

@@ -106,13 +106,18 @@ def thirty_lines(qos: int = 0) -> System:
 
 def node_red(qos: int = 0) -> System:
     """Node-RED with the same job as a flow. Raises `BenchError` where there is no Node.js or no npm registry."""
-    folder = BUILD / f"node-red-qos{qos}"
+    return node_red_with(f"node-red-qos{qos}", _flow(qos))
+
+
+def node_red_with(name: str, flow: Sequence[Mapping[str, object]], *, verdicts: bool = True) -> System:
+    """Node-RED with a flow of its own, kept in the folder `name`."""
+    folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "flows.json").write_text(json.dumps(_flow(qos)))
+    (folder / "flows.json").write_text(json.dumps(flow))
     settings = HERE / "peers/nodered/settings.js"
     command = ["node", str(node_red_program()), "-u", str(folder), "-s", str(settings)]
     env = {"BENCH_NODERED_PORT": str(NODE_RED_PORT)}
-    return System("Node-RED", command, ports={NODE_RED_PORT: "Node-RED's editor"}, env=env)
+    return System("Node-RED", command, verdicts, ports={NODE_RED_PORT: "Node-RED's editor"}, env=env)
 
 
 def node_red_program() -> Path:
@@ -131,14 +136,20 @@ def node_red_program() -> Path:
     return program
 
 
-def _flow(qos: int) -> list[dict[str, object]]:
-    """MQTT in, JSON, one function node with the network, MQTT out; object to text is MQTT out's own work."""
-    level = str(qos)
+def _flow(qos: int) -> list[Mapping[str, object]]:
+    """One function node with the network, between the ends."""
+    function = (HERE / "peers/nodered/network.js").read_text()
+    network = {"id": "b-net", "type": "function", "z": "b-flow", "func": function, "outputs": 1, "wires": [["b-out"]]}
+    return [*node_red_ends(str(qos), "b-net"), network]
+
+
+def node_red_ends(level: str, first: str) -> list[Mapping[str, object]]:
+    """MQTT in, JSON, and MQTT out, at a quality of service; object to text is MQTT out's own work. `first` is the node
+    that the readings go to, `b-out` the one that results go to."""
     broker = {
         "id": "b-broker", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(PORT), "autoConnect": True,
         "usetls": False, "protocolVersion": "5", "keepalive": "60", "cleansession": True,
     }  # fmt: skip
-    function = (HERE / "peers/nodered/network.js").read_text()
     # A value that equals some node's id is taken for a reference to that node: hence ids that nothing else spells.
     return [
         {"id": "b-flow", "type": "tab", "label": "bench"},
@@ -147,8 +158,7 @@ def _flow(qos: int) -> list[dict[str, object]]:
             "id": "b-in", "type": "mqtt in", "z": "b-flow", "topic": "in/#", "qos": level, "datatype": "buffer",
             "broker": "b-broker", "wires": [["b-json"]],
         },
-        {"id": "b-json", "type": "json", "z": "b-flow", "property": "payload", "action": "obj", "wires": [["b-net"]]},
-        {"id": "b-net", "type": "function", "z": "b-flow", "func": function, "outputs": 1, "wires": [["b-out"]]},
+        {"id": "b-json", "type": "json", "z": "b-flow", "property": "payload", "action": "obj", "wires": [[first]]},
         {
             "id": "b-out", "type": "mqtt out", "z": "b-flow", "topic": "", "qos": level, "broker": "b-broker",
             "wires": [],

@@ -49,7 +49,7 @@ def calls(settings: Settings) -> list[Row]:
     with parts() as made:
         guest = made.guest("passthrough")
         jobs = {size: partial(guest.map, batch_of([PAYLOAD] * size)) for size in BATCHES}
-        shown = _alternate(settings, jobs)
+        shown = alternate(settings, jobs)
     found = []
     for size, values in shown.items():
         most = CALL_MICROSECONDS if size == 1 else None
@@ -67,7 +67,7 @@ def hops(settings: Settings) -> list[Row]:
             for length in CHAINS:
                 first = made.chain([made.map("passthrough") for _ in range(length)], nowhere)
                 jobs[length] = partial(first.accept, batch_of([PAYLOAD] * size))
-            shown = _alternate(settings, jobs)
+            shown = alternate(settings, jobs)
             slopes = tuple(
                 slope(CHAINS, [shown[length][turn] for length in CHAINS]) / size for turn in range(settings.rounds)
             )
@@ -82,7 +82,7 @@ def inference(settings: Settings) -> list[Row]:
     with parts() as made:
         model = made.model(MODEL)
         jobs = {size: partial(model.run_rows, [payload] * size) for size in BATCHES}
-        shown = _alternate(settings, jobs)
+        shown = alternate(settings, jobs)
     return [
         Row(GROUP, f"inference, {size} rows at once", "a row", "µs", tuple(value / size for value in values))
         for size, values in shown.items()
@@ -99,7 +99,7 @@ def component(settings: Settings) -> list[Row]:
     return found
 
 
-def _alternate(settings: Settings, jobs: Mapping[int, Callable[[], object]]) -> dict[int, list[float]]:
+def alternate(settings: Settings, jobs: Mapping[int, Callable[[], object]]) -> dict[int, list[float]]:
     """CPU microseconds a call of each job, round by round, the jobs taking turns."""
     shown: dict[int, list[float]] = {key: [] for key in jobs}
     for job in jobs.values():

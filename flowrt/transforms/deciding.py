@@ -12,6 +12,7 @@ from flowrt.transforms.expression import expression
 from flowrt.transforms.inputs import Formula, Row, document_of
 from flowrt.transforms.paths import parse_input
 from flowrt.transforms.rules import BranchRule, FilterRule, Rules
+from flowrt.transforms.shared import shared
 from flowrt.transforms.values import BOOL
 
 Conforms = Callable[[Any], bool]
@@ -31,7 +32,11 @@ class Conditions:
 
     def document(self, payload: bytes) -> dict[str, Any]:
         """The payload's object; empty, and the payload not looked at, where no condition reads it."""
-        return document_of(payload) if self._reads else {}
+        if not self._reads:
+            return {}
+        document = document_of(payload)
+        shared.put(payload, document)  # the message goes on as it is
+        return document
 
     def any(self, document: dict[str, Any], head: Head) -> bool:
         """Whether one is true. A condition on a dataset that holds nothing of the message is left out."""

@@ -11,6 +11,7 @@ from flowrt.message import Head
 from flowrt.transforms.compile import Program
 from flowrt.transforms.documents import decode
 from flowrt.transforms.paths import InputPath, Path
+from flowrt.transforms.shared import shared
 from flowrt.transforms.tree import ExpressionError
 from flowrt.transforms.values import PLAIN, bound
 
@@ -35,7 +36,10 @@ _KINDS = {list: "array", str: "string", bool: "boolean", type(None): "null"}
 
 
 def document_of(payload: bytes) -> dict[str, Any]:
-    """The object in a payload. Raises `NodeFault` of kind `format` for anything else."""
+    """The object in a payload, not to be changed. Raises `NodeFault` of kind `format` for anything else."""
+    document = shared.get(payload)
+    if document is not None:
+        return document
     document = decode(payload)
     if type(document) is dict:
         return document

@@ -17,6 +17,7 @@ from flowrt.transforms.heads import HeadWriter, Write
 from flowrt.transforms.inputs import MISSING, Formula, Row, document_of, reader
 from flowrt.transforms.paths import Path, parse_input, parse_path
 from flowrt.transforms.rules import MapRule, Rules
+from flowrt.transforms.shared import shared
 from flowrt.transforms.wildcards import ParsedRule, Step, wildcard_step
 
 
@@ -40,7 +41,9 @@ class MapTransform:
                 step(row, out, writes)
         except RecursionError:
             raise NodeFault("format", "the payload's JSON is nested too deeply") from None
-        return encode(out), self._heads.written(head, writes) if writes else head
+        made = encode(out)
+        shared.put(made, out)
+        return made, self._heads.written(head, writes) if writes else head
 
 
 def _parsed(rule: MapRule, number: int) -> ParsedRule:
