@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from flowrt.graph.checks.quotas import check_together
@@ -17,6 +18,9 @@ from flowrt.graph.resolve import NOTHING_STORED, Stored
 from flowrt.problem import Problem, has_errors, in_order
 from flowrt.quota.quantity import parse_bytes, parse_cores
 from flowrt.quota.resources import Budget
+from flowrt.registry.store import Store
+from flowrt.registry.trust import policy_path, read_policy
+from flowrt.runtime.places import state_folder
 
 Inspect = Callable[[Path], ModuleFacts | Unreadable]
 
@@ -71,8 +75,12 @@ def load_one(
     to_run: bool = True,
     machine: Machine | None = None,
 ) -> tuple[Plan | None, list[Problem]]:
-    """One file's plan, and its problems; `data` takes the place of what the file holds."""
-    return load(
+    """One file's plan, and its problems; `data` takes the place of what the file holds. Modules that no folder has are
+    looked for in the local store; what the trust policy does not let in is a problem."""
+    folder = state_folder(getattr(options, "state", None))
+    if stored.find is NOTHING_STORED.find and (folder / "store").is_dir():
+        stored = replace(stored, find=Store(folder / "store").find)
+    plan, problems = load(
         path,
         sets=dict(options.set),
         environ=os.environ,
@@ -85,6 +93,30 @@ def load_one(
         data=data,
         stored=stored,
     )
+    if plan is None:
+        return None, problems
+    refused = untrusted(plan, folder)
+    return (None if refused else plan), problems + refused
+
+
+def untrusted(plan: Plan, state: Path) -> list[Problem]:
+    """What a graph uses that the trust policy does not let in. Raises `StartError` for a policy nobody understands."""
+    policy = read_policy(policy_path(state))
+    if not policy.strict:
+        return []
+    store = Store(state / "store")
+    used = [
+        (node.name, node.module.path, node.module.digest) for node in plan.nodes.values() if node.module is not None
+    ]
+    used += [(node.name, use.facts.path, use.facts.digest) for node in plan.nodes.values() for use in node.models]
+    return [
+        Problem(
+            plan.path, 0, 0, "untrusted", f"operation '{node}': {path} ({digest[:19]}) is not signed by a trusted key; "
+            "pull a signed version, or sign it: flowrt store sign", node,
+        )
+        for node, path, digest in used
+        if not store.trusted(digest, policy)
+    ]  # fmt: skip
 
 
 def read_all(options: argparse.Namespace) -> tuple[list[Graph], list[Problem]]:

@@ -26,6 +26,11 @@ CODES: dict[str, str] = {
     ),
     "duplicate-key": "A key stands twice in one mapping; other readers silently keep the last. Remove one.",
     "empty-file": "The file holds no graph. Begin with `metadata`, `operations` and `connections`.",
+    # trust
+    "untrusted": (
+        "The trust policy of this machine wants modules and models signed by a trusted key, and this one is not. "
+        "Pull a signed version, or sign it with `flowrt store sign`."
+    ),
     # variables
     "unset-variable": (
         "`${NAME}` has no value. Give `--set NAME=VALUE`, set the environment variable, or write `${NAME:-default}`."

@@ -26,7 +26,9 @@ def beginning(record: Record, wanted: str | None) -> Beginning:
     candidate = record.candidate
     if record.proven is None:
         return Beginning(False, False, replace(record, base=wanted or record.base))
-    if candidate is not None and wanted in (record.base, candidate.deployment.fingerprint, None):
+    if candidate is not None and wanted in (
+        record.base, candidate.deployment.fingerprint, record.proven.fingerprint, None
+    ):  # fmt: skip
         return _after_a_cut(record, candidate, wanted)
     if wanted is None:
         return Beginning(True, False, record, "the file has problems")

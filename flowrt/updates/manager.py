@@ -29,6 +29,9 @@ from flowrt.updates.storing import keep, stored_plan
 AGAIN_SECONDS = 1.0
 """Between tries to write down how an update ended, on a full disk for one."""
 
+KEEP_SECONDS = 0.2
+"""After the start, when what runs is put into the store: not while it starts."""
+
 Load = Callable[[Path, bytes | None, Stored], tuple[Plan | None, list[Problem]]]
 """Reads a graph file, or the text that stands for it, as `flowrt run` reads its own."""
 
@@ -233,8 +236,11 @@ class Manager:
         """Write down what runs as proven, unless something is, and what is wanted as the candidate."""
         runs = deployment_of(graph.plan)
         if record.proven is None:
-            keep(self.store.blobs, graph.plan)
-            record = replace(record, proven=runs)
+            with contextlib.suppress(Refused):  # its files have changed already: it lives in memory only
+                keep(self.store.blobs, graph.plan)
+                record = replace(record, proven=runs)
+        if not record.base:
+            record = replace(record, base=runs.fingerprint)
         keep(self.store.blobs, plan)
         cuts = record.candidate.cuts if resumed and record.candidate is not None else 0
         self.journal.write(graph.name, replace(record, candidate=Candidate(wanted, key, cuts=cuts)))
@@ -351,7 +357,7 @@ class Manager:
     def _keep(self) -> None:
         """What runs, into the store at once, for files beside the graph change; as proven once it has run for its
         probation."""
-        if self.runtime is None or self._ending.wait(AGAIN_SECONDS):
+        if self.runtime is None or self._ending.wait(KEEP_SECONDS):
             return
         began = monotonic()
         waiting = {graph.name: graph for graph in self.runtime.graphs}

@@ -126,7 +126,10 @@ class Restart(Steps):
 
     def _go_back(self, new: RunningGraph) -> None:
         """What failed versions have kept back stays unacknowledged: the broker sends it again."""
-        old = build(self._stored(self._old.plan), self._runtime.surroundings)
+        try:
+            old = build(self._stored(self._old.plan), self._runtime.surroundings)
+        except (StartError, NodeFault) as error:
+            raise Failed(f"other: it failed, and what ran before does not start any more: {error}") from error
         old.updates = new.updates
         self._exchange(new, old)
 

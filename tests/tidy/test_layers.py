@@ -33,6 +33,8 @@ LAYERS = (
 """A module may import from its own layer's package and from layers above it in this list. docs/architecture.md."""
 
 HOMES = {
+    "oras": ("flowrt.registry.oci",),
+    "cryptography": ("flowrt.registry.trust",),
     "wasmtime": ("flowrt.wasm",),
     "onnxruntime": ("flowrt.nn.backends.onnx", "flowrt.demo.offline"),
     "openvino": ("flowrt.nn.backends.openvino",),

@@ -1,0 +1,148 @@
+"""`flowrt pull`: artifacts into the local store, whole, checked and, where the policy says so, signed.
+
+Exit status 0, 1 when something was refused or could not be reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urldefrag, urlsplit
+
+from flowrt.cli.apply import add_state
+from flowrt.quota.quantity import parse_bytes
+from flowrt.registry.artifact import Entry, Signature
+from flowrt.registry.blobs import Refused, digest_of
+from flowrt.registry.store import Store
+from flowrt.registry.transfer import Link, download
+from flowrt.registry.trust import Policy, policy_path, read_policy
+from flowrt.runtime.places import state_folder
+
+if TYPE_CHECKING:
+    from flowrt.registry.oci import Registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="file, http(s)://… (#sha256=… pins it) or oci://HOST/PATH:TAG"
+    )
+    parser.add_argument("--as", dest="name", metavar="NAME:VERSION", help="what it goes by in the store")
+    parser.add_argument("--rate", type=_rate, metavar="SIZE", help="bytes a second at most, as 64Ki")
+    parser.add_argument("--allow-downgrade", action="store_true", help="also when a newer version is here")
+    add_registry(parser)
+    add_state(parser)
+
+
+def add_registry(parser: argparse.ArgumentParser) -> None:
+    """How to reach an OCI registry."""
+    parser.add_argument("--insecure", action="store_true", help="plain HTTP to the registry")
+    parser.add_argument("--user", default="", metavar="NAME", help="user of the registry")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="file with the user's password or token")
+
+
+def run(options: argparse.Namespace) -> int:
+    state = state_folder(options.state)
+    store, policy = Store(state / "store"), read_policy(policy_path(state))
+    failed = 0
+    for source in options.sources:
+        try:
+            entry = _pull(source, options, store, policy)
+        except (Refused, OSError) as error:
+            failed += 1
+            print(f"{source}: {error}", file=sys.stderr)
+        else:
+            print(f"{entry.reference} {entry.kind} {entry.content} {entry.size}")
+    return 1 if failed else 0
+
+
+def _pull(source: str, options: argparse.Namespace, store: Store, policy: Policy) -> Entry:
+    link = Link(options.rate, _progress(source))
+    if source.startswith("oci://"):
+        from flowrt.registry.oci import parse_reference
+
+        reference = parse_reference(source)
+        wanted, _, tag = (options.name or "").partition(":")
+        del tag  # an artifact keeps the version that its registry knows it by
+        registry = registry_of(reference.host, options)
+        entry = registry.pull(reference, wanted or reference.name, store.blobs, link)
+        return store.take(entry, policy, downgrade=options.allow_downgrade)
+    data, signatures = _data(source, store, link)
+    name = options.name or name_of(source)
+    return store.add(
+        data, name, policy, source=urldefrag(source)[0], downgrade=options.allow_downgrade, signatures=signatures
+    )
+
+
+def registry_of(host: str, options: argparse.Namespace) -> Registry:
+    """The registry that the options reach."""
+    from flowrt.registry.oci import Registry
+
+    password = options.password_file.read_text(encoding="utf-8").strip() if options.password_file else ""
+    password = password or os.environ.get("FLOWRT_REGISTRY_PASSWORD", "")
+    return Registry(host, insecure=options.insecure, user=options.user, password=password)
+
+
+def _data(source: str, store: Store, link: Link) -> tuple[bytes, tuple[Signature, ...]]:
+    """A file's bytes and, from `FILE.sig` beside it, who has signed them."""
+    if urlsplit(source).scheme in ("http", "https"):
+        address, pin = urldefrag(source)
+        data = download(source, store.folder, link)
+        try:
+            beside = download(f"{address}.sig", store.folder, Link())
+        except Refused:
+            beside = b""
+    else:
+        address, _, pin = source.partition("#")
+        data = Path(address).read_bytes()
+        sig = Path(f"{address}.sig")
+        beside = sig.read_bytes() if sig.is_file() else b""
+    if pin and digest_of(data) != pin.replace("sha256=", "sha256:"):
+        raise Refused(f"swapped: {address} holds {digest_of(data)}, not what is pinned")
+    return data, signatures_from(beside)
+
+
+def signatures_from(data: bytes) -> tuple[Signature, ...]:
+    """What `flowrt store sign --detach` wrote. Raises `Refused`."""
+    try:
+        return tuple(
+            Signature(base64.b64decode(one["payload"]), base64.b64decode(one["signature"]))
+            for one in (json.loads(data) if data else ())
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"the signatures beside it cannot be read: {error!r}") from None
+
+
+def name_of(source: str) -> str:
+    """`pump-1.2.0.wasm` is pump:1.2.0. Raises `Refused` where the file's name says no version."""
+    last = Path(urlsplit(urldefrag(source)[0]).path).name
+    stem = last.rpartition(".")[0] or last
+    name, dash, version = stem.partition("-")
+    while dash and not version[:1].isdigit():
+        more, dash, version = version.partition("-")
+        name = f"{name}-{more}"
+    if not dash:
+        raise Refused(f"'{last}' says no version; give --as NAME:VERSION")
+    return f"{name}:{version}"
+
+
+def _progress(source: str) -> Callable[[int, int], None]:
+    if not sys.stderr.isatty():
+        return lambda _done, _total: None
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{source}: {done} of {total} bytes", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(parse_bytes(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,0 +1,88 @@
+"""Artifacts in one file, for gateways without a network: a tar of an index and of blobs by digest."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from flowrt.registry.artifact import EMPTY, Entry, entry_from
+from flowrt.registry.blobs import Blobs, Refused, digest_of
+from flowrt.registry.files import write_parts
+from flowrt.registry.store import Store
+from flowrt.registry.transfer import CHUNK, SIZE_MAX
+from flowrt.registry.trust import Policy
+
+INDEX = "index.json"
+INDEX_BYTES_MAX = 16 * 2**20
+_MEMBER = re.compile(r"blobs/sha256/([0-9a-f]{64})")
+
+
+def export(store: Store, entries: Iterable[Entry], path: Path) -> int:
+    """Write artifacts and their signatures to a file; how many bytes. Raises `Refused` for what is damaged, OSError."""
+    entries = list(entries)
+    index = json.dumps([entry.as_json() for entry in entries], indent=1).encode()
+    digests = sorted({digest for entry in entries for digest in entry.digests} | {digest_of(EMPTY)})
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        _add(tar, INDEX, index)
+        for digest in digests:
+            data = EMPTY if digest == digest_of(EMPTY) else store.blobs.read(digest)
+            _add(tar, f"blobs/sha256/{digest[7:]}", data)
+    write_parts(path, [buffer.getvalue()], 0o644)
+    return len(buffer.getvalue())
+
+
+def take(store: Store, path: Path, policy: Policy, *, downgrade: bool = False) -> list[Entry]:
+    """Take everything a file holds. Raises `Refused` for the first thing that is not as it must be: what came before it
+    stays, whole and named. Raises OSError."""
+    try:
+        with tarfile.open(path, mode="r:") as tar:
+            entries = _read(tar, store.blobs)
+    except tarfile.TarError as error:
+        raise Refused(f"{path} is truncated, or no bundle: {error}") from None
+    return [store.take(entry, policy, downgrade=downgrade) for entry in entries]
+
+
+def _read(tar: tarfile.TarFile, blobs: Blobs) -> list[Entry]:
+    """Every member is a plain file under a name of ours: nothing is ever written where a member's name says."""
+    entries: list[Entry] = []
+    for member in tar:
+        if not member.isfile() or member.size > SIZE_MAX:
+            raise Refused(f"path: '{member.name[:100]}' is not a plain file")
+        file = tar.extractfile(member)
+        if file is None:
+            raise Refused(f"path: '{member.name[:100]}' holds nothing")
+        if member.name == INDEX and member.size <= INDEX_BYTES_MAX:
+            entries = _entries(file.read())
+        elif found := _MEMBER.fullmatch(member.name):
+            blobs.put_parts(_parts(file), f"sha256:{found[1]}", member.size)
+        else:
+            raise Refused(f"path: '{member.name[:100]}' has no place in a bundle")
+    if not entries:
+        raise Refused("the bundle names no artifact")
+    return entries
+
+
+def _parts(file: IO[bytes]) -> Iterator[bytes]:
+    yield from iter(lambda: file.read(CHUNK), b"")
+
+
+def _entries(data: bytes) -> list[Entry]:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise Refused(f"the bundle's index cannot be read: {error}") from None
+    if not isinstance(value, list):
+        raise Refused("the bundle's index is no list")
+    return [entry_from(one) for one in value]
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), 0o644
+    tar.addfile(member, io.BytesIO(data))

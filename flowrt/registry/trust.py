@@ -1,0 +1,210 @@
+"""Who may sign what: keys and policy in one file, and the statements that are signed.
+
+A statement is what `cosign` signs with a key, so that either tool verifies what the other has signed: the digest of a
+manifest under a name, with version and kind beside it. Keys are Ed25519 or ECDSA on P-256, as PEM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from flowrt.errors import MissingExtra, StartError
+from flowrt.registry.artifact import Entry, Signature
+from flowrt.registry.blobs import Refused
+
+_TYPE = "cosign container image signature"
+_REQUIRES = ("nothing", "signed")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key that is trusted."""
+
+    name: str
+    pem: bytes
+    names: tuple[str, ...] = ("*",)
+    """Patterns of the artifacts that it may sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What must be signed, and by whom."""
+
+    require: str = "nothing"
+    """`signed`: what has no valid signature is neither taken nor run."""
+    keys: tuple[Key, ...] = field(default=())
+
+    @property
+    def strict(self) -> bool:
+        return self.require == "signed"
+
+
+def policy_path(state: Path) -> Path:
+    """`FLOWRT_TRUST`, else `/etc/flowrt/trust.toml` where there is one, else `trust.toml` in the state folder."""
+    if given := os.environ.get("FLOWRT_TRUST"):
+        return Path(given)
+    system = Path("/etc/flowrt/trust.toml")
+    return system if system.exists() else state / "trust.toml"
+
+
+def read_policy(path: Path) -> Policy:
+    """Nothing is required where there is no file. Raises `StartError` for one that cannot be understood: a policy that
+    is not known must not be taken for a lax one."""
+    try:
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Policy()
+    except (OSError, ValueError) as error:
+        raise StartError(f"the trust policy {path} cannot be read: {error}") from error
+    unknown = set(value) - {"require", "keys"}
+    require = value.get("require", "signed")
+    if unknown or require not in _REQUIRES:
+        raise StartError(f"the trust policy {path}: require is one of {', '.join(_REQUIRES)}; keys are [keys.NAME]")
+    try:
+        keys = tuple(_key(name, key) for name, key in value.get("keys", {}).items())
+    except (TypeError, ValueError, AttributeError) as error:
+        raise StartError(f"the trust policy {path}: {error}") from error
+    return Policy(require, keys)
+
+
+def statement(entry: Entry) -> bytes:
+    """What is signed for an artifact."""
+    critical = {
+        "identity": {"docker-reference": entry.name},
+        "image": {"docker-manifest-digest": entry.manifest},
+        "type": _TYPE,
+    }
+    optional = {"version": entry.version, "kind": entry.kind}
+    return json.dumps({"critical": critical, "optional": optional}, sort_keys=True, separators=(",", ":")).encode()
+
+
+def signed(entry: Entry, key: bytes) -> Signature:
+    """A signature with a private key in PEM. Raises `StartError`."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    payload = statement(entry)
+    private = _load_private(key)
+    if isinstance(private, Ed25519PrivateKey):
+        return Signature(payload, private.sign(payload))
+    hashes, ec = _ecdsa()
+    return Signature(payload, private.sign(payload, ec.ECDSA(hashes.SHA256())))
+
+
+def verify(entry: Entry, policy: Policy) -> str:
+    """The name of the key that signed an artifact. Raises `Refused` saying why none did."""
+    reasons = []
+    for signature in entry.signatures:
+        try:
+            _check_statement(entry, signature.payload)
+        except Refused as refused:
+            reasons.append(str(refused))
+            continue
+        for key in policy.keys:
+            if not any(fnmatchcase(entry.name, pattern) for pattern in key.names):
+                reasons.append(f"key '{key.name}' may not sign {entry.name}")
+            elif _valid(key.pem, signature):
+                return key.name
+            else:
+                reasons.append(f"the signature is not by key '{key.name}'")
+    why = "; ".join(dict.fromkeys(reasons)) or "it has no signature"
+    raise Refused(f"{entry.reference} is not signed by a trusted key: {why}")
+
+
+def make_key() -> tuple[bytes, bytes]:
+    """A new pair, private and public, as PEM."""
+    serialization, ed25519 = _modules()
+    private = ed25519.Ed25519PrivateKey.generate()
+    secret: bytes = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public: bytes = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return secret, public
+
+
+def _check_statement(entry: Entry, payload: bytes) -> None:
+    """Whether a statement is about this artifact. Raises `Refused`."""
+    try:
+        value = json.loads(payload)
+        critical, optional = value["critical"], value.get("optional") or {}
+        name = str(critical["identity"]["docker-reference"])
+        digest, kind = str(critical["image"]["docker-manifest-digest"]), critical["type"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Refused("a signature over something that is no statement") from None
+    if kind != _TYPE or digest != entry.manifest:
+        raise Refused(f"swapped: the signature is for {digest[:26]}, not for {entry.manifest[:26]}")
+    if name and name != entry.name and not name.endswith("/" + entry.name):
+        raise Refused(f"swapped: the signature is for '{name}', not for '{entry.name}'")
+    if (version := optional.get("version")) not in (None, entry.version):
+        raise Refused(f"swapped: the signature is for version {version}, not {entry.version}")
+
+
+def _key(name: str, value: Mapping[str, Any]) -> Key:
+    names: Sequence[Any] = value.get("names", ["*"])
+    pem = value["key"].encode() if "key" in value else Path(value["file"]).read_bytes()
+    if set(value) - {"key", "file", "names"} or not all(isinstance(one, str) for one in names):
+        raise ValueError(f"key '{name}' has key (PEM) or file, and names")
+    _load_public(pem)
+    return Key(name, pem, tuple(names))
+
+
+def _valid(pem: bytes, signature: Signature) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    public = _load_public(pem)
+    try:
+        if isinstance(public, Ed25519PublicKey):
+            public.verify(signature.signature, signature.payload)
+        else:
+            hashes, ec = _ecdsa()
+            public.verify(signature.signature, signature.payload, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _load_public(pem: bytes) -> Any:
+    """Raises ValueError."""
+    serialization, ed25519 = _modules()
+    _, ec = _ecdsa()
+    key = serialization.load_pem_public_key(pem)
+    if not isinstance(key, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey):
+        raise ValueError("a key is Ed25519 or ECDSA")  # noqa: TRY004 - as for a key that cannot be read
+    return key
+
+
+def _load_private(pem: bytes) -> Any:
+    serialization, ed25519 = _modules()
+    _, ec = _ecdsa()
+    try:
+        key = serialization.load_pem_private_key(pem, None)
+    except (ValueError, TypeError) as error:
+        raise StartError(f"that is no private key in PEM without a password: {error}") from error
+    if not isinstance(key, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey):
+        raise StartError("a key is Ed25519 or ECDSA")
+    return key
+
+
+def _modules() -> tuple[Any, Any]:
+    try:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError:
+        raise MissingExtra("signatures", "oci") from None
+    return serialization, ed25519
+
+
+def _ecdsa() -> tuple[Any, Any]:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return hashes, ec
