@@ -33,7 +33,7 @@ test-pytorch: $(VENV)/.dev
 
 test-ggml: $(VENV)/.dev
 	@$(BIN)/python -c "import llama_cpp, gguf" 2>/dev/null || nice $(BIN)/pip install "llama-cpp-python>=0.3.5,<0.4" gguf
-	@$(BIN)/pytest -rs tests/nn/test_nn_ggml.py
+	@$(BIN)/pytest -rs tests/nn/test_nn_ggml.py tests/exec/test_exec_text.py
 
 test-remote: $(VENV)/.dev
 	@test -x $(VENV)-mlserver/bin/mlserver || { $(PYTHON) -m venv $(VENV)-mlserver && $(VENV)-mlserver/bin/pip install --quiet mlserver onnxruntime; }

@@ -105,7 +105,7 @@ def _run(options: argparse.Namespace, command: Command) -> int:
     from flowrt.nn.registry import Models
 
     models = Models(options.threads)
-    door = NodeDoor(models, _uses(options.nn), memory=options.memory, report=_say)
+    door = NodeDoor(models, _uses(options.nn), memory=options.memory, report=_say, aloud=_speak)
     try:
         if command.facts.form == "component":
             offer = door.component({name for name, _, _ in command.facts.imports})
@@ -131,6 +131,11 @@ def _uses(preloads: Sequence[Preload]) -> list[ModelUse]:
 
 def _say(text: str) -> None:
     print(f"flowrt exec: {text}", file=sys.stderr)
+
+
+def _speak(piece: bytes) -> None:
+    """A text while it is made, between what the guest itself writes."""
+    os.write(sys.stdout.fileno(), piece)
 
 
 def _folder(text: str) -> tuple[str, str]:

@@ -485,6 +485,15 @@ def test_a_text_comes_piece_by_piece(words: list[str]) -> None:
     assert speaker.open == 0
 
 
+def test_a_text_is_said_while_it_is_made() -> None:
+    said: list[bytes] = []
+    execution = Execution(Speaker(), Budget(1 << 20), {"stream-stdout": True}, said.append)
+    execution.set_input(0, "u8", (1,), memoryview(b"Hello world"))
+    execution.compute()
+    assert (said, bytes(execution.output(0))) == ([b"Hell", b"o wo", b"rld"], b"Hello world")
+    execution.close()
+
+
 def test_a_model_that_makes_its_outputs_at_once_has_no_pieces(enter: Enter) -> None:
     guest = enter(double())
     context = guest.context()

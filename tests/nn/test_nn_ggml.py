@@ -86,6 +86,8 @@ def test_a_model_that_makes_text_for_somebody_is_busy(session: Session) -> None:
     with pytest.raises(ModelFault, match="makes text for somebody else") as caught:
         session.stream([octets(b"b"), None])
     assert caught.value.code == "busy"
+    with pytest.raises(ModelFault, match="makes text for somebody else"):  # and does not wait for itself for ever
+        session.run([octets(b"b"), None])
     stream.close()
     stream.close()
     ask(session)

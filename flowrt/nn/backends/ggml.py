@@ -31,6 +31,7 @@ _CONTEXT = 2048
 _ALL_LAYERS = -1
 _ERROR_LEVEL = 4
 _DETAIL_MAX = 400
+_LOOK_SECONDS = 0.05
 _T = TypeVar("_T")
 _said: deque[str] = deque(maxlen=8)
 """The last errors that the engine logged: its exceptions do not say why."""
@@ -114,10 +115,16 @@ class GgmlSession(AtOnce):
         self._options = options
         self._size = size
         self._lock = threading.Lock()
+        self._talking = False
+        """Whether a stream holds the lock."""
 
     def run(self, arrays: Sequence[Array | None]) -> Sequence[Array]:
         check(self.label, self.inputs, arrays)
-        with self._lock:
+        # Another run ends by itself; a text may be held for ever, by the caller's own other context at that.
+        while not self._lock.acquire(timeout=_LOOK_SECONDS):
+            if self._talking:
+                raise ModelFault("busy", f"model '{self.label}' makes text for somebody else")
+        try:
             if _truth(self._options, "embedding"):
                 return self._embedding(arrays)
             text = _Text(self, self._open(), arrays)
@@ -129,16 +136,23 @@ class GgmlSession(AtOnce):
                 if fault.code != "context-full":
                     raise
             return [_octets(b"".join(pieces)), _octets(text.about())]
+        finally:
+            self._lock.release()
 
     def stream(self, arrays: Sequence[Array | None]) -> Stream | None:
         check(self.label, self.inputs, arrays)
         if not self._lock.acquire(blocking=False):
             raise ModelFault("busy", f"model '{self.label}' makes text for somebody else")
+        self._talking = True
         try:
-            return _Text(self, self._open(), arrays, self._lock.release)
+            return _Text(self, self._open(), arrays, self._quiet)
         except BaseException:
-            self._lock.release()
+            self._quiet()
             raise
+
+    def _quiet(self) -> None:
+        self._talking = False
+        self._lock.release()
 
     def memory_bytes(self) -> int:
         """The weights, and the keys and values of a full context in f16."""

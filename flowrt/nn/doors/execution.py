@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from flowrt.nn.backend import DTYPES, Array, Prepared, Session, Shape, Slot, Stream, byte_size
 from flowrt.nn.faults import ModelFault
 from flowrt.quota.pool import Pool
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+ALOUD = "stream-stdout"
 
 _TO_BOOL = bytes([0]) + bytes([1]) * 255
 """Other bytes than 0 and 1 are undefined inside an engine."""
@@ -47,8 +53,18 @@ class Execution:
     output then comes in another shape is run the plain way from there on.
     """
 
-    def __init__(self, session: Session, budget: Budget) -> None:
+    def __init__(
+        self,
+        session: Session,
+        budget: Budget,
+        options: Mapping[str, Any] = NO_OPTIONS,
+        aloud: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """`options` are those the model was opened with. `aloud` takes a text's pieces as they are made, where the
+        guest asks for that with WasmEdge's option `stream-stdout`."""
         self._session = session
+        self._options = options
+        self._aloud = aloud
         self._budget = budget
         self._charged = 0
         self._inputs: list[Array | None] = [None] * len(session.inputs)
@@ -97,6 +113,8 @@ class Execution:
 
     def compute(self) -> None:
         """Run the model on the inputs that are set."""
+        if self._aloud is not None and self._asked_aloud() and self._run_aloud(self._aloud):
+            return
         if self._prepared is None or not self._run_bound(self._prepared):
             self._run_plain()
 
@@ -152,6 +170,41 @@ class Execution:
         self._targets = [None] * len(self._inputs)
         self._outputs = self._prepared = None
         self._bound = ()
+
+    def _asked_aloud(self) -> bool:
+        given = self._inputs[1] if len(self._inputs) > 1 else None
+        if given is None or self._session.inputs[1].form != "text":
+            return bool(self._options.get(ALOUD))
+        try:
+            options = json.loads(given.tobytes())
+        except (ValueError, RecursionError):
+            return False  # the engine has the words for that
+        return isinstance(options, dict) and bool(options.get(ALOUD, self._options.get(ALOUD)))
+
+    def _run_aloud(self, aloud: Callable[[bytes], None]) -> bool:
+        """As `compute`, with every piece said as it comes. False from an engine that makes its outputs at once."""
+        self.fini_single()
+        stream = self._session.stream(self._given())
+        if stream is None:
+            return False
+        pieces: list[bytes] = []
+        try:
+            while (piece := stream.next()) is not None:
+                aloud(piece)
+                pieces.append(piece)
+        except ModelFault as fault:
+            if fault.code != "context-full":
+                raise
+        finally:
+            about = stream.about()
+            stream.close()
+        self._forget_outputs()
+        outputs = [b"".join(pieces), about]
+        size = sum(map(len, outputs))
+        self._charge(size, f"model '{self._session.label}': outputs")
+        self._outputs, self._output_bytes = [memoryview(output) for output in outputs], size
+        self._shapes = [(len(output),) for output in outputs]
+        return True
 
     def _index(self, slots: Sequence[Slot], role: str, name: str) -> int:
         for index, slot in enumerate(slots):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flowrt.nn import encodings
-from flowrt.nn.doors.execution import Budget, Execution
+from flowrt.nn.doors.execution import NO_OPTIONS, Budget, Execution
 from flowrt.nn.faults import ModelFault
 from flowrt.quota.pool import Pool
 
@@ -28,14 +27,19 @@ MAX_CONTEXTS = 1024
 TEXT_MAX = 1000
 """Characters of a reason that are reported: a guest chooses names."""
 
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
-
 
 class Graph:
     """A model a guest holds: by its graph handle, by contexts, or both."""
 
-    def __init__(self, handle: Handle, charged: int, runs: ModelCounters | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        charged: int,
+        runs: ModelCounters | None = None,
+        options: Mapping[str, Any] = NO_OPTIONS,
+    ) -> None:
         self.model = handle
+        self.options = options
         self.runs = runs
         self.charged = charged
         self.users = 1
@@ -61,16 +65,19 @@ class Holdings:
         refusals: dict[str, int] | None = None,
         runs: Mapping[str, ModelCounters] | None = None,
         pool: Pool | None = None,
+        aloud: Callable[[bytes], None] | None = None,
     ) -> None:
         """`memory` bounds in bytes what the host holds for the guest: models it brought, tensors and outputs, which are
         taken from `pool` too. `report` is given the reason of a refusal, at the first, second, fourth, eighth … of its
-        kind; `refusals` counts them. `runs` takes the times of the models it has by name."""
+        kind; `refusals` counts them. `runs` takes the times of the models it has by name; `aloud`
+        says a text while it is made, to guests that ask for it."""
         self.budget = Budget(memory, pool)
         self._refusals = {} if refusals is None else refusals
         self._runs = runs or {}
         self._models = models
         self._uses = {use.name: use for use in uses}
         self._report = report
+        self._aloud = aloud
 
     def refuse(self, function: str, code: str, detail: str) -> None:
         """Count a refusal, and report it unless it has been often already."""
@@ -85,7 +92,7 @@ class Holdings:
         if use is None:
             known = ", ".join(self._uses) or "none"
             raise ModelFault("not-found", f"the node has no model named '{name}'; it has {known}")
-        return Graph(self._models.open(use, options), 0, self._runs.get(name))
+        return Graph(self._models.open(use, options), 0, self._runs.get(name), options)
 
     def open_bytes(self, sizes: Sequence[int], read: Callable[[int], bytes], declared: str, target: str) -> Graph:
         """A model that the guest brings: `read` gives a part's bytes, once there is room for all of them. Raises
@@ -101,7 +108,7 @@ class Holdings:
         return Graph(handle, size)
 
     def start(self, graph: Graph) -> Context:
-        context = Context(graph, Execution(graph.model.session, self.budget))
+        context = Context(graph, Execution(graph.model.session, self.budget, graph.options, self._aloud))
         graph.users += 1
         return context
 

@@ -32,6 +32,7 @@ class NodeDoor:
         report: Callable[[str], None],
         pool: Pool | None = None,
         refusals: dict[str, int] | None = None,
+        aloud: Callable[[bytes], None] | None = None,
     ) -> None:
         """`uses` are the models the node's guest may load by name; `memory` bounds in bytes what the host holds for it
         beside those, and `pool` all that is held for the node; `report` takes the reasons of refusals, made rare enough
@@ -44,6 +45,7 @@ class NodeDoor:
         self._uses = uses
         self._memory = memory
         self._report = report
+        self._aloud = aloud
         self._pool = pool
         self._held: list[Handle] = []
         self._door: CoreDoor | ComponentDoor | None = None
@@ -77,7 +79,9 @@ class NodeDoor:
     def _fresh(self) -> Holdings:
         if self._door is not None:
             self._door.close()
-        return Holdings(self._models, self._uses, self._memory, self._report, self.refusals, self.runs, self._pool)
+        return Holdings(
+            self._models, self._uses, self._memory, self._report, self.refusals, self.runs, self._pool, self._aloud
+        )
 
     def close(self) -> None:
         """Free what the instance left open, and give the node's models back. Safe to call twice."""
