@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--state", type=Path, metavar="DIR", help="folder for what must survive a restart")
     parser.add_argument(
+        "--seed-state",
+        type=Path,
+        metavar="FILE",
+        help="set keys of this JSON file that the state store lacks",
+    )
+    parser.add_argument(
         "--embedded-broker",
         nargs="?",
         const="127.0.0.1:0",
@@ -66,6 +72,10 @@ def run(options: argparse.Namespace) -> int:
         from flowrt.cli.worker import work
 
         return work(plans, options)
+    if options.seed_state is not None:
+        from flowrt.cli.state import seed
+
+        seed(options.seed_state, options.state)
     if options.workers > 1:
         from flowrt.cli.supervise import supervise
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.graphtest.comparing import decoded, differences, shown
-from flowrt.graphtest.content import as_payload, read
+from flowrt.graphtest.content import read
 from flowrt.graphtest.model import AioTest
 from flowrt.graphtest.trial import Arrival, Left, Outcome, Trial, TrialError
 from flowrt.message import Head
+from flowrt.state.files import seeds
 
 TOPIC, PICTURE_TOPIC = "sensors", "snapshot_simulation"
 PICTURES = (".raw", ".jpg", ".jpeg", ".png")
@@ -169,14 +170,9 @@ def _schemas(folder: Path) -> tuple[tuple[str, str, str], ...]:
 
 
 def _seeds(folder: Path) -> Iterator[tuple[bytes, bytes]]:
-    """A list of objects, or one object: keys and values."""
     if not (folder / STATE_FILE).is_file():
         return
     try:
-        seeds = json.loads(read(folder, STATE_FILE))
+        yield from ((seed.key, seed.value) for seed in seeds(read(folder, STATE_FILE).decode()))
     except ValueError as error:
-        raise TrialError(f"{folder / STATE_FILE} is not JSON: {error}") from error
-    for entry in seeds if isinstance(seeds, list) else [seeds]:
-        if not isinstance(entry, dict):
-            raise TrialError(f"{folder / STATE_FILE}: {shown(entry)} is no object of keys and values")
-        yield from ((key.encode(), as_payload(value)) for key, value in entry.items())
+        raise TrialError(f"{folder / STATE_FILE}: {error}") from error

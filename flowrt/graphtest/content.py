@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -14,6 +13,7 @@ from typing import Any
 from flowrt.graphtest.model import Content, Given
 from flowrt.graphtest.trial import Arrival, TrialError
 from flowrt.message import Head, Tensor
+from flowrt.state.files import value_of
 
 BYTES_MAX = 256 * 2**20
 """Of a payload, as `resources.message` has it, and of a file of lines."""
@@ -22,9 +22,7 @@ _FORMS = ("payload", "base64", "file", "tensors", "lines")
 
 def as_payload(value: Any) -> bytes:
     """A text as it is, anything else as compact JSON."""
-    if isinstance(value, str):
-        return value.encode()
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return value_of(value)
 
 
 def payload_of(content: Content, folder: Path) -> bytes | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+STATE_STORE = "state-store.sqlite"
+"""The file of what operators keep."""
+
 
 def state_folder(asked: Path | None = None) -> Path:
     """`--state`, else systemd's `STATE_DIRECTORY`, else `$XDG_STATE_HOME/flowrt`, else `~/.local/state/flowrt`."""

@@ -22,6 +22,7 @@ from flowrt.operators.source import SourceOperation
 from flowrt.quota.bucket import Bucket, SharedBucket
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import NO_BUDGET, Budget
+from flowrt.runtime.places import STATE_STORE
 from flowrt.state.checkpoints import CheckpointStore
 from flowrt.state.store import StateStore
 
@@ -111,7 +112,7 @@ class Surroundings:
     def states(self) -> StateStore:
         """What operator components keep in the state store, shared by all graphs."""
         self._open.append("states")
-        return StateStore(self.state / "state-store.sqlite")
+        return StateStore(self.state / STATE_STORE)
 
     def close(self) -> None:
         """Give back what was made, last first."""
