@@ -33,7 +33,6 @@ COMMANDS = {
     "modules": "rebuild guests from source, show what a module exports and imports",
     "spool": "what waits on disk for sinks: list, show, take out, verify, repair",
     "dead": "dead letters: list, show, send through their node again, delete",
-    "dead": "list and show dead letters",
     "state": "list, get, set, delete, export and import what operators keep in the state store",
     "profile": "run a graph on a recording and suggest quotas as a patch to its file, or draw a guest's own functions",
     "demo": "watch the example run: embedded broker, simulated pump, injected fault",

@@ -171,7 +171,10 @@ CODES: dict[str, str] = {
         "restart."
     ),
     "quota-without-effect": "The operation runs no code of its own that this quota could bound. Remove it.",
-    "no-delay": "An accumulate folds what shares a logical time, and only a delay makes several messages share one.",
+    "no-delay": (
+        "An accumulate folds what shares a logical time, and only a delay makes several messages share one. Put a "
+        "delay before it."
+    ),
     "isolation-refused": "An operation that keeps messages on disk runs in flowrt's own process. Remove `isolation`.",
     "missing-parameter": "A required parameter has no value. Give `--set KEY=VALUE` or a default.",
     "duplicate-parameter": "Two parameters give the module the same name. Rename one.",

@@ -5,16 +5,23 @@ from __future__ import annotations
 from flowrt.graph.facts import ModuleFacts
 
 PACKAGE, VERSION = "wasm-graph:processor", "1.1.0"
-PREVIEW = "tinykube-graph:processor"
+PREVIEW, PREVIEW_VERSION = "tinykube-graph:processor", "1.0.0"
+"""The package of AIO's preview: the same interfaces, whose `process` gives bare values, without an error."""
 KINDS = ("map", "filter", "branch", "accumulate", "delay")
 """Operation types that components run as."""
 WASI = ("wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/")
 """Importing these is legal whatever is granted: the engine implements them, and an ungranted call fails."""
 
 
-def interface(name: str) -> str:
+def interface(name: str, *, preview: bool = False) -> str:
     """The full name of an interface, as it stands in a component."""
-    return f"{PACKAGE}/{name}@{VERSION}"
+    return f"{PREVIEW}/{name}@{PREVIEW_VERSION}" if preview else f"{PACKAGE}/{name}@{VERSION}"
+
+
+def in_preview(name: str) -> str:
+    """The preview's name of an interface with that full name; of others their own."""
+    inner = name.removeprefix(f"{PACKAGE}/").removesuffix(f"@{VERSION}")
+    return interface(inner, preview=True) if name == interface(inner) else name
 
 
 OFFERED = frozenset(
@@ -37,28 +44,35 @@ def nn_interface(name: str, revision: str) -> str:
 NN = frozenset(nn_interface(name, revision) for name in NN_INTERFACES for revision in (NN_NEWER, NN_OLDER))
 
 
+def is_preview(module: ModuleFacts) -> bool:
+    """Whether a component is one of the preview's, by what it exports."""
+    packages = {name.partition("/")[0] for name in module.exports}
+    return PREVIEW in packages and PACKAGE not in packages
+
+
 def kinds_of(module: ModuleFacts) -> list[str]:
     """The operation types a component can be used as."""
-    return [kind for kind in KINDS if interface(kind) in module.exports]
+    preview = is_preview(module)
+    return [kind for kind in KINDS if interface(kind, preview=preview) in module.exports]
 
 
 def missing(module: ModuleFacts, kind: str) -> str | None:
     """Why a component cannot run as an operation of that type, or None when it exports what is needed."""
-    if interface(kind) in module.exports:
+    wanted = interface(kind, preview=is_preview(module))
+    if wanted in module.exports:
         return None
-    if any(name.startswith(f"{PREVIEW}/") for name in module.exports):
-        return f"is an operator component of AIO's preview ({PREVIEW}); rebuild it for {PACKAGE}@{VERSION}"
     if kinds := kinds_of(module):
-        return f"does not export {interface(kind)}, which a {kind} calls; it can be used as {' or '.join(kinds)}"
-    others = sorted(name for name in module.exports if name.startswith(f"{PACKAGE}/"))
+        return f"does not export {wanted}, which a {kind} calls; it can be used as {' or '.join(kinds)}"
+    others = sorted(name for name in module.exports if name.startswith((f"{PACKAGE}/", f"{PREVIEW}/")))
     if others:
-        return f"exports {', '.join(others)}; this version runs {PACKAGE}@{VERSION}"
-    return f"is a component that does not export {interface(kind)}, which a {kind} calls"
+        return f"exports {', '.join(others)}; this version runs {PACKAGE}@{VERSION} and {PREVIEW}@{PREVIEW_VERSION}"
+    return f"is a component that does not export {wanted}, which a {kind} calls"
 
 
 def not_offered(module: ModuleFacts) -> list[str]:
     """The interfaces a component imports that nobody here offers."""
-    return [name for name, _, _ in module.imports if name not in OFFERED | NN and not name.startswith(WASI)]
+    offered = NN | (frozenset(map(in_preview, OFFERED)) if is_preview(module) else OFFERED)
+    return [name for name, _, _ in module.imports if name not in offered and not name.startswith(WASI)]
 
 
 def is_component(module: ModuleFacts | None) -> bool:
@@ -72,4 +86,5 @@ def uses_nn(module: ModuleFacts) -> bool:
 
 def uses_state(module: ModuleFacts | None) -> bool:
     """Whether a component imports the state store."""
-    return module is not None and any(name == interface("state-store") for name, _, _ in module.imports)
+    names = {interface("state-store"), interface("state-store", preview=True)}
+    return module is not None and any(name in names for name, _, _ in module.imports)

@@ -73,7 +73,7 @@ def _build_one(source: Source, sdk: Path, target: Path) -> Built:
             error = _run(command, source.folder, Path(scratch))
             if error is not None:
                 return Built(source.name, target, error=error)
-        if source.recipe.component:
+        if source.recipe.component and source.recipe.language == "c":
             try:
                 made.write_bytes(componentize(made.read_bytes()))
             except StartError as error:

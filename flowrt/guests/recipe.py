@@ -2,7 +2,7 @@
 
 A folder with this file holds one module, whose name is the folder's. Format: TOML 1.0.
 
-    language = "c"                  # or "rust"
+    language = "c"                  # or "rust", "python"
     compiler = "ziglang 0.17.0"     # optional: the one compiler that gives the committed bytes
 """
 
@@ -20,21 +20,24 @@ from flowrt.options import Options
 
 FILE = "module.toml"
 _SUFFIX = {"c": ".c", "rust": ".rs"}
+PYTHON_MAIN = "app.py"
 
 
 class Recipe(Options):
     """What `module.toml` says."""
 
-    language: Literal["c", "rust"]
-    """`c` is compiled with zig (`ziglang` on PyPI), `rust` with Debian's rustc."""
+    language: Literal["c", "rust", "python"]
+    """`c` is compiled with zig (`ziglang` on PyPI), `rust` with Debian's rustc, `python` with componentize-py."""
     source: str | None = Field(None, min_length=1, max_length=256)
-    """The file to compile, relative to the folder. Unset: the module's name with `.c` or `.rs`."""
-    compiler: str | None = Field(None, pattern=r"^(ziglang|rustc) [0-9.]+$")
+    """The file to compile, relative to the folder. Unset: the module's name with `.c` or `.rs`; in Python `app.py`."""
+    compiler: str | None = Field(None, pattern=r"^(ziglang|rustc|componentize-py) [0-9.]+$")
     """The compiler this module must be built with, since bytes depend on it. Unset: any."""
     simd: bool = False
     """Use 128-bit vector instructions."""
     component: bool = False
-    """Make an operator component of it (C only): `sdk/c/aio.h`."""
+    """Make an operator component of it (C only, Python always is one): `sdk/c/aio.h`."""
+    operators: tuple[Literal["map", "filter", "branch", "accumulate", "delay"], ...] = ("map",)
+    """Python only: the operators it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Source:
 
     @property
     def main(self) -> str:
+        if self.recipe.language == "python":
+            return self.recipe.source or PYTHON_MAIN
         return self.recipe.source or self.name + _SUFFIX[self.recipe.language]
 
 

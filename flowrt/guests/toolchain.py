@@ -14,6 +14,7 @@ from pathlib import Path
 from subprocess import run
 
 from flowrt.errors import StartError
+from flowrt.guests import python
 from flowrt.guests.recipe import Source
 
 RUSTC = Path("/usr/bin/rustc")
@@ -39,15 +40,17 @@ _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTH
 
 def check_compiler(source: Source) -> None:
     """Raises `StartError` with the command to run when the module's compiler is missing, or not the one it names."""
-    found = _ziglang() if source.recipe.language == "c" else _rustc()
+    found = {"c": _ziglang, "rust": _rustc, "python": python.compiler}[source.recipe.language]()
     wanted = source.recipe.compiler
     if wanted and found != wanted:
-        remedy = f"pip install {wanted.replace(' ', '==')}" if source.recipe.language == "c" else "Debian 12 has it"
+        remedy = "Debian 12 has it" if source.recipe.language == "rust" else f"pip install {wanted.replace(' ', '==')}"
         raise StartError(f"module {source.name} is built with {wanted}, and here is {found}: {remedy}")
 
 
 def commands(source: Source, sdk: Path, scratch: Path, out: Path) -> list[list[str]]:
     """What to run, in this order and in the module's folder, to make `out`. `scratch` is an empty folder."""
+    if source.recipe.language == "python":
+        return python.commands(source, sdk, scratch, out)
     if source.recipe.language == "c":
         simd = ["-msimd128"] if source.recipe.simd else []
         if source.recipe.component:

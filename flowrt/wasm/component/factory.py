@@ -14,7 +14,7 @@ from flowrt.errors import FlowrtBug, StartError
 from flowrt.events import Emit
 from flowrt.graph.plan import NodePlan
 from flowrt.graph.wiring import kind_of
-from flowrt.graph.worlds import KINDS, WASI, interface
+from flowrt.graph.worlds import KINDS, WASI, in_preview, interface, is_preview
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
@@ -25,7 +25,7 @@ from flowrt.wasm.component.grants import NOTHING_GRANTED, Grants, withheld
 from flowrt.wasm.component.guest import ComponentGuest
 from flowrt.wasm.component.host import host_calls
 from flowrt.wasm.component.signature import functions
-from flowrt.wasm.component.store import Offer
+from flowrt.wasm.component.store import HostCall, Offer
 from flowrt.wasm.engine import Engine
 from flowrt.wasm.factory import read_code
 from flowrt.wasm.log import GuestLog
@@ -57,6 +57,8 @@ class ComponentGuestFactory:
         extra: Offers = Offer,
         grants: Grants = NOTHING_GRANTED,
         denied: dict[str, int] | None = None,
+        *,
+        preview: bool = False,
     ) -> None:
         """`denied` counts the calls of WASI that failed for want of a grant, by name, over all instances."""
         self.log = log
@@ -65,8 +67,21 @@ class ComponentGuestFactory:
         self._grants = grants
         imported = functions(component, engine.native(fuel=resources.fuel is not None), exported=False)
         calls = [*host_calls(log, metrics, state), *withheld(imported, grants.names, self._deny)]
+        if preview:
+            calls = [HostCall(in_preview(call.interface), call.name, call.call) for call in calls]
         self._make = partial(
-            ComponentGuest, engine, component, kind, resources, tuple(properties), calls, log, schemas, meter, pool
+            ComponentGuest,
+            engine,
+            component,
+            kind,
+            resources,
+            tuple(properties),
+            calls,
+            log,
+            schemas,
+            meter,
+            pool,
+            preview=preview,
         )
 
     def __call__(self) -> ComponentGuest:
@@ -103,30 +118,38 @@ def component_factory(
         component = compile_component(engine, code, cache, fuel=resources.fuel is not None)
     except ValueError as error:
         raise StartError(f"node '{node.name}': component {facts.path} does not compile: {error}") from error
-    for wrong in objections(engine, component, kind, more, fuel=resources.fuel is not None):
+    preview = is_preview(facts)
+    for wrong in objections(engine, component, kind, more, fuel=resources.fuel is not None, preview=preview):
         raise StartError(f"node '{node.name}': component {facts.path} {wrong}")
     log = GuestLog(emit, graph, node.name, resources.log_lines)
     return ComponentGuestFactory(
         engine, component, kind, resources, node.properties, log, metrics, state,
-        schemas=node.schemas, meter=meter, pool=pool, extra=extra, grants=grants, denied=denied,
+        schemas=node.schemas, meter=meter, pool=pool, extra=extra, grants=grants, denied=denied, preview=preview,
     )  # fmt: skip
 
 
 def objections(
-    engine: Engine, component: native.Component, kind: str, more: Interfaces = NO_MORE, *, fuel: bool = False
+    engine: Engine,
+    component: native.Component,
+    kind: str,
+    more: Interfaces = NO_MORE,
+    *,
+    fuel: bool = False,
+    preview: bool = False,
 ) -> list[str]:
     """Why a component cannot run as an operation of that type."""
-    own = engine.native(fuel=fuel)
-    exported = functions(component, own, exported=True).get(interface(kind), {})
-    needed = {"process": wit.PROCESS[kind], "init": wit.INIT}
+    own, world = engine.native(fuel=fuel), interface(kind, preview=preview)
+    exported = functions(component, own, exported=True).get(world, {})
+    needed = {"process": (wit.BARE if preview else wit.PROCESS)[kind], "init": wit.INIT}
+    offered = {in_preview(name): known for name, known in wit.OFFERED.items()} if preview else wit.OFFERED
     found = [
-        f"exports {name} of {interface(kind)} as {_short(exported[name])}, and it must be {_short(wanted)}"
+        f"exports {name} of {world} as {_short(exported[name])}, and it must be {_short(wanted)}"
         if name in exported
-        else f"does not export {name} of {interface(kind)}"
+        else f"does not export {name} of {world}"
         for name, wanted in needed.items()
         if exported.get(name) != wanted
     ]
-    return found + import_objections(component, own, {**wit.OFFERED, **more})
+    return found + import_objections(component, own, {**offered, **more})
 
 
 def import_objections(component: native.Component, own: wasmtime.Engine, known: Interfaces) -> list[str]:

@@ -47,7 +47,11 @@ class ComponentGuest:
         pool: Pool | None = None,
         extra: Offer = NOTHING,
         grants: Grants = NOTHING_GRANTED,
+        *,
+        preview: bool = False,
     ) -> None:
+        """`preview`: it is one of AIO's preview, whose interfaces have other names and give no errors."""
+        self._interface = interface(kind, preview=preview)
         self._kind = kind
         self._sender = Sender()
         self._streams = (
@@ -58,16 +62,17 @@ class ComponentGuest:
         outputs = (self._streams[0].feed, self._streams[1].feed)
         try:
             self._store = ComponentStore(
-                engine, component, [*imports, *extra.calls], limits, outputs, resources=extra.resources, grants=grants
-            )
+                engine, component, [*imports, *extra.calls], limits, outputs,
+                resources=extra.resources, grants=grants, types=interface("types", preview=preview),
+            )  # fmt: skip
         except GuestTrap as trap:
             raise _of_init(trap) from trap
-        self._receiver = Receiver(self._store.take, resources.message)
+        self._receiver = Receiver(self._store.take, resources.message, bare=preview)
         self._fold: FoldSender | None = None
         self._message_max = resources.message
         try:
             self._process = self._bound(kind)
-            self._init(kind, properties, schemas)
+            self._init(properties, schemas)
         except GuestTrap as trap:
             self.close()
             raise _of_init(trap) from trap
@@ -175,15 +180,15 @@ class ComponentGuest:
     def _bound(self, kind: str) -> Callable[[], bytes]:
         sender = self._sender
         if kind == "branch":
-            return self._store.function(interface(kind), "process", sender.clock_address, 2)
+            return self._store.function(self._interface, "process", sender.clock_address, 2)
         if kind == "delay":
-            return self._store.function(interface(kind), "process", sender.message_address, 2)
+            return self._store.function(self._interface, "process", sender.message_address, 2)
         if kind == "accumulate":
             self._fold = FoldSender(self._store.lend, self._store.forget)
-            return self._store.function(interface(kind), "process", self._fold.address, 2)
-        return self._store.function(interface(kind), "process", sender.message_address, 1)
+            return self._store.function(self._interface, "process", self._fold.address, 2)
+        return self._store.function(self._interface, "process", sender.message_address, 1)
 
-    def _init(self, kind: str, properties: Sequence[tuple[str, str]], schemas: Sequence[tuple[str, str, str]]) -> None:
+    def _init(self, properties: Sequence[tuple[str, str]], schemas: Sequence[tuple[str, str, str]]) -> None:
         arena = Arena()
         texts = [map(arena.string, schema) for schema in schemas]
         known = arena.sequence(
@@ -191,7 +196,7 @@ class ComponentGuest:
         )
         pairs = arena.sequence(*(arena.pair(arena.string(key), arena.string(value)) for key, value in properties))
         configuration = arena.put(arena.record(properties=pairs, module_schemas=known))
-        accepted = as_bool(self._store.function(interface(kind), "init", configuration, 1)())
+        accepted = as_bool(self._store.function(self._interface, "init", configuration, 1)())
         self._store.release()
         if not accepted:
             self._store.broken = True

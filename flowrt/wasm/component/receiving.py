@@ -29,7 +29,9 @@ class Refused(Exception):
 class Receiver:
     """Reads results. `take` is asked for the payloads that the guest gives back unread."""
 
-    def __init__(self, take: Take, message_max: int) -> None:
+    def __init__(self, take: Take, message_max: int, *, bare: bool = False) -> None:
+        """`bare`: results are values, not values or errors."""
+        self._bare = bare
         self._take = take
         self._message_max = message_max
         self._made: dict[tuple[tuple[object, ...], Head], Head] = {}
@@ -78,6 +80,8 @@ class Receiver:
         return head.with_(tensors=tensors, content_type=None, timestamp=head.timestamp and stamp), data
 
     def _ok(self, result: bytes) -> bytes:
+        if self._bare:
+            return result
         ok, payload = values.as_result(result)
         if not ok:
             raise Refused(values.as_text(values.as_fields(payload)[0], TEXT_MAX) or "no reason given")

@@ -89,9 +89,10 @@ class ComponentStore:
         resources: Sequence[HostResource] = (),
         wasi: wasmtime.WasiConfig | None = None,
         grants: Grants | None = None,
+        types: str = interface("types"),
     ) -> None:
         """`streams` take what the guest writes, and of WASI it has what `grants` says; or `wasi` says what a command
-        has."""
+        has. `types`: the interface that the component imports buffers from."""
         self.buffers = Buffers(limits.memory)
         self.broken = False
         """A call has failed: the instance must not be called again."""
@@ -112,7 +113,7 @@ class ComponentStore:
         self._result_address = ctypes.c_void_p(ctypes.addressof(self._result))
         self._kept: list[Any] = []
         engine.memories.claims[threading.get_ident()] = self._quota
-        buffer = HostResource(interface("types"), "buffer", buffers.KIND, self.buffers.drop)
+        buffer = HostResource(types, "buffer", buffers.KIND, self.buffers.drop)
         try:
             self._instance = self._instantiate(component, imports, [buffer, *resources])
         except BaseException:

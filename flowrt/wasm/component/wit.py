@@ -51,6 +51,10 @@ PROCESS = {
     "delay": f"({MODEL}, {CLOCK}) -> result<{CLOCK}, {_ERROR}>",
 }
 """`process` by operation type."""
+BARE = {
+    kind: signature.replace("-> result<", "-> ").removesuffix(f", {_ERROR}>") for kind, signature in PROCESS.items()
+}
+"""The same in the preview: without an error."""
 
 _LABELS = f"option<list<{_record(key='string', value='string')}>>"
 _METRICS_ERROR = _variant(incompatible_type="string", lock_error="string")
