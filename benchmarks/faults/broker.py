@@ -14,6 +14,9 @@ from time import monotonic, sleep
 from benchmarks.processes import BenchError, Process
 
 HOST = "127.0.0.1"
+INFLIGHT = 100
+"""Messages under way to one client. Mosquitto 2.0.11 keeps to this, and not to the receive maximum of a client that
+asks for less (measured: 200 on the wire where the client asked for 100)."""
 _EPOLL_CALLS = {"x86_64": {232, 281, 441}, "aarch64": {22, 441}}
 """epoll_wait, epoll_pwait, epoll_pwait2."""
 
@@ -41,7 +44,7 @@ class FaultBroker(Process):
             "log_dest stderr",
             "log_type subscribe",
             "log_type error",
-            *_with_default(extra, "max_inflight_messages 200"),
+            *_with_default(extra, f"max_inflight_messages {INFLIGHT}"),
             *(["user root"] if os.getuid() == 0 else []),
         ]
         config = self.folder / "mosquitto.conf"

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.faults.broker import FaultBroker, free_port
+from benchmarks.faults.broker import INFLIGHT, FaultBroker, free_port
 from benchmarks.processes import BenchError, Process
 from benchmarks.systems import node_red_program
 
 REPOSITORY = Path(__file__).parents[2]
-RECEIVE_MAXIMUM = 100
+RECEIVE_MAXIMUM = INFLIGHT
 """Messages under way from the broker to a source, and from a sink to the broker: the most a fault can double."""
 GRAPH = """
 metadata: {{name: faults, version: "1.0.0"}}

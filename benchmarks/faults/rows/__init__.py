@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.faults.rows import brokers, host, links, processes, storage
+from benchmarks.faults.rows import brokers, host, links, processes, spool, storage
 from benchmarks.faults.world import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     *processes.SCENARIOS,
     *links.SCENARIOS,
+    *spool.SCENARIOS,
     *brokers.SCENARIOS,
     *storage.SCENARIOS,
     *host.SCENARIOS,

@@ -26,7 +26,7 @@ def needs_mount() -> str | None:
     probe = Path("/tmp") / f"flowrt-faults-probe-{os.getpid()}"
     probe.mkdir()
     try:
-        _mount(probe, "size=64k")
+        mount(probe, "size=64k")
         subprocess.run(["umount", str(probe)], check=True, capture_output=True)
     except BenchError as error:
         return str(error)
@@ -35,7 +35,7 @@ def needs_mount() -> str | None:
     return None
 
 
-def _mount(folder: Path, options: str) -> None:
+def mount(folder: Path, options: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     remount = f"remount,{options}" if os.path.ismount(folder) else options
     command = ["mount", "-t", "tmpfs", "-o", f"{remount},mode=700", "tmpfs", str(folder)]
@@ -44,13 +44,13 @@ def _mount(folder: Path, options: str) -> None:
         raise BenchError(f"a small tmpfs cannot be mounted here: {done.stderr.strip()}")
 
 
-def _own_disk(world: World, options: str) -> None:
-    _mount(world.flowrt.state, options)
+def own_disk(world: World, options: str) -> None:
+    mount(world.flowrt.state, options)
     world.defer(lambda: subprocess.run(["umount", "-l", str(world.flowrt.state)], check=False, capture_output=True))
     world.defer(world.system.close)  # before its disk goes
 
 
-def _await_log(world: World, word: str, seconds: float = 30.0) -> None:
+def await_log(world: World, word: str, seconds: float = 30.0) -> None:
     until = monotonic() + seconds
     while word not in world.system.process.output():
         if monotonic() > until:
@@ -60,22 +60,22 @@ def _await_log(world: World, word: str, seconds: float = 30.0) -> None:
 
 def fill_disk(world: World) -> None:
     """The state folder is full after some dozens of dead letters; after a while there is room again."""
-    _own_disk(world, f"size={FULL_KIB}k")
+    own_disk(world, f"size={FULL_KIB}k")
     world.start()
-    _await_log(world, "cannot be written")
+    await_log(world, "cannot be written")
     sleep(world.scale.outage)
-    _mount(world.flowrt.state, "size=64m")
+    mount(world.flowrt.state, "size=64m")
     world.over()
 
 
 def read_only(world: World) -> None:
     """The state folder cannot be written to, as a file system that found an error; it is mended under load."""
-    _own_disk(world, "size=64m")
-    _mount(world.flowrt.state, "ro,size=64m")
+    own_disk(world, "size=64m")
+    mount(world.flowrt.state, "ro,size=64m")
     world.start()
-    _await_log(world, "cannot be written")
+    await_log(world, "cannot be written")
     sleep(world.scale.outage)
-    _mount(world.flowrt.state, "rw,size=64m")
+    mount(world.flowrt.state, "rw,size=64m")
     world.over()
 
 
