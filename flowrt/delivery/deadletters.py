@@ -6,6 +6,7 @@ One file for all graphs of a runtime. Bounded in letters and payload bytes; the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS letters (
   payload BLOB NOT NULL, quota TEXT NOT NULL DEFAULT '', retry REAL
 )
 """
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LATER_COLUMNS = {"quota": "TEXT NOT NULL DEFAULT ''", "retry": "REAL"}
 """Those that a store of an earlier version lacks."""
 _COLUMNS = "id, at, graph, node, kind, detail, backtrace, module, head, time, payload, quota, retry"
@@ -103,26 +105,45 @@ class DeadLetters:
         """Keep letters; they are on disk when this returns the number of older ones that gave way.
 
         Raises `sqlite3.Error` when they cannot be kept."""
-        now = time.time()
         with self._lock:
-            db = self._open()
-            before = self._count, self._bytes, self.evicted
             try:
-                with db:
-                    db.execute("BEGIN IMMEDIATE")
-                    self._count_anew_if_changed(db)
-                    db.executemany(
-                        "INSERT INTO letters"
-                        " (at, graph, node, kind, detail, backtrace, module, head, time, payload, quota)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        [_to_row(letter, now) for letter in letters],
-                    )
-                    self._make_room(db, len(letters), sum(len(letter.message.payload) for letter in letters))
-            except sqlite3.Error:
-                # Nothing was kept: what was counted on the way must not add up over the retries of a full disk.
-                self._count, self._bytes, self.evicted = before
+                return self._add(letters)
+            except (StartError, sqlite3.Error) as error:
+                self._set_aside_if_damaged(error.__cause__ or error)
                 raise
-            return self.evicted - before[2]
+
+    def _add(self, letters: Sequence[DeadLetter]) -> int:
+        db, now = self._open(), time.time()
+        before = self._count, self._bytes, self.evicted
+        try:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                self._count_anew_if_changed(db)
+                db.executemany(
+                    "INSERT INTO letters"
+                    " (at, graph, node, kind, detail, backtrace, module, head, time, payload, quota)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [_to_row(letter, now) for letter in letters],
+                )
+                self._make_room(db, len(letters), sum(len(letter.message.payload) for letter in letters))
+        except sqlite3.Error:
+            # Nothing was kept: what was counted on the way must not add up over the retries of a full disk.
+            self._count, self._bytes, self.evicted = before
+            raise
+        return self.evicted - before[2]
+
+    def _set_aside_if_damaged(self, error: BaseException) -> None:
+        """A file that the disk has spoilt would never take a letter again: it is kept under another name, and the next
+        letter begins a new one."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            return
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                old = self._path.with_name(self._path.name + suffix)
+                old.rename(self._path.with_name(f"{self._path.name}.damaged-{int(time.time())}{suffix}"))
 
     def list(self, limit: int = 100, which: Which = Which()) -> Iterator[DeadLetter]:
         """The newest first."""
