@@ -80,14 +80,14 @@ def main() -> int:
         for scenario in SCENARIOS:
             if not options.only or scenario.name in options.only:
                 results += rounds(scenario, options, seed)
+                if options.write:  # row by row, so that a run that is ended keeps what it has
+                    report.save(results, options.rounds, seed, SHORT if options.short else Scale())
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     finally:
         if results:
             print("\n" + report.table(report.summed(results)))
-    if options.write:
-        report.save(results, options.rounds, seed)
     return int(any(not result.kept for result in results if result.system == "flowrt"))
 
 

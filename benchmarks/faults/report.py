@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.faults.ledger import Result
+from benchmarks.faults.world import Scale
 from benchmarks.report import machine
 
 REPOSITORY = Path(__file__).parents[2]
@@ -63,12 +64,12 @@ def markdown(kept: dict[str, object]) -> str:
     lines = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, results)]
     facts = kept["machine"]
     assert isinstance(facts, dict)
-    about = f"{facts['date']}, {facts['cores']} cores, {facts['processor']}; "
+    about = f"{kept['load']}; {facts['date']}, {facts['cores']} cores, {facts['processor']}; "
     about += f"{kept['rounds']} rounds, first seed {kept['seed']}."
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{about}"
 
 
-def save(results: Sequence[Result], rounds: int, seed: int) -> None:
+def save(results: Sequence[Result], rounds: int, seed: int, scale: Scale) -> None:
     """Keep the figures and put them into the page. Rows that were not run now stay as they were."""
     fresh = [asdict(result) for result in summed(results)]
     known = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
@@ -77,9 +78,11 @@ def save(results: Sequence[Result], rounds: int, seed: int) -> None:
     from benchmarks.faults.rows import SCENARIOS
 
     order = {scenario.name: place for place, scenario in enumerate(SCENARIOS)}
-    rows = [row for row in rows if row["fault"] in order]
+    titles = {scenario.name: scenario.title for scenario in SCENARIOS}
+    rows = [{**row, "title": titles[row["fault"]]} for row in rows if row["fault"] in order]
     rows.sort(key=lambda row: (order[row["fault"]], row["system"] != "flowrt"))
-    kept = {"machine": machine(), "rounds": rounds, "seed": seed, "rows": rows}
+    load = f"{scale.messages} messages a row, outages of {scale.outage:g} s"
+    kept = {"machine": machine(), "load": load, "rounds": rounds, "seed": seed, "rows": rows}
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
     text = PAGE.read_text()
     before, rest = text.split(BEGIN, 1)

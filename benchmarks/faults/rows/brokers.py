@@ -76,7 +76,7 @@ def clash(world: World) -> None:
 
 
 SCENARIOS = (
-    Scenario("refuse", "broker refuses every CONNECT for 5 s", refuse),
+    Scenario("refuse", "broker refuses every CONNECT", refuse),
     Scenario(
         "throttle", "broker takes and gives one at a time", throttle, broker=("max_inflight_messages 1",), load=0.2
     ),
