@@ -55,6 +55,12 @@ class Ledger:
         with self._lock:
             return sum(_strays(out, self._delivered.get(topic, [])) for topic, out in self._out.items())
 
+    @property
+    def redelivered(self) -> int:
+        """How many times the broker gave the system a message that it had given it before."""
+        with self._lock:
+            return sum(len(places) - len(set(places)) for places in self._delivered.values())
+
     def excuse(self, keys: set[Key]) -> None:
         """These had come to their end, and what kept them is destroyed on purpose."""
         with self._lock:

@@ -161,6 +161,10 @@ class World:
             sleep(0.05)
         sleep(LATE_SECONDS)
 
+    def _bound(self) -> int:
+        """What the broker delivered again, and what may have been on its way to the sink whenever something broke."""
+        return self.ledger.redelivered + self.interruptions * RECEIVE_MAXIMUM if self.interruptions else 0
+
     def result(self) -> Result:
         letters = self.system.letters()
         lost = self.ledger.missing(letters)
@@ -177,7 +181,7 @@ class World:
             len(lost),
             self.ledger.duplicated,
             self.ledger.reordered,
-            self.interruptions * RECEIVE_MAXIMUM,
+            self._bound(),
             None if self._fault_over is None else self.ledger.first_after(self._fault_over),
             tuple(notes),
         )

@@ -26,6 +26,7 @@ def test_the_ledger_tells_lost_doubled_and_disordered_apart():
     ledger.delivered((0, 1))  # the broker itself gave 1 once more behind 2
     ledger.delivered((9, 9))
     assert ledger.reordered == 0
+    assert ledger.redelivered == 1
 
 
 def row(**changes):
