@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from flowrt.graph.checks.quotas import check_together
 from flowrt.graph.facts import Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
-from flowrt.graph.load import load, read_graph
+from flowrt.graph.load import load, plan_of, read_graph
 from flowrt.graph.plan import Plan
 from flowrt.graph.resolve import NOTHING_STORED, Stored
 from flowrt.problem import Problem, has_errors, in_order
@@ -27,17 +28,17 @@ Inspect = Callable[[Path], ModuleFacts | Unreadable]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`FILE…`, `--modules`, `--set`, `--bind`, `--cpu`, `--memory`."""
-    parser.add_argument("files", nargs="+", metavar="FILE", type=Path, help="graph file")
+    parser.add_argument("files", nargs="+", metavar="FILE", type=Path, help="graph file, or folder of AIO resources")
     parser.add_argument("--modules", action="append", default=[], metavar="DIR", type=Path, help="folder of modules")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", type=_pair, help="fill a parameter or ${KEY}"
+        "--set", action="append", default=[], metavar="KEY=VALUE", type=pair, help="fill a parameter or ${KEY}"
     )
     parser.add_argument(
         "--bind",
         action="append",
         default=[],
         metavar="NAME=URL",
-        type=_pair,
+        type=pair,
         help="bind an abstract source or sink: mqtt://HOST[:PORT]/TOPIC?qos=1, file:PATH",
     )
     parser.add_argument(
@@ -58,10 +59,14 @@ def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list
     plans: list[Plan] = []
     problems: list[Problem] = []
     for path in options.files:
-        plan, found = load_one(options, path, to_run=to_run, machine=machine)
-        problems.extend(found)
-        if plan is not None:
-            plans.append(plan)
+        if path.is_dir():
+            found = _of_folder(options, path, to_run=to_run, machine=machine)
+        else:
+            found = [load_one(options, path, to_run=to_run, machine=machine)]
+        for plan, mistakes in found:
+            problems.extend(mistakes)
+            if plan is not None:
+                plans.append(plan)
     problems.extend(check_together(plans, machine))
     return plans, in_order(problems)
 
@@ -77,25 +82,22 @@ def load_one(
 ) -> tuple[Plan | None, list[Problem]]:
     """One file's plan, and its problems; `data` takes the place of what the file holds. Modules that no folder has are
     looked for in the local store; what the trust policy does not let in is a problem."""
+    folder, stored = _store(options, stored)
+    how = _how(options, to_run=to_run, machine=machine or _granted(options))
+    return _let_in(*load(path, **how, data=data, stored=stored), folder)
+
+
+def _store(options: argparse.Namespace, stored: Stored = NOTHING_STORED) -> tuple[Path, Stored]:
+    """The state folder, and where modules are looked for that no folder has."""
     folder = state_folder(getattr(options, "state", None))
     if stored.find is NOTHING_STORED.find and (folder / "store").is_dir():
         stored = replace(stored, find=Store(folder / "store").find)
-    plan, problems = load(
-        path,
-        sets=dict(options.set),
-        environ=os.environ,
-        bindings=dict(options.bind),
-        modules_dirs=options.modules,
-        inspect_module=_inspect_module,
-        inspect_model=_inspect_model,
-        machine=machine or _granted(options),
-        abstract_ends=not to_run,
-        data=data,
-        stored=stored,
-    )
-    if plan is None:
-        return None, problems
-    refused = untrusted(plan, folder)
+    return folder, stored
+
+
+def _let_in(plan: Plan | None, problems: list[Problem], folder: Path) -> tuple[Plan | None, list[Problem]]:
+    """The plan, unless the trust policy refuses something of it."""
+    refused = [] if plan is None else untrusted(plan, folder)
     return (None if refused else plan), problems + refused
 
 
@@ -117,6 +119,32 @@ def untrusted(plan: Plan, state: Path) -> list[Problem]:
         for node, path, digest in used
         if not store.trusted(digest, policy)
     ]  # fmt: skip
+
+
+def _how(options: argparse.Namespace, *, to_run: bool, machine: Machine | None) -> dict[str, Any]:
+    """What the command line says of how graphs are loaded."""
+    return {
+        "sets": dict(options.set),
+        "environ": os.environ,
+        "bindings": dict(options.bind),
+        "modules_dirs": options.modules,
+        "inspect_module": _inspect_module,
+        "inspect_model": _inspect_model,
+        "machine": machine,
+        "abstract_ends": not to_run,
+    }
+
+
+def _of_folder(
+    options: argparse.Namespace, path: Path, *, to_run: bool, machine: Machine
+) -> list[tuple[Plan | None, list[Problem]]]:
+    """The graphs that a folder of AIO's resources declares, and what is wrong with the resources."""
+    from flowrt.manifests.load import graphs_of  # few give a folder
+
+    folder, stored = _store(options)
+    how = _how(options, to_run=to_run, machine=machine)
+    graphs, problems = graphs_of(path)
+    return [(None, problems), *(_let_in(*plan_of(graph, **how, stored=stored), folder) for graph in graphs)]
 
 
 def read_all(options: argparse.Namespace) -> tuple[list[Graph], list[Problem]]:
@@ -176,7 +204,8 @@ def _inspect_model(path: Path | str, encoding: str | None = None) -> ModelFacts 
     return inspect_model(path, encoding)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """`KEY=VALUE`, for argparse."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"'{text}' is not KEY=VALUE")

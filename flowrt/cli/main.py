@@ -27,6 +27,7 @@ COMMANDS = {
     "push": "put an artifact of the store into an OCI registry, with its signatures",
     "store": "list, verify, sign, remove, export and import what the local store holds",
     "graph": "draw a graph as SVG or Mermaid",
+    "export": "write a graph as the artifacts of Azure IoT Operations",
     "schema": "print the JSON Schema of the graph file, for editors",
     "expr": "evaluate one expression of a transform",
     "exec": "run a WebAssembly command with wasi-nn",

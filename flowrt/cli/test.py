@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="test file, or folder to look for them in")
     parser.add_argument("--modules", action="append", default=[], metavar="DIR", type=Path, help="folder of modules")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", type=loading._pair, help="fill a parameter or ${KEY}"
+        "--set", action="append", default=[], metavar="KEY=VALUE", type=loading.pair, help="fill a parameter or ${KEY}"
     )
     parser.add_argument("--match", metavar="TEXT", default="", help="only tests in whose name or path TEXT stands")
     parser.add_argument(

@@ -131,7 +131,9 @@ def _mistakes(operation: Tree, artifact: Scalar, configuration: Mapping[str, Sca
     node = str(name.value) if isinstance(name, Scalar) else None
 
     def problem(where: Scalar, message: str) -> Problem:
-        return Problem(path, where.mark.line, where.mark.column, "bad-builtin", words + message, node)
+        return Problem(
+            where.mark.path or path, where.mark.line, where.mark.column, "bad-builtin", words + message, node
+        )
 
     match = _NAME.fullmatch(str(artifact.value))
     kind, version = (match[1], match[2]) if match else ("", None)

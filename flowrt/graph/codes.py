@@ -54,6 +54,17 @@ CODES: dict[str, str] = {
     "two-forms": (
         "`modules` is the short form of a whole graph. Write either `modules` or `operations` with `connections`."
     ),
+    # resources of AIO
+    "no-manifest": "The folder holds no DataflowGraph. Name a graph file, or add the resource.",
+    "foreign-manifest": "The resource is none of AIO's data flow graphs and is passed over. Nothing needs to be done.",
+    "unbound-reference": (
+        "A resource names what is not in the folder: an endpoint, a definition, a secret. Say in bindings.yaml what "
+        "stands in its place, as the message shows."
+    ),
+    "not-on-a-gateway": (
+        "The resource asks for what only a cluster or a cloud has. Give it another in bindings.yaml or leave it out."
+    ),
+    "other-on-a-gateway": "AIO's way to do this has another form here. See the message.",
     # names and connections
     "duplicate-name": "Two things of one kind have the same name. Rename one.",
     "no-operations": "A graph needs operations. Add at least a source and a sink.",

@@ -54,7 +54,7 @@ class Graph:
         mark = self.mark(loc)
         words, node = owner(self.root, loc)
         text = message if words == THE_GRAPH else f"{words}: {message}"
-        return Problem(self.path, mark.line, mark.column, code, text, node, severity)
+        return Problem(mark.path or self.path, mark.line, mark.column, code, text, node, severity)
 
     def warning(self, loc: Loc, code: str, message: str) -> Problem:
         """The same, as a warning."""

@@ -41,13 +41,43 @@ def load(
     graph, problems = read_graph(path, sets=sets, environ=environ, data=data)
     if graph is None:
         return None, in_order(problems)
-    graph, found = bind(graph, bindings)
+    planned, found = plan_of(
+        graph,
+        sets=sets,
+        environ=environ,
+        bindings=bindings,
+        modules_dirs=modules_dirs,
+        inspect_module=inspect_module,
+        inspect_model=inspect_model,
+        machine=machine,
+        abstract_ends=abstract_ends,
+        stored=stored,
+    )
     problems += found
-    facts = gather(graph, module_folders(path, modules_dirs, environ), inspect_module, inspect_model, machine, stored)
+    return None if has_errors(problems) else planned, in_order(problems)
+
+
+def plan_of(
+    graph: Graph,
+    *,
+    sets: Mapping[str, str],
+    environ: Mapping[str, str],
+    bindings: Mapping[str, str],
+    modules_dirs: Iterable[Path],
+    inspect_module: InspectModule,
+    inspect_model: InspectModel,
+    machine: Machine | None,
+    abstract_ends: bool = True,
+    stored: Stored = NOTHING_STORED,
+) -> tuple[Plan | None, list[Problem]]:
+    """The same for a graph that was read already, whose own mistakes are reported."""
+    graph, problems = bind(graph, bindings)
+    folders = module_folders(Path(graph.path), modules_dirs, environ)
+    facts = gather(graph, folders, inspect_module, inspect_model, machine, stored)
     problems += check(graph, facts, sets)
     if not abstract_ends:
         problems += unbound(graph)
-    return None if has_errors(problems) else plan(graph, facts, sets), in_order(problems)
+    return None if has_errors(problems) or graph.repaired else plan(graph, facts, sets), problems
 
 
 def read_graph(

@@ -201,7 +201,7 @@ class _Mistake:
     def _problem(self, code: str, message: str) -> Problem:
         mark = self._steps.key_mark if self._kind == "extra_forbidden" else self._steps.node.mark
         text = message if self._owner == THE_GRAPH else f"{self._owner}: {message}"
-        return Problem(self._path, mark.line, mark.column, code, text, self._node)
+        return Problem(mark.path or self._path, mark.line, mark.column, code, text, self._node)
 
     @property
     def _label(self) -> str:

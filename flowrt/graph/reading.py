@@ -43,22 +43,22 @@ def read(data: bytes, path: str, sets: Lookup[str, str], environ: Lookup[str, st
     if root is None:
         return Reading(None, problems)
     variables = Variables(path, sets, environ)
-    root = _without_empty_modules(variables.fill_mapping(root))
+    root = without_empty_modules(variables.fill_mapping(root))
     problems += variables.problems
     root, found = expand_artifacts(root, path, sets)
     problems += found
-    graph, found = _validate(root, path)
+    graph, found = validate(root, path)
     if graph is not None and graph.file.modules:
         found += _two_forms(root, path)
         names = list(_names(graph))
-        graph, more = (None, names) if names else _validate(expand(graph.root), path)
+        graph, more = (None, names) if names else validate(expand(graph.root), path)
         found += more
     if graph is not None:
         graph = replace(graph, text=data.decode("utf-8-sig"))
     return Reading(graph, problems + found, frozenset(variables.used))
 
 
-def _validate(root: Mapping, path: str) -> tuple[Graph | None, list[Problem]]:
+def validate(root: Mapping, path: str) -> tuple[Graph | None, list[Problem]]:
     """The file's values and what is wrong with them. Fields that AIO sets to null to mean "not set" are left out first;
     then what is wrong is, so that the checks see the rest."""
     problems: list[Problem] | None = None
@@ -103,7 +103,7 @@ def _names(graph: Graph) -> Iterator[Problem]:
         first.setdefault(module.name, f"first in line {graph.mark(loc).line}")
 
 
-def _without_empty_modules(root: Mapping) -> Mapping:
+def without_empty_modules(root: Mapping) -> Mapping:
     """AIO writes an empty `module:` where an operation has none."""
     operations = root.get("operations")
     for index in range(len(operations.items) if isinstance(operations, Sequence) else 0):

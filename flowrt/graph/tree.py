@@ -12,6 +12,8 @@ class Mark:
 
     line: int
     column: int
+    path: str = ""
+    """The file, where a tree is made of several; else the tree's own."""
 
 
 START = Mark(1, 1)

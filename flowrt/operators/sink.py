@@ -6,12 +6,49 @@ it cannot be filled goes where `onError` says.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from flowrt.message import Head
 from flowrt.operators.base import Operation
 from flowrt.operators.spool_config import Breaker, Spool
+from flowrt.options import Options
+
+HEADERS_MAX = 256
+
+
+class Header(Options):
+    """What a sink does to one user property of the messages that leave."""
+
+    action: Literal["addIfNotPresent", "addOrReplace", "remove"]
+    """As AIO's destinations have it."""
+    key: str = Field(min_length=1, max_length=65535)
+    """The property."""
+    value: str | None = Field(None, max_length=65535)
+    """Its value, where it is added or replaced."""
+
+    @model_validator(mode="after")
+    def _valued(self) -> Self:
+        if (self.value is None) != (self.action == "remove"):
+            raise ValueError("`remove` takes no value, and the other actions need one")
+        return self
+
+    def applied(self, properties: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """The properties after it. One that is replaced keeps its first place."""
+        present = any(key == self.key for key, _ in properties)
+        if self.value is None:
+            return tuple(pair for pair in properties if pair[0] != self.key)
+        if not present:
+            return (*properties, (self.key, self.value))
+        if self.action == "addIfNotPresent":
+            return properties
+        first = next(place for place, (key, _) in enumerate(properties) if key == self.key)
+        return tuple(
+            (key, self.value if place == first else value)
+            for place, (key, value) in enumerate(properties)
+            if key != self.key or place == first
+        )
 
 
 class SinkOperation(Operation):
@@ -32,3 +69,12 @@ class SinkOperation(Operation):
     """When the sink stops sending because its messages are turned away for now."""
     content_type: str | None = Field(None, max_length=1024)
     """Content type to send with messages that have none."""
+    headers: tuple[Header, ...] = Field((), max_length=HEADERS_MAX)
+    """What becomes of user properties, in order."""
+
+    def outward(self, head: Head) -> Head:
+        """A message's head as it leaves."""
+        properties = head.properties
+        for header in self.headers:
+            properties = header.applied(properties)
+        return head if properties == head.properties else head.with_(properties=properties)

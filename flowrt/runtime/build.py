@@ -186,7 +186,7 @@ class Builder:
                 return self._isolated(node, limits)
             case SinkOperation() as operation:
                 sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse if faults else None)
-                return SinkOperator(sink, counters)
+                return SinkOperator(sink, counters, operation.outward if operation.headers else None)
             case ConcatenateOperation():
                 return ConcatenateOperator()
             case TransformOperation() as operation:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from time import monotonic
 from typing import Literal
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Sink
-from flowrt.message import Batch
+from flowrt.message import Batch, Head
 from flowrt.operators.base import Emission
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.limits import Limits
@@ -67,14 +68,22 @@ class Entrance:
                 counters.drop("overflow", dropped)
 
 
+HEADS_MAX = 4096
+"""Heads remembered as they leave: a topic has one, mostly."""
+
+
 class SinkOperator:
     """Hands batches to an endpoint and notes how long their messages were under way."""
 
-    def __init__(self, sink: Sink, counters: NodeCounters) -> None:
+    def __init__(self, sink: Sink, counters: NodeCounters, outward: Callable[[Head], Head] | None = None) -> None:
+        """`outward` gives the head a message leaves with, where that is another."""
         self._sink = sink
         self._counters = counters
+        self._outward = None if outward is None else lru_cache(HEADS_MAX)(outward)
 
     def process(self, batch: Batch) -> Emission:
+        if self._outward is not None:
+            batch = batch.with_payloads(batch.payloads, list(map(self._outward, batch.heads)))
         self._sink.send(batch)
         self._counters.sent += len(batch)
         now, born = monotonic(), batch.born

@@ -153,6 +153,7 @@ def main():
             part()
         except Exception as error:  # whatever it is, the machine must still end
             report(part.__name__, good=False, seen=f"{type(error).__name__}: {error}")
+            print(run("journalctl", "--unit", "flowrt@*", "--lines", "30", "--output", "cat", check=False))
     for line in run("/opt/flowrt/bin/flowrt", "doctor", check=False).splitlines():
         print("  " + line)
     print("end of checks", flush=True)
