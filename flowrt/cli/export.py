@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         for name, value in made.files.items():
-            (options.output / name).write_text(dump(value), encoding="utf-8")
+            (options.output / name).write_bytes(dump(value).encode())
             print(f"wrote {options.output / name}", file=sys.stderr)
     except OSError as error:
         raise StartError(f"{options.output} cannot be written: {error.strerror}") from error

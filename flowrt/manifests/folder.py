@@ -96,7 +96,7 @@ def _documents(folder: Folder, file: Path, data: bytes) -> Iterator[Tree]:
         if not _written(text[start:end]):
             continue
         part = "\n" * text.count("\n", 0, start) + text[start:end]
-        root, problems = parse(part.encode("utf-8", "surrogateescape"), str(file))
+        root, problems = parse(part.encode(errors="surrogateescape"), str(file))
         folder.problems += problems
         if root is not None:
             found = placed(root, str(file))
