@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.graph.plan import ModelUse, NodePlan, Plan
-from flowrt.graph.timing import relaying
+from flowrt.graph.timing import keeping, relaying
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.operators.transform import TransformOperation
@@ -96,6 +96,8 @@ def _beyond(running: Plan, wanted: Plan) -> str:
         return "the graph's own resources differ"
     if relaying(running) or relaying(wanted):
         return "it keeps logical time, whose windows go on from their checkpoints"
+    if keeping(running) or keeping(wanted):
+        return "it keeps states of modules on disk"
     before, after = _sources(running), _sources(wanted)
     if before != after:
         names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))

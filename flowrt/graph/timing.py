@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowrt.graph.plan import Plan
 from flowrt.operators.accumulate import AccumulateOperation
 from flowrt.operators.base import Operation
+from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.transform import TransformOperation
 
 
@@ -22,3 +23,13 @@ def relaying(plan: Plan) -> frozenset[str]:
         if needs_time(node.operation) or any(to in leading for port in node.targets for to in port):
             leading.add(name)
     return frozenset(leading)
+
+
+def keeping(plan: Plan) -> frozenset[str]:
+    """The nodes whose modules' state is kept on disk."""
+    return frozenset(name for name, node in plan.nodes.items() if keeps_state(node.operation))
+
+
+def keeps_state(operation: Operation) -> bool:
+    """Whether a module's state is kept on disk. What an `accumulate` folds is, in any case."""
+    return isinstance(operation, GuestOperation) and operation.keep_state == "disk" and not needs_time(operation)

@@ -145,10 +145,9 @@ class AccumulateOperator:
         return Emission((batch_of(made),)) if made else Emission((None,))
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        for key in sorted(entries):
-            if key[:1] not in (_MESSAGE, _STAGED):
-                continue
-            message = self._records.unpack(entries[key])
+        known = [key for key in sorted(entries) if key[:1] in (_MESSAGE, _STAGED)]
+        unpacked = [self._records.unpack(entries[key]) for key in known]  # all of them before anything is changed
+        for key, message in zip(known, unpacked, strict=True):
             time = unpack_time(key[1:12])
             window = self._windows.get(time) or self._windows.open(time, _Window())
             if key[:1] == _STAGED:

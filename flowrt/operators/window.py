@@ -100,10 +100,9 @@ class WindowOperator:
         return self._out()
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        for key in sorted(entries):
-            if key[:1] != _MESSAGE:
-                continue
-            message = self._records.unpack(entries[key])
+        known = [key for key in sorted(entries) if key[:1] == _MESSAGE]
+        unpacked = [self._records.unpack(entries[key]) for key in known]  # all of them before anything is changed
+        for key, message in zip(known, unpacked, strict=True):
             self._next = int.from_bytes(key[1:], "big") + 1
             try:
                 self._fold(message, key)

@@ -16,7 +16,7 @@ from flowrt.errors import FlowrtBug, NodeFault, StartError
 from flowrt.events import Emit, GuestLogged
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.plan import NodePlan, Plan
-from flowrt.graph.timing import needs_time
+from flowrt.graph.timing import keeps_state, needs_time
 from flowrt.graph.worlds import is_component, uses_state
 from flowrt.message import Batch
 from flowrt.operators.accumulate import AccumulateOperation, AccumulateOperator
@@ -45,6 +45,7 @@ from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.quota_state import quota_state
 from flowrt.runtime.stage import Stage
+from flowrt.runtime.stateful import stateful
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.time_wiring import timing_of
 from flowrt.runtime.timed import keeping
@@ -158,6 +159,9 @@ class Builder:
         running = Node(self._plan.name, node.name, operator, faults, counters, **given)
         if needs_time(operation) and node.name not in self._around.stand_ins:
             running = keeping(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
+            self.closers.append(running.close)
+        elif keeps_state(operation) and node.name not in self._around.stand_ins:
+            running = stateful(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
             self.closers.append(running.close)
         running.holds += self.beside.get(node.name, ())
         faults.quota = partial(quota_state, running.memory_bytes, operation.resources, counters)

@@ -11,36 +11,28 @@ something will leave. Everything on one thread; only `released` comes from other
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Any
 
 from flowrt.counters import NodeCounters
 from flowrt.delivery.tracker import Note, Tracker
-from flowrt.endpoints.base import Stopped
 from flowrt.errors import StartError
-from flowrt.events import CheckpointSetAside, StoreFailed
 from flowrt.graph.plan import NodePlan
 from flowrt.logicaltime.stamps import END, START
 from flowrt.message import Batch, Message
 from flowrt.operators.accumulate import batch_of
 from flowrt.operators.base import Emission, Operator
 from flowrt.operators.timed import TimedOperator
-from flowrt.quota.backoff import Backoff
-from flowrt.runtime.node import Node, send
+from flowrt.runtime.keeping import KeepingNode
+from flowrt.runtime.node import send
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.repeats import Repeats
 from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.records import Records, pack_time, unpack_time
 
-COMMIT_SECONDS = 0.25
-"""How long a kept message may wait for the next commit, when there are few."""
-COMMIT_MESSAGES = 16
-"""Unsettled messages for which a commit does not wait: a broker stops delivering at 20, by Mosquitto's defaults."""
 _IDENTITY = {"operation_type", "rules", "delay", "count", "memory", "triggers"}
 """Options by which an operation keeps what it keeps. A module may change: what is kept are messages, and the state that
 `flowrt_restore` takes may be an older version's."""
@@ -48,8 +40,8 @@ _OUT, _FRONTIER = b"o", b"f"
 """First bytes of keys: a message that has left and is not confirmed, and the last frontier at which one left."""
 
 
-class TimedNode(Node):
-    """See `Node`."""
+class TimedNode(KeepingNode):
+    """See `KeepingNode`."""
 
     operator: TimedOperator
 
@@ -63,35 +55,24 @@ class TimedNode(Node):
         identity: bytes,
         **options: Any,
     ) -> None:
-        """`identity`: what its entries belong to; entries of another are set aside. The rest is `Node`'s."""
-        super().__init__(graph, name, operator, *given, **options)
-        self.wake: Callable[[], None] = _nothing
-        """Called, from any thread, when there is something to commit though nothing came."""
+        super().__init__(
+            graph, name, operator, *given, store=store, identity=identity, journal=operator.journal, **options
+        )
         self.woken: Callable[[int | None], None] = _ignored
         """Told the frontier at which something will leave, whenever that may have changed."""
-        self._store = store
-        self._identity = identity
-        self._journal = operator.journal
         self._repeats = Repeats()
         self._records = Records()
-        self._loaded: dict[bytes, bytes] | None = None
-        self._unsettled: list[tuple[Tracker, Sequence[int]]] = []
-        self._unsettled_count = 0
-        self._dirty_since: float | None = None
         self._outbox = Tracker(self._released)
         self._first_out = 0
         """Number of the oldest message that has left and is on disk."""
         self._confirmed = 0
         self._confirming = threading.Lock()
-        self._given_up = False
-        """The disk took nothing until the stop: what changed is in memory only, and goes with it."""
 
     # What drives it.
 
     def load(self) -> int:
         """Read what is on disk; the frontier that had been reached. Raises `StartError`."""
-        self._loaded = self._store.load(self.graph, self.name)
-        return unpack_time(self._loaded.get(_FRONTIER, b""))
+        return unpack_time(self._load().get(_FRONTIER, b""))
 
     def resume(self, *, clock_set_back: bool = False) -> None:
         """Begin with what is on disk: send again what had left, and keep what was open. After a clock that was set back
@@ -120,30 +101,14 @@ class TimedNode(Node):
         return self.operator.due()
 
     def commit_at(self) -> float | None:
-        """When the next commit is due, on the monotonic clock; None when there is nothing to put down."""
-        if self._confirmed and self._dirty_since is None:
-            self._dirty_since = monotonic()
-        if self._dirty_since is None:
-            return None
-        return self._dirty_since + (0.0 if self._unsettled_count >= COMMIT_MESSAGES else COMMIT_SECONDS)
+        if self._confirmed:
+            self._touch()
+        return super().commit_at()
 
     def commit(self) -> None:
-        """Put down what changed, and settle what was kept. Waits while the disk takes nothing. Raises `Stopped`."""
         self._forget_confirmed()
         self._repeats.write(self._journal)
-        if self._journal:
-            self._write()
-        self._dirty_since = None
-        unsettled, self._unsettled, self._unsettled_count = self._unsettled, [], 0
-        for tracker, seqs in unsettled:
-            tracker.settle(seqs)
-
-    def close(self) -> None:
-        """The last commit, once everything behind has had its time to confirm. What the disk does not take stays
-        unsettled."""
-        if not self._given_up:
-            with suppress(Stopped):
-                self.commit()
+        super().commit()
 
     def accept(self, batch: Batch) -> None:
         notes = batch.tracker.noted(batch.seqs) if batch.tracker is not None else None
@@ -221,17 +186,6 @@ class TimedNode(Node):
             self._journal.delete(_out(seq))
         self._first_out += count
 
-    def _read(self) -> dict[bytes, bytes]:
-        """What is on disk. Waits while it cannot be read. Raises `Stopped`."""
-        backoff = Backoff(first=0.5, longest=30.0, free=0)
-        while self._loaded is None:
-            try:
-                self.load()
-            except StartError as error:
-                self._pause_for("checkpoints", str(error), backoff)
-        loaded, self._loaded = self._loaded, None
-        return loaded
-
     def _restored(self, entries: dict[bytes, bytes]) -> list[Message] | None:
         """Take over what was kept; what had left and was not confirmed. None when nothing is there, or nothing fits."""
         if not entries:
@@ -254,11 +208,8 @@ class TimedNode(Node):
         return out
 
     def _put_aside(self, entries: dict[bytes, bytes], reason: str) -> None:
-        self._journal.clear()
+        super()._put_aside(entries, reason)
         self._repeats = Repeats()
-        self.counters.set_aside += len(entries)
-        self._store.put_aside(self.graph, self.name)
-        self._emit(CheckpointSetAside(self.graph, self.name, len(entries), reason))
 
     def _without_repeats(self, batch: Batch, notes: Sequence[Note]) -> Batch:
         """The rows that were not kept before. The others are settled with the next commit, not at once: what they
@@ -275,35 +226,6 @@ class TimedNode(Node):
         self._owe(tracker, repeated)
         self._touch()
         return batch.select(fresh)
-
-    def _owe(self, tracker: Tracker, seqs: Sequence[int]) -> None:
-        self._unsettled.append((tracker, seqs))
-        self._unsettled_count += len(seqs)
-
-    def _touch(self) -> None:
-        if self._dirty_since is None:
-            self._dirty_since = monotonic()
-
-    def _write(self) -> None:
-        changes, counters = self._journal.take(), self.counters
-        backoff = Backoff(first=0.5, longest=30.0, free=0)
-        while True:
-            started = monotonic()
-            try:
-                self._store.commit(self.graph, self.name, changes)
-                counters.checkpoints += 1
-                counters.checkpoint_seconds += monotonic() - started
-                counters.checkpoint_bytes += sum(map(len, changes.puts.values()))
-                return
-            except (StartError, sqlite3.Error) as error:
-                self._pause_for("checkpoints", str(error), backoff)
-
-    def _pause_for(self, store: str, reason: str, backoff: Backoff) -> None:
-        wait = backoff.next(monotonic())
-        self._emit(StoreFailed(store, reason, wait))
-        if self._stopping.wait(wait):
-            self._given_up = True
-            raise Stopped
 
 
 def _only(emission: Emission) -> Batch | None:
@@ -328,10 +250,6 @@ def keeping(
 
 def _out(seq: int) -> bytes:
     return _OUT + seq.to_bytes(8, "big")
-
-
-def _nothing() -> None:
-    pass
 
 
 def _ignored(_: int | None) -> None:

@@ -1,4 +1,4 @@
-"""A stage some of whose nodes keep time: it is also woken by marks, by commits that are due, and by confirmations."""
+"""A stage whose nodes keep something on disk, or that marks pass: commits and confirmations wake it too."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from time import monotonic
 
 from flowrt.endpoints.base import Stopped
 from flowrt.message import Batch
+from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.node import Target
 from flowrt.runtime.stage import Stage
-from flowrt.runtime.timed import TimedNode
 from flowrt.runtime.timed_inbox import Mark, TimedInbox
 
 
@@ -19,9 +19,9 @@ class TimedStage(Stage):
     inbox: TimedInbox
 
     def __init__(
-        self, name: str, inbox: TimedInbox, accept: Target, batch_max: int, wait: float, nodes: Sequence[TimedNode]
+        self, name: str, inbox: TimedInbox, accept: Target, batch_max: int, wait: float, nodes: Sequence[KeepingNode]
     ) -> None:
-        """`nodes`: those of the stage that keep time, in the order in which batches reach them."""
+        """`nodes`: those of the stage that keep something, in the order in which batches reach them."""
         super().__init__(name, inbox, accept, batch_max, wait)
         self.clock_set_back = False
         """Whether the clock is behind what is on disk."""

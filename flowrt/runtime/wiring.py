@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flowrt.graph.plan import NodePlan, Plan, StagePlan
-from flowrt.graph.timing import relaying
+from flowrt.graph.timing import keeping, relaying
 from flowrt.runtime.ends import Entrance
 from flowrt.runtime.inbox import Inbox
+from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.node import Node, Target
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
-from flowrt.runtime.timed import TimedNode
 from flowrt.runtime.timed_inbox import TimedInbox
 from flowrt.runtime.timed_stage import TimedStage
 
@@ -24,12 +24,12 @@ def stage_for(plan: Plan, stage: StagePlan, parts: Parts) -> Stage:
     head = parts[stage.nodes[0]]
     left = head.pool.left if head.guest else None
     name = f"{plan.name}/{stage.nodes[0]}"
-    if stage.nodes[0] in relaying(plan):
+    if stage.nodes[0] in relaying(plan) or keeping(plan).intersection(stage.nodes):
         timed = TimedInbox(stage.inbox, stage.inbox_bytes, left)
         head.node.holds.append(timed.size)
         nodes = [parts[inner].node for inner in stage.nodes]
-        keeping = [node for node in nodes if isinstance(node, TimedNode)]
-        return TimedStage(name, timed, head.node.accept, stage.batch, stage.wait, keeping)
+        kept = [node for node in nodes if isinstance(node, KeepingNode)]
+        return TimedStage(name, timed, head.node.accept, stage.batch, stage.wait, kept)
     inbox = Inbox(stage.inbox, stage.inbox_bytes, left)
     head.node.holds.append(inbox.size)
     return Stage(name, inbox, head.node.accept, stage.batch, stage.wait)

@@ -39,7 +39,7 @@ def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
         *models.check(graph, facts),
         *configuration.check(graph, sets),
         *quotas.check(graph, facts),
-        *time.check(graph),
+        *time.check(graph, facts),
         *_transforms(graph),
         *_schemas(graph, facts),
     ]
