@@ -186,7 +186,6 @@ CODES: dict[str, str] = {
         "An accumulate folds what shares a logical time, and only a delay makes several messages share one. Put a "
         "delay before it."
     ),
-    "no-delay": "An accumulate folds what shares a logical time, and only a delay makes several messages share one.",
     "no-state": "`keepState: disk` needs a module that exports flowrt_save and flowrt_restore. Remove keepState.",
     "isolation-refused": "An operation that keeps messages on disk runs in flowrt's own process. Remove `isolation`.",
     "missing-parameter": "A required parameter has no value. Give `--set KEY=VALUE` or a default.",

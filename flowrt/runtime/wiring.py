@@ -55,9 +55,9 @@ def connect(plan: Plan, parts: Parts, entrances: Mapping[str, Entrance], stages:
 
 
 def _retry_beside(running: Node, node: NodePlan, stage: Stage) -> None:
-    """Nodes that keep time try again in place: their state decides the order."""
+    """Nodes that keep something try again in place: their state decides the order."""
     retries = node.operation.on_error.policy == "retry" or node.name in stage.retrying
-    if retries and running.retrying is None and not isinstance(running, TimedNode):
+    if retries and running.retrying is None and not isinstance(running, KeepingNode):
         running.retry_beside(stage, node.operation.resources.inbox)
 
 
