@@ -144,9 +144,7 @@ class Node:
         """What becomes of a batch, part by part, all of it in the end."""
         done = 0
         try:
-            for rows, emission in recovering(
-                partial(self._call, self.operator.process), batch, self._revive, self._on_error.crashes
-            ):
+            for rows, emission in recovering(self._call, batch, self._revive, self._on_error.crashes):
                 done += len(rows)
                 yield rows, emission
         except Stopped:
@@ -215,7 +213,7 @@ class Node:
     def _process(self, batch: Batch, work: Work) -> Emission:
         """`work` is what the operator is to do with the batch."""
         try:
-            return process_recovering(partial(self._call, work), batch, self._revive, self._on_error.crashes)
+            return process_recovering(partial(self._call, work=work), batch, self._revive, self._on_error.crashes)
         except Stopped:
             raise
         except Exception as error:  # as above
@@ -261,14 +259,14 @@ class Node:
         self._faults.handle(*faults)
         return batch.select(fits)
 
-    def _call(self, work: Work, batch: Batch) -> Emission:
+    def _call(self, batch: Batch, work: Work | None = None) -> Emission:
         """The operator on a batch, restarted first if it is dead. Raises a fault while the node is switched off."""
         if self._dead is not None:
             if not self.counters.disabled:
                 self._restart(self._dead)
             if self._dead is not None:
                 raise self._limits.off_fault()
-        emission = work(batch)
+        emission = self.operator.process(batch) if work is None else work(batch)
         self._backoff.worked()  # a message that traps among good ones must not slow them down
         return emission
 
