@@ -13,6 +13,7 @@ from flowrt.errors import StartError
 from flowrt.graph.plan import Plan
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.orphans import set_orphans_aside
 from flowrt.runtime.replay import Replayer
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.view import GraphView, view
@@ -50,6 +51,7 @@ class Runtime:
 
     def start(self) -> None:
         for graph in self.graphs:
+            set_orphans_aside(graph.plan, self.surroundings)
             graph.start()
         if self._replayer is not None:
             self._replayer.start()

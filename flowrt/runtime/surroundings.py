@@ -106,7 +106,11 @@ class Surroundings:
     def checkpoints(self) -> CheckpointStore:
         """What nodes keep, for all graphs."""
         self._open.append("checkpoints")
-        return CheckpointStore(self.state / "checkpoints.sqlite")
+        return CheckpointStore(self.checkpoints_file)
+
+    @property
+    def checkpoints_file(self) -> Path:
+        return self.state / "checkpoints.sqlite"
 
     @cached_property
     def states(self) -> StateStore:

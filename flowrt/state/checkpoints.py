@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS entries (
   graph TEXT NOT NULL, node TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (graph, node, key)
 ) WITHOUT ROWID
 """
-_ASIDE_SUFFIX = ".set-aside"
+ASIDE_SUFFIX = ".set-aside"
+"""In the names of what was set aside."""
 
 
 class CheckpointStore:
@@ -77,7 +78,7 @@ class CheckpointStore:
             db = self._open()
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                aside = f"{node}{_ASIDE_SUFFIX}-{int(time())}"
+                aside = f"{node}{ASIDE_SUFFIX}-{int(time())}"
                 db.execute("DELETE FROM entries WHERE graph = ? AND node = ?", (graph, aside))
                 return db.execute(
                     "UPDATE entries SET node = ? WHERE graph = ? AND node = ?", (aside, graph, node)
@@ -133,7 +134,7 @@ class CheckpointStore:
             self._db = None
         if self.path is None:
             return
-        aside = self.path.with_name(f"{self.path.name}{_ASIDE_SUFFIX}-{int(time())}")
+        aside = self.path.with_name(f"{self.path.name}{ASIDE_SUFFIX}-{int(time())}")
         for suffix in ("-wal", "-shm"):
             with suppress(OSError):
                 self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))

@@ -34,6 +34,8 @@ def _objection(plan: Plan, node: NodePlan) -> str | None:
         case TransformOperation() | DecodeOperation() as operation:
             words = operation.across_topics
             return f"{words}; run the graph without --workers" if words else None
+        case GuestOperation(keep_state="disk"):
+            return "its module's state is on disk, which several processes would write; run the graph without --workers"
         case GuestOperation(state="perTopic"):
             return None
     if node.module is None:

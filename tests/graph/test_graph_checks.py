@@ -215,6 +215,11 @@ def test_an_accumulate_wants_a_delay_before_it_and_a_module_that_folds() -> None
     ]
 
 
+def test_a_state_on_disk_wants_a_module_that_keeps_one() -> None:
+    module = "    module: pump-features:1.0.0\n"
+    assert found(spoilt(module, module + "    keepState: disk\n")) == [(14, 16, "no-state")]
+
+
 def test_the_cycle_is_named() -> None:
     text = spoilt("connections:\n", "connections:\n  - {from: {name: detector}, to: {name: features}}\n")
     (problem,) = problems(text)

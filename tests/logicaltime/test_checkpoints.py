@@ -59,6 +59,16 @@ def test_what_another_operation_kept_is_set_aside(bench):
     store.close()
 
 
+def test_what_an_operation_kept_that_is_gone_is_set_aside(bench):
+    """Its messages are acknowledged: a name that was changed must not swallow them without a word."""
+    kept(bench)
+
+    bench.run(WINDOWED.replace("name: fold", "name: other"), [[b"c"]])
+
+    gone = [event for event in bench.events if isinstance(event, CheckpointSetAside)]
+    assert [(event.node, event.reason) for event in gone] == [("fold", "the graph has no such operation any more")]
+
+
 def test_a_damaged_entry_is_set_aside_with_its_window(bench):
     kept(bench)
     with sqlite3.connect(bench.path / "state" / "checkpoints.sqlite") as db:
