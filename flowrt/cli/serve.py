@@ -50,7 +50,7 @@ def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
             with _watch(options, server, signals):
                 while not _until_something(runtime, signals, service, logs):
                     service.reloading()
-                    server.reload()
+                    server.reload(partial(_go_on, signals, service))
                     service.ready()
             service.stopping()
         finally:
@@ -94,8 +94,9 @@ class _Server:
         self._listen()
         return runtime
 
-    def reload(self) -> None:
-        """Read the files again and change what runs into what they say. With problems, what runs goes on."""
+    def reload(self, go_on: Callable[[], bool]) -> None:
+        """Read the files again and change what runs into what they say. With problems, what runs goes on. `go_on` is
+        asked now and then whether to wait for it."""
         plans, problems = loading.load_all(self._options, to_run=True)
         self.watched |= _watched(self._options.files, plans)
         if loading.report(problems):
@@ -103,7 +104,7 @@ class _Server:
             return
         begun = self._updates.reload(plans)
         updates = [one for one in begun if isinstance(one, Running)]
-        wait_settled(updates, SETTLE_SECONDS)
+        wait_settled(updates, SETTLE_SECONDS, go_on)
         declined = [one for one in begun if isinstance(one, str)]
         failed = [f"graph '{one.steps.plan.name}': {one.reason}" for one in updates if one.reason]
         reason = "; ".join([*declined, *failed])
@@ -180,6 +181,12 @@ def _until_something(runtime: Runtime, signals: Signals, service: Service, logs:
             raise FlowrtBug("a thread of a graph has died; the log says of what. Please report it")
         service.alive()
     return True
+
+
+def _go_on(signals: Signals, service: Service) -> bool:
+    """While a reload takes its time: the watchdog is put off, and an end is not kept waiting."""
+    service.alive()
+    return not signals.end
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -394,19 +394,15 @@ class Manager:
         self.store.tidy(needed)
 
 
-def wait_settled(updates: Sequence[Running], seconds: float) -> None:
-    """Until each carries traffic or is not going to."""
+def wait_settled(updates: Sequence[Running], seconds: float, go_on: Callable[[], bool]) -> None:
+    """Until each carries traffic or is not going to, while `go_on`, which is asked now and then, says yes."""
     until = monotonic() + seconds
     for running in updates:
-        running.steps.settled.wait(max(0.0, until - monotonic()))
+        while not running.steps.settled.wait(0.05) and monotonic() < until and go_on():
+            pass
 
 
 def _whole(blobs: Blobs, digest: str) -> Path:
     """Where a blob is. Raises `Refused` when it is not there undamaged."""
     blobs.read(digest)
     return blobs.path(digest)
-
-
-def describe(running: Running) -> Mapping[str, Any]:
-    """An update, for who asked for it."""
-    return {"graph": running.steps.plan.name, "outcome": running.outcome, "reason": running.reason}

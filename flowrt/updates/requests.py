@@ -70,4 +70,5 @@ def _follow(running: Running) -> Iterator[Mapping[str, Any]]:
             yield {"error": "the runtime ended in the midst of it; its next start takes it up", "done": True}
             return
     name = running.steps.plan.name
-    yield {"graph": name, "outcome": running.outcome, "reason": running.reason, "done": True}
+    ended = {"graph": name, "outcome": running.outcome, "reason": running.reason}
+    yield {**ended, "pauses": running.steps.pauses, "done": True}

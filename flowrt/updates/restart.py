@@ -102,7 +102,7 @@ class Restart(Steps):
         self._runtime.replace(old, new)
         new.start()
         self.graph = new
-        new.updates.pause.observe(monotonic() - began)
+        self.stood_still(monotonic() - began)
 
     def _until_ready(self, new: RunningGraph) -> None:
         until = monotonic() + self.plan.updates.timeout

@@ -48,6 +48,8 @@ class Steps:
         """Set to let it be rolled back."""
         self.remember = False
         """Whether it failed by its own fault: then it is not tried again."""
+        self.pauses: list[float] = []
+        """Seconds for which messages stood still, one for each exchange."""
         self.ending = ending
         self._emit = emit
         self._moved = moved
@@ -90,6 +92,11 @@ class Steps:
         self.state = state
         if event != "fail":
             self._emit(UpdateMoved(self.plan.name, self.plan.version, state, detail))
+
+    def stood_still(self, seconds: float) -> None:
+        """Note an exchange."""
+        self.pauses.append(seconds)
+        self.graph.updates.pause.observe(seconds)
 
     def look(self, graph: RunningGraph) -> None:
         """Wait a moment. Raises `Cut` when everything ends, `Failed` when somebody wants the old version back."""

@@ -157,7 +157,7 @@ class Update(Steps):
                 raise Cut from None
             kind = "state" if "state" in str(refused) else "rest"
             raise Failed(f"{kind}: {refused}", remember=kind == "state") from refused
-        graph.updates.pause.observe(before.pause)
+        self.stood_still(before.pause)
         self._runtime.refresh()
         try:
             self.go("take", "")
@@ -186,7 +186,7 @@ class Update(Steps):
             except SwapRefused:
                 if self.graph.stopped or self.ending.wait(LOOK_SECONDS):
                     raise Cut from None
-        self.graph.updates.pause.observe(made.pause)
+        self.stood_still(made.pause)
         self._runtime.refresh()
         for part in self._made.values():
             part.retire(self.plan.updates.timeout)

@@ -1,0 +1,375 @@
+"""Updates under load: what they cost the messages that pass meanwhile, what a bad one costs, what a kill leaves.
+
+`python -m benchmarks.updates` measures all of it; `--swaps 3 --bad 1 --kills 3` is the short form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import re
+import struct
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import paho.mqtt.client as paho
+import wasmtime
+from onnx import TensorProto, helper
+from paho.mqtt.enums import CallbackAPIVersion
+
+from benchmarks.broker import PORT, Broker
+from benchmarks.processes import Process
+from flowrt.updates.control import ask
+
+TOPICS = 16
+PASS = Path(__file__).parents[1] / "modules/passthrough/passthrough.wasm"
+POLICY = "{shadow: 16, shadowTime: 5s, probation: 200ms, messages: 50, bounds: {latency: 1000}}"
+WATCHFUL = "{shadow: 0, probation: 60s, messages: 100000, bounds: {drift: 0, latency: LATENCY}}"
+"""Only the slow module is judged by its time: on a busy machine the others might be slow as well."""
+GRAPH = """\
+metadata: {{name: bench, version: '{version}'}}
+moduleRequirements: {{apiVersion: "1.1.0", runtimeVersion: "1.1.0"}}
+endpoints: [{{name: plant, mqtt: {{host: 127.0.0.1, port: {port}, clientId: updates}}}}]
+operations:
+  - {{operationType: source, name: in, endpoint: plant, topics: ["in/+"]}}
+{nodes}  - {{operationType: sink, name: out, endpoint: plant, topic: "out/{{topic[1]}}"}}
+connections:
+{edges}updates: {policy}
+"""
+Node = tuple[str, str]
+"""A name, and what the operation is."""
+
+
+def graph(port: int, version: int, nodes: list[Node], policy: str = POLICY) -> str:
+    names = ["in", *(name for name, _ in nodes), "out"]
+    lines = "".join(f"  - {{name: {name}, {text}}}\n" for name, text in nodes)
+    edges = "".join(f"  - {{from: {{name: {a}}}, to: {{name: {b}}}}}\n" for a, b in itertools.pairwise(names))
+    return GRAPH.format(version=version, port=port, nodes=lines, edges=edges, policy=policy)
+
+
+def module(name: str) -> str:
+    return f"operationType: map, module: {name}"
+
+
+def model(name: str) -> str:
+    return f"operationType: inference, model: {{path: {name}.onnx}}"
+
+
+class Load:
+    """Numbered messages at a steady rate, and what came of them."""
+
+    rate = 2000
+    """Messages a second."""
+
+    def __init__(self, port: int) -> None:
+        self.sent = 0
+        self.received: dict[int, list[int]] = defaultdict(list)
+        self.latencies: list[tuple[float, float]] = []
+        """Moment of arrival and seconds under way."""
+        self._ending = threading.Event()
+        self._out, self._in = (paho.Client(CallbackAPIVersion.VERSION2) for _ in range(2))
+        for client in (self._out, self._in):
+            client.max_inflight_messages_set(65535)
+            client.connect("127.0.0.1", port)
+        subscribed = threading.Event()
+        self._in.on_subscribe = lambda *_: subscribed.set()
+        self._in.on_message = self._arrived
+        self._in.subscribe("out/#", qos=1)
+        for client in (self._out, self._in):
+            client.loop_start()
+        subscribed.wait(10)
+        self._thread = threading.Thread(target=self._send)
+        self._thread.start()
+
+    def _send(self) -> None:
+        began = time.monotonic()
+        while not self._ending.is_set():
+            due = int((time.monotonic() - began) * self.rate)
+            while self.sent < due:
+                topic, number = self.sent % TOPICS, self.sent // TOPICS
+                payload = struct.pack("<4d", topic, number, time.monotonic(), 0.0)
+                self._out.publish(f"in/{topic}", payload, qos=1)
+                self.sent += 1
+            time.sleep(0.002)
+
+    def _arrived(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        now = time.monotonic()
+        topic, number, sent, _ = struct.unpack("<4d", message.payload)
+        self.received[int(topic)].append(int(number))
+        self.latencies.append((now, now - sent))
+
+    def end(self) -> tuple[int, int, int]:
+        """Lost, doubled, out of order."""
+        self._ending.set()
+        self._thread.join()
+        until = time.monotonic() + 20
+        while sum(len(set(numbers)) for numbers in self.received.values()) < self.sent and time.monotonic() < until:
+            time.sleep(0.05)
+        for client in (self._out, self._in):
+            client.loop_stop()
+            client.disconnect()
+        unique = {topic: set(numbers) for topic, numbers in self.received.items()}
+        came = sum(map(len, unique.values()))
+        doubled = sum(map(len, self.received.values())) - came
+        disordered = sum(
+            sum(b < a for a, b in itertools.pairwise(dict.fromkeys(numbers))) for numbers in self.received.values()
+        )
+        return self.sent - came, doubled, disordered
+
+
+class Gateway:
+    """A runtime with a graph of two nodes, and the files of its versions."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port, self.state = folder, port, folder / "state"
+        self.version = 0
+        code = PASS.read_bytes()
+        for letter in "ab":
+            # A custom section: other bytes, the same work.
+            (folder / f"pass-{letter}.wasm").write_bytes(code + b"\0\x03\x02v" + letter.encode())
+            onnx.save(_identity(letter), folder / f"same-{letter}.onnx")
+        for name, wat in BAD.items():
+            (folder / f"{name}.wasm").write_bytes(wasmtime.wat2wasm(wat))
+        self.file = folder / "graph.yaml"
+        self.file.write_text(graph(port, 0, [("m", module("pass-a")), ("d", model("same-a"))]))
+        command = [sys.executable, "-m", "flowrt.cli.main", "run", str(self.file), "--modules", str(folder)]
+        self.process = Process("flowrt", [*command, "--state", str(self.state), "--metrics", "127.0.0.1:0"])
+
+    def apply(self, nodes: list[Node], policy: str = POLICY) -> dict[str, Any]:
+        """The last answer, and how long it took until the new version carried all traffic."""
+        self.version += 1
+        text = graph(self.port, self.version, nodes, policy)
+        request = {"do": "apply", "path": str(self.file), "text": text, "again": True}
+        last: dict[str, Any] = {}
+        for last in ask(self.state, request):
+            if "problem" in last:
+                raise SystemExit(last["problem"])
+        return last
+
+    def resident(self) -> int:
+        """Bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        return int(found[1]) * 1024 if found else 0
+
+
+BAD = {
+    "traps": '(module (memory (export "memory") 4)'
+    ' (func (export "flowrt_abi") (result i32) i32.const 1)'
+    ' (func (export "flowrt_buffer") (param i32) (result i32) i32.const 131072)'
+    ' (func (export "flowrt_map") (param i32 i32) (result i32) unreachable))',
+}
+_COPYING = """(module (memory (export "memory") 4)
+  (func (export "flowrt_abi") (result i32) i32.const 1)
+  (func (export "flowrt_buffer") (param i32) (result i32) i32.const 131072)
+  (global $seen (mut i32) (i32.const 0))
+  (func $each (param $at i32) (local $n i32) EACH)
+  (func (export "flowrt_map") (param $in i32) (param $count i32) (result i32) (local $i i32) (local $to i32)
+    (loop $next (if (i32.lt_u (local.get $i) (local.get $count)) (then
+      (global.set $seen (i32.add (global.get $seen) (i32.const 1)))
+      (call $each (i32.load offset=8 (local.get $in)))
+      (local.set $to (i32.add (i32.const 1024) (i32.mul (local.get $i) (i32.const 16))))
+      (i32.store (local.get $to) (local.get $i))
+      (i32.store offset=4 (local.get $to) (i32.load offset=8 (local.get $in)))
+      (i32.store offset=8 (local.get $to) (i32.load offset=12 (local.get $in)))
+      (i32.store offset=12 (local.get $to) (i32.const 0))
+      (local.set $in (i32.add (local.get $in) (i32.const 24)))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br $next))))
+    (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (local.get $count)) (i32.const 0)))"""
+BAD["slow"] = _COPYING.replace(
+    "EACH",
+    "(local.set $n (i32.const 10000000)) (loop $more "
+    "(local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $more (local.get $n)))",
+)
+BAD["wrong"] = _COPYING.replace(
+    "EACH",
+    "(if (i32.eqz (i32.rem_u (global.get $seen) (i32.const 10))) "
+    "(then (i32.store8 offset=31 (local.get $at) (i32.const 1))))",
+)
+BAD["greedy"] = _COPYING.replace("EACH", "(drop (memory.grow (i32.const 4)))")
+EXPECTED = {"traps": "traps", "slow": "latency", "wrong": "drift", "greedy": "memory"}
+
+
+def _identity(letter: str) -> onnx.ModelProto:
+    ends = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 4]) for name in "xy"]
+    body = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], f"same-{letter}", ends[:1], ends[1:])
+    made = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(made)
+    return made
+
+
+def swapping() -> dict[str, Callable[[int], list[Node]]]:
+    """By what is exchanged, the nodes of each turn."""
+
+    def letter(turn: int) -> str:
+        return "ab"[turn % 2]
+
+    return {
+        "module": lambda turn: [("m", module(f"pass-{letter(turn)}")), ("d", model("same-a"))],
+        "model": lambda turn: [("m", module("pass-a")), ("d", model(f"same-{letter(turn)}"))],
+        "connection": lambda turn: [
+            ("m", module("pass-a")), *([("k", module("pass-b"))] if turn % 2 else []), ("d", model("same-a")),
+        ],
+        "whole graph": lambda turn: [
+            (f"m{letter(turn)}", module(f"pass-{letter(turn)}")), (f"d{letter(turn)}", model(f"same-{letter(turn)}")),
+        ],
+    }  # fmt: skip
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def swaps(gateway: Gateway, count: int) -> bool:
+    """Exchange each kind of thing so often under load; whether all bounds were held."""
+    good = True
+    print("   exchanged times  lost twice order  pause p95  p99 during  outside, ms")
+    for kind, nodes in swapping().items():
+        gateway.apply(nodes(0))
+        load = Load(gateway.port)
+        time.sleep(1.0)
+        pauses, during = [], []
+        for turn in range(1, count + 1):
+            began = time.monotonic()
+            answer = gateway.apply(nodes(turn))
+            during.append((began, time.monotonic()))
+            good &= answer.get("outcome") == "proven"
+            if answer.get("outcome") != "proven":
+                print(answer)
+            pauses += answer.get("pauses", [])
+            time.sleep(0.3)
+        lost, doubled, disordered = load.end()
+        inside = [took for at, took in load.latencies if any(a <= at <= b for a, b in during)]
+        outside = [took for at, took in load.latencies if not any(a <= at <= b for a, b in during)]
+        pause, p99, rest = percentile(pauses, 0.95), percentile(inside, 0.99), percentile(outside, 0.99)
+        print(
+            f"{kind:12}{count:6}{lost:6}{doubled:6}{disordered:6}{pause * 1e3:11.2f}{p99 * 1e3:12.1f}{rest * 1e3:9.1f}",
+            flush=True,
+        )
+        good &= lost == 0 and doubled == 0 and disordered == 0
+    return good
+
+
+def memory(gateway: Gateway, count: int) -> bool:
+    """Resident memory over so many exchanges, after as many to warm up as it takes to settle."""
+    nodes = swapping()["module"]
+    load = Load(gateway.port)
+    for turn in range(40):
+        gateway.apply(nodes(turn), POLICY.replace("200ms", "0"))
+    before = gateway.resident()
+    for turn in range(count):
+        gateway.apply(nodes(turn), POLICY.replace("200ms", "0"))
+    growth = gateway.resident() - before
+    load.end()
+    print(f"memory after {count} exchanges: {growth / 1e6:+.2f} MB", flush=True)
+    return growth < 1_000_000
+
+
+def bad(gateway: Gateway, count: int) -> bool:
+    """Bad modules, so often each; whether each was rolled back for its own reason and no message was lost."""
+    good = True
+    for name, reason in EXPECTED.items():
+        gateway.apply([("m", module("pass-a")), ("d", model("same-a"))])
+        load = Load(gateway.port)
+        time.sleep(0.5)
+        took = []
+        policy = WATCHFUL.replace("LATENCY", "3" if name == "slow" else "1000")
+        for _ in range(count):
+            began = time.monotonic()
+            answer = gateway.apply([("m", module(name)), ("d", model("same-a"))], policy)
+            took.append(time.monotonic() - began)
+            right = answer.get("outcome") == "rolledBack" and str(answer.get("reason")).startswith(reason)
+            good &= right
+            if not right:
+                print(f"{name}: {answer}")
+            time.sleep(0.3)
+        lost, doubled, _disordered = load.end()
+        print(
+            f"{name:>8}: rolled back {count} times within {max(took):.2f} s; lost {lost}, twice {doubled}",
+            flush=True,
+        )
+        good &= lost == 0
+    return good
+
+
+def kills(folder: Path, port: int, count: int, seed: int) -> bool:
+    """Kill the runtime at random moments of an update; whether each start after it ran a proven version."""
+    dice, failed = random.Random(seed), 0
+    gateway = Gateway(folder, port)
+    proven: set[str] = {"pass-a", "pass-b"}
+    for turn in range(count):
+        gateway.process.start()
+        gateway.process.wait_line("ready")
+        text = graph(port, turn + 1, [("m", module(f"pass-{'ba'[turn % 2]}")), ("d", model("same-a"))])
+        request = {"do": "apply", "path": str(gateway.file), "text": text, "again": True}
+        asking = threading.Thread(target=_ask, args=(gateway.state, request), daemon=True)
+        asking.start()
+        time.sleep(dice.uniform(0.0, 0.9))
+        gateway.process.kill()
+        asking.join(5)
+        gateway.process.start()
+        try:
+            gateway.process.wait_line("ready")
+            runs = next(ask(gateway.state, {"do": "status"}))["graphs"][0]
+            failed += not set(runs["runs"]["modules"]) <= proven
+        except Exception as error:  # noqa: BLE001 - counted, and shown
+            failed += 1
+            print(f"kill {turn}: {error}")
+        gateway.process.kill()
+    print(f"killed {count} times in the midst of an update: {failed} starts failed", flush=True)
+    return failed == 0
+
+
+def _ask(state: Path, request: dict[str, Any]) -> None:
+    try:
+        for _ in ask(state, request):
+            pass
+    except Exception:  # noqa: BLE001 - it is killed in the midst of it
+        pass
+
+
+def measure(options: argparse.Namespace) -> bool:
+    good = True
+    with tempfile.TemporaryDirectory() as name, Broker():
+        first, second = Path(name) / "a", Path(name) / "b"
+        for folder in (first, second):
+            folder.mkdir()
+        gateway = Gateway(first, PORT)
+        with gateway.process:
+            gateway.process.wait_line("ready")
+            if options.swaps:
+                good &= swaps(gateway, options.swaps)
+            if options.memory:
+                good &= memory(gateway, options.memory)
+            if options.bad:
+                good &= bad(gateway, options.bad)
+        if options.kills:
+            good &= kills(second, PORT, options.kills, options.seed)
+    return good
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.updates", description=__doc__)
+    parser.add_argument("--swaps", type=int, default=50, help="of each kind (default 50)")
+    parser.add_argument("--memory", type=int, default=200, help="exchanges over which memory is compared (default 200)")
+    parser.add_argument("--bad", type=int, default=5, help="of each bad module (default 5)")
+    parser.add_argument("--kills", type=int, default=200, help="moments (default 200)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments (default 1)")
+    parser.add_argument("--rate", type=int, default=2000, help="messages a second (default 2000)")
+    options = parser.parse_args(arguments)
+    Load.rate = options.rate
+    return 0 if measure(options) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
