@@ -106,6 +106,15 @@ def test_a_mistake_in_the_rules(operation, line, column, code, words):
     assert place_and_words(operation) == (line, column, code, words)
 
 
+def test_of_very_many_mistakes_the_first_are_shown():
+    rules = [{"inputs": ["a"], "output": f"o{number}", "expression": "$1 and 2"} for number in range(200)]
+    problems = found(f"    rules: '{json.dumps({'map': rules})}'\n")
+    assert len(problems) == transforms.SHOWN_MAX + 1
+    assert [words for _, _, code, words in problems if code == "bad-rules"] == [
+        "operation 't': there are 150 mistakes more; mend these first"
+    ]
+
+
 def test_every_mistake_of_a_window_is_found():
     operation = """\
     delay: {type: duration, delaySeconds: 10}

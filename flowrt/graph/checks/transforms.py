@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from flowrt.endpoints.topics import filter_fault
 from flowrt.graph.artifacts import ARTIFACTS, kind_of_artifact
 from flowrt.graph.document import parse
 from flowrt.graph.graph import Graph, Loc
 from flowrt.graph.inside import place
-from flowrt.graph.tree import Mark, Node, Scalar, at, child
+from flowrt.graph.tree import Mapping, Mark, Node, Scalar, at, child
 from flowrt.operators.transform import CONFIGURATIONS, WINDOW, TransformOperation
 from flowrt.problem import Problem
 from flowrt.transforms.checking import Mistake, in_rules, in_throttle, in_triggers
@@ -18,6 +19,8 @@ from flowrt.transforms.json_text import TextError, TextMistake
 from flowrt.transforms.rules import Rules, Throttle
 from flowrt.transforms.settings import Settings
 
+SHOWN_MAX = 50
+"""Mistakes shown of one operation's rules: finding where each stands takes time, and who has so many checks again."""
 OWN = ("map", "filter", "branch", "datasets", "validateSchema")
 """What stands either in the operation or in its `rules`."""
 SLIDES_MAX = 1000
@@ -95,7 +98,8 @@ def _topics(throttle: Throttle) -> Iterator[Mistake]:
 
 
 def _mistakes(graph: Graph, loc: Loc, *found: Iterable[Mistake]) -> Iterator[Problem]:
-    for mistake in (mistake for group in found for mistake in group):
+    mistakes = [mistake for group in found for mistake in group]
+    for mistake in mistakes[:SHOWN_MAX]:
         last = next(part for part in reversed(mistake.loc) if isinstance(part, str))
         code = {"expression": "bad-expression", "trigger": "bad-expression", "inputs": "bad-path", "output": "bad-path"}
         label = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake.loc).lstrip(".")
@@ -104,6 +108,9 @@ def _mistakes(graph: Graph, loc: Loc, *found: Iterable[Mistake]) -> Iterator[Pro
             (*loc, *mistake.loc), code.get(last, "bad-rules"), f"{label}: {mistake.message}{column}"
         )
         yield _moved(problem, _mark(graph, loc, mistake))
+    if len(mistakes) > SHOWN_MAX:
+        message = f"there are {len(mistakes) - SHOWN_MAX} mistakes more; mend these first"
+        yield graph.problem(loc, "bad-rules", message)
 
 
 def _forms(graph: Graph, loc: Loc, settings: Settings) -> Iterator[Problem]:
@@ -143,13 +150,19 @@ def _in_text(graph: Graph, loc: Loc, mistake: TextMistake, column: int = 0) -> M
     if not isinstance(scalar, Scalar) or not isinstance(scalar.value, str):
         return graph.mark(loc)
     text, offset = scalar.value, mistake.offset
-    tree = parse(text.encode(errors="replace"), "")[0] if mistake.loc else None
+    tree = _tree(text) if mistake.loc else None
     if tree is not None:
         node = _node(tree, mistake.loc)
         inner = place(text, node, column - 1) if isinstance(node, Scalar) and column else at(tree, mistake.loc)
         before = text.split("\n")[: inner.line - 1]
         offset = sum(len(line) + 1 for line in before) + inner.column - 1
     return place(graph.text, scalar, offset)
+
+
+@lru_cache(maxsize=1)
+def _tree(text: str) -> Mapping | None:
+    """Of one text there may be many mistakes."""
+    return parse(text.encode(errors="replace"), "")[0]
 
 
 def _node(root: Node, loc: Loc) -> Node:
