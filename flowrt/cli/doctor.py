@@ -14,6 +14,7 @@ from pathlib import Path
 from flowrt import __version__
 from flowrt.cli.loading import this_machine
 from flowrt.errors import FlowrtError
+from flowrt.formats.extras import LIBRARIES, installed
 from flowrt.quota.quantity import format_bytes
 
 EXTRAS = {"amqtt": ("demo", "embedded broker"), "onnx": ("demo", "training the example's model")}
@@ -77,6 +78,9 @@ def _optional() -> Iterator[Line]:
             yield package, f"{_version(package)}: {purpose}"
         else:
             yield package, f"missing ({purpose}): pip install 'flowrt[{extra}]'"
+    for package, (purpose, extra) in LIBRARIES.items():
+        remedy = f"missing ({purpose}): pip install 'flowrt[{extra}]'"
+        yield package, f"{_version(package)}: {purpose}" if installed(package) else remedy
     for program, (purpose, remedy) in PROGRAMS.items():
         yield program, shutil.which(program) or f"missing ({purpose}): {remedy}"
 

@@ -7,15 +7,15 @@ import importlib.util
 from types import ModuleType
 
 from flowrt.errors import MissingExtra
+from flowrt.formats.options import PROTOBUF, ZSTD
 
 LIBRARIES: dict[str, tuple[str, str]] = {
     "jsonschema_rs": ("JSON Schema", "schema"),
     "msgpack": ("MessagePack", "formats"),
     "cbor2": ("CBOR", "formats"),
     "fastavro": ("Avro", "formats"),
-    "google.protobuf": ("Protocol Buffers", "formats"),
-    "backports.zstd": ("zstd", "formats"),
-    "compression.zstd": ("zstd", "formats"),
+    PROTOBUF: ("Protocol Buffers", "formats"),
+    ZSTD: ("zstd", "formats"),
 }
 """Module to import to what needs it and the extra that has it."""
 
