@@ -36,6 +36,9 @@ CHUNK_BYTES = 2**20
 class Outgoing(Connection):
     """Shared by the sinks of one endpoint."""
 
+    _now = staticmethod(monotonic)
+    """The clock by which messages come under suspicion."""
+
     def __init__(self, endpoint: str, options: MqttOptions, emit: Emit) -> None:
         super().__init__(endpoint, "out", options, f"{options.client_id}-out", emit)
         self.sinks: list[MqttSink] = []
@@ -135,7 +138,7 @@ class Outgoing(Connection):
             self._spoke_five = link.five
             self._link = link
             self._on_wire = 0
-            self._suspicion.opened(monotonic())
+            self._suspicion.opened(self._now())
             self._again.clear()
             for chunk in self._window.chunks:
                 if not link.session_present:
@@ -161,7 +164,7 @@ class Outgoing(Connection):
     def _lost(self) -> None:
         with self._changed:
             self._link = None
-            now = monotonic()
+            now = self._now()
             guilty = self._suspicion.lost(self._on_wire, now)
             rows = [] if guilty is None else self._judged(guilty, now)
             self._changed.notify_all()
@@ -242,13 +245,13 @@ class Outgoing(Connection):
         """Repeat rows as far as there is room."""
         most, suspicion = self._most(link), self._suspicion
         while self._again and self._on_wire < most and link.backlog() < BACKLOG_BYTES:
-            if suspicion.alone and not suspicion.may_send(self._on_wire, monotonic()):
+            if suspicion.alone and not suspicion.may_send(self._on_wire, self._now()):
                 break
             chunk, row = self._again.popleft()
             packet_id = chunk.first + row
             self._on_wire += 1
             if suspicion.alone:
-                suspicion.sending(packet_id if chunk.states[row] == SENT else None, monotonic())
+                suspicion.sending(packet_id if chunk.states[row] == SENT else None, self._now())
             if chunk.states[row] == RECEIVED:
                 link.write([reply(PUBREL, packet_id)])
                 continue
@@ -330,7 +333,7 @@ class Outgoing(Connection):
 
     def check_topic(self, topic: str) -> None:
         """Raises `NodeFault` for a topic over which the broker ends connections."""
-        if self._suspicion.shuns and self._suspicion.shuns_topic(topic, monotonic()):
+        if self._suspicion.shuns and self._suspicion.shuns_topic(topic, self._now()):
             raise NodeFault("send", f"the broker ends the connection when a message is sent to '{topic}'")
 
     def _refusal_handled(self, sink: MqttSink) -> None:
