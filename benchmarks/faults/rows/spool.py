@@ -86,17 +86,19 @@ def cut_power(world: World) -> None:
     flowrt.state.mkdir()
     flowrt.process.add_env(**environment(flowrt.state, journal))
     before: dict[str, bytes] = {}
+    syncs = 0
     _spooling(world)
     for _ in range(2):
         flowrt.process.kill()
         world.interrupted(REPEATED)
-        if not power_cut(flowrt.state, journal, before, world.random, world.random.choice((0.0, 0.5))):
-            world.note("nothing was synced, or nothing written down")
+        syncs += power_cut(flowrt.state, journal, before, world.random, world.random.choice((0.0, 0.5)))
         before = contents(flowrt.state)
         world.sink_link.restore()
         world.over()
         flowrt.start()
         sleep(0.3)
+    if not syncs:
+        world.note("nothing was synced, or nothing written down")
 
 
 def _files(world: World) -> list[Path]:
