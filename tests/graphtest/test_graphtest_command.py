@@ -1,5 +1,6 @@
 """`flowrt test`: what it runs, what it writes, how it ends."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -96,3 +97,22 @@ def test_the_examples_of_the_documentation_pass(block, tests, tmp_path, capsys):
     for name in ("graphs", "modules"):
         (tmp_path / name).symlink_to(ROOT / name)
     assert tests.command(tests.write(block, "documented.test.yaml"), "--jobs", 1) == 0, capsys.readouterr().out
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the sample graphs are not here")
+def test_the_official_complex_graph_folds_a_window(tests, tmp_path, capsys):
+    """Sixteen operations of nine modules, unmodified: one reading becomes the document of its window."""
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / "a.json").write_text('{"temperature": {"value": 1209, "unit": "F"}}')
+    figures = {"count": 1, "unit": "C", "overtemp": True, "average": 653.8888888888889}
+    payload = json.dumps({"sensor_data": {"temperature": [figures], "humidity": [], "object": []}})
+    (tmp_path / "expected.json").write_text(json.dumps({"topic": "sensors", "payload": payload}))
+    lines = {
+        "name": "complex",
+        "graph": str(SHARED / "graph-complex.yaml"),
+        "input": "input",
+        "expected": "expected.json",
+    }
+    path = tests.write(json.dumps(lines), "complex.test.yaml")
+    status = tests.command(path, "--modules", ROOT / "modules" / "aio", "--jobs", 1)
+    assert status == 0, capsys.readouterr().out
