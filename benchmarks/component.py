@@ -58,7 +58,7 @@ def ours(engine: Engine, code: bytes) -> Callable[[bytes], Callable[[], object]]
     """Runs a batch of one payload."""
     made = compile_component(engine, code)
     log = GuestLog(lambda _event: None, "benchmark", "node", 0)
-    resources = Resources.model_validate({"memory": "256Mi"})
+    resources = Resources.model_validate({"memory": "256Mi", "deadline": "60s"})
     guest = ComponentGuestFactory(engine, made, "map", resources, (), log, OwnMetrics(), StateStore())()
     head = Head("plant/1/pump", "application/json", (("unit", "bar"),))
 

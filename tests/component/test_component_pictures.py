@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from component_guests import ECHO, batch, component
+from component_guests import ECHO, READ, batch, component
 
 from flowrt.message import Head, Tensor
+from flowrt.wasm.component import owned
 from flowrt.wasm.component.pictures import Picture, as_tensors, picture_of
 
 AIO = Path(__file__).parents[2] / "modules" / "aio"
@@ -91,3 +92,14 @@ def test_a_format_that_is_not_plain_pixels_has_no_channels():
     assert as_tensors(Picture("jpeg", 640, 480), 12345)[0].shape == (480, 640, 0)
     assert as_tensors(Picture("rgb24", 640, 480), 12345)[0].shape == (480, 640, 0)
     assert picture_of(Head("t", tensors=(Tensor("x", "u8", (1, 2, 3)),))) is None
+
+
+def test_a_payload_is_read_when_the_guest_reads_it_and_never_otherwise(guest, monkeypatch):
+    """Of a hundred messages of 64 KiB, none crosses for a guest that gives them back, all for one that reads."""
+    read, made = [], owned.byte_list
+    monkeypatch.setattr(owned, "byte_list", lambda data: read.append(len(data)) or made(data))
+    payloads = [bytes(1 << 16)] * 100
+    assert guest(component({"map": ECHO})).map(batch(*payloads)).payloads == payloads
+    assert read == []
+    assert guest(component({"map": READ})).map(batch(*payloads)).payloads == payloads
+    assert read == [1 << 16] * 100
