@@ -20,7 +20,7 @@ def formatted(guest):
     """`formatted(payload)`: what `format` makes of a picture, and its words where it makes none."""
 
     def make(*payloads):
-        return guest((AIO / "format" / "format.wasm").read_bytes()).map(batch(*payloads, head=HEAD))
+        return guest((AIO / "format" / "format.wasm").read_bytes(), deadline="60s").map(batch(*payloads, head=HEAD))
 
     return make
 
@@ -99,7 +99,7 @@ def test_a_payload_is_read_when_the_guest_reads_it_and_never_otherwise(guest, mo
     read, made = [], owned.byte_list
     monkeypatch.setattr(owned, "byte_list", lambda data: read.append(len(data)) or made(data))
     payloads = [bytes(1 << 16)] * 100
-    assert guest(component({"map": ECHO})).map(batch(*payloads)).payloads == payloads
+    assert guest(component({"map": ECHO}), deadline="60s").map(batch(*payloads)).payloads == payloads
     assert read == []
-    assert guest(component({"map": READ})).map(batch(*payloads)).payloads == payloads
+    assert guest(component({"map": READ}), deadline="60s").map(batch(*payloads)).payloads == payloads
     assert read == [1 << 16] * 100
