@@ -34,7 +34,7 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> int:
     for what, found in (*_machine(), *_engine(), *_models(), *_service(), *_optional()):
-        print(f"{what:<22}{found}")
+        print(f"{what:<24}{found}")
     return 0
 
 
@@ -53,16 +53,38 @@ def _engine() -> Iterator[Line]:
         name = "interpreter (Pulley)" if interpreter else "compiler (Cranelift)"
         try:
             engine = Engine(interpreter=interpreter)
-            yield f"  {name}", "works; " + engine.settings().replace("\n", ", ")
+            yield f"  {name}", f"works; {_features(engine.settings())}"
             engine.close()
         except FlowrtError as error:
             yield f"  {name}", f"does not work: {error}"
 
 
-def _models() -> Iterator[Line]:
-    from flowrt.nn.backends.onnx import providers
+def _features(settings: str) -> str:
+    """Of an engine's settings, what a guest's author wants to know."""
+    from flowrt.wasm.engine import MEMORY_RESERVATION
 
-    yield "ONNX Runtime", f"{version('onnxruntime')}; {', '.join(providers())}"
+    have = [name for name in ("simd", "threads", "tail_call", "component_model") if f"wasm_{name}" in settings]
+    lack = [name for name in ("threads",) if name not in have]
+    absent = f"; not {', '.join(lack)}" if lack else ""
+    memory = format_bytes(MEMORY_RESERVATION)
+    return f"{', '.join(have)}{absent}; a guest's memory is bound by its quota, {memory} at most"
+
+
+def _models() -> Iterator[Line]:
+    """Every engine with its version and what cpu, gpu, tpu and npu are to it; of those that lack, how to get them."""
+    from flowrt.nn import encodings
+    from flowrt.nn.faults import ModelFault
+
+    for encoding, engine in encodings.ENGINES.items():
+        if not engine.present():
+            yield f"{encoding} models", f"missing: {engine.remedy}"
+            continue
+        try:
+            backend = encodings.backend_for(encoding)
+            targets = ", ".join(f"{target}: {device}" for target, device in backend.targets().items())
+            yield f"{encoding} models", f"{backend.engine}; {targets}"
+        except ModelFault as fault:
+            yield f"{encoding} models", fault.detail
 
 
 def _service() -> Iterator[Line]:

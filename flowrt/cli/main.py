@@ -35,6 +35,7 @@ COMMANDS = {
     "spool": "what waits on disk for sinks: list, show, take out, verify, repair",
     "dead": "dead letters: list, show, send through their node again, delete",
     "state": "list, get, set, delete, export and import what operators keep in the state store",
+    "model": "show, measure, compare, quantise and convert model files",
     "profile": "run a graph on a recording and suggest quotas as a patch to its file, or draw a guest's own functions",
     "demo": "watch the example run: embedded broker, simulated pump, injected fault",
     "top": "watch a running runtime: rate, latency, processor and memory against quotas, queue, faults",

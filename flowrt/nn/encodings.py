@@ -31,6 +31,8 @@ _SUFFIXES = {
 }
 REMOTE = "remote"
 """Not a format: a model that an inference server has, named by an address instead of a file."""
+TRUSTING = frozenset({"openvino", "tensorflowlite", "pytorch", "ggml"})
+"""Whose engines end the process over some broken models (assertions in native code) instead of refusing them."""
 _CONVERT_TENSORFLOW = (
     "no engine runs TensorFlow's own format here; convert it: flowrt model convert FOLDER model.onnx (tf2onnx), or to "
     "TensorFlow Lite with tf.lite.TFLiteConverter"

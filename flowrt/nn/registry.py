@@ -156,7 +156,10 @@ class Models:
     def open_bytes(
         self, parts: Sequence[bytes], encoding: str, target: str = "cpu", options: Options = _NO_OPTIONS
     ) -> Handle:
-        """A model that a guest brings, shared by digest with whoever has the same."""
+        """A model that a guest brings, shared by digest with whoever has the same. Raises `ModelFault`.
+
+        Most engines trust a model with their process; a model that is new here is first run where it can end none but
+        a child of ours (`vet.py`)."""
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
@@ -232,6 +235,10 @@ class Models:
             raise
 
     def _load(self, key: _Key, source: Source) -> Session:
+        if source.path is None and key[1] in encodings.TRUSTING:
+            from flowrt.nn.vet import vet
+
+            vet(source, key[0], key[1], key[2])
         session = encodings.backend_for(key[1]).load(source, key[2], self._threads)
         self._count(loads=1)
         return session

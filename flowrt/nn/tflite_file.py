@@ -28,6 +28,15 @@ TYPES = {
     15: "u32", 16: "u16", 18: "bf16",
 }  # fmt: skip
 """TensorType, those that flowrt carries."""
+_OPERATORS = {
+    0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE",
+    9: "FULLY_CONNECTED", 14: "LOGISTIC", 16: "LSTM", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 21: "RELU6",
+    22: "RESHAPE", 23: "RESIZE_BILINEAR", 25: "SOFTMAX", 28: "TANH", 34: "PAD", 36: "GATHER", 39: "TRANSPOSE",
+    40: "MEAN", 41: "SUB", 42: "DIV", 43: "SQUEEZE", 45: "STRIDED_SLICE", 49: "SPLIT", 53: "CAST", 56: "ARG_MAX",
+    70: "EXPAND_DIMS", 74: "SUM", 76: "RSQRT", 77: "SHAPE", 83: "PACK", 88: "UNPACK", 99: "SQUARED_DIFFERENCE",
+    114: "QUANTIZE", 117: "HARD_SWISH",
+}  # fmt: skip
+"""BuiltinOperator, the usual ones."""
 _OTHERS = {8: "complex64", 11: "complex128", 13: "a resource", 14: "a variant", 17: "int4"}
 
 
@@ -98,7 +107,9 @@ def _signature(model: Table) -> tuple[dict[int, str], dict[int, str]]:
 
 def _operator(code: Table) -> str:
     builtin = max(code.number(_CODE_OLD, "b"), code.number(_CODE_BUILTIN, "i"))
-    return f"custom {code.text(_CODE_CUSTOM)}" if builtin == _CUSTOM else f"builtin {builtin}"
+    if builtin == _CUSTOM:
+        return f"custom {code.text(_CODE_CUSTOM)}"
+    return _OPERATORS.get(builtin, f"builtin {builtin}")
 
 
 def _type(tensor: Table) -> str:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import zipfile
+import zlib
 from collections import Counter
 
 from flowrt.nn.backend import Slot
@@ -21,6 +23,11 @@ from flowrt.nn.described import Described
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.tensor_text import parse_slots
 
+_BAD = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, KeyError,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""All that the zip reader raises over a broken archive."""
 _MAX_MEMBERS = 100_000
 _MAX_SOURCE = 64 * 2**20
 _MAX_BLOW_UP = 64
@@ -39,15 +46,7 @@ def read(data: bytes, label: str) -> Described:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _described(archive, label, len(data))
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        NotImplementedError,
-    ) as bad:
+    except _BAD as bad:
         raise ModelFault("invalid-encoding", f"'{label}' is no TorchScript archive: {bad}") from None
 
 
@@ -71,7 +70,7 @@ def _described(archive: zipfile.ZipFile, label: str, length: int) -> Described:
         outputs,
         version=f"TorchScript {version}",
         operators=operators,
-        weights={"of all types": size} if size else {},
+        weights={"any type": size} if size else {},
     )
 
 

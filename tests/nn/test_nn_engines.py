@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nn_engines import ENGINES, Made, engine_params, expected
+from nn_engines import ENGINES, Made, engine_params, expected, openvino_ir, torchscript
+from nn_models import double
 
 from flowrt.graph.facts import ModelFacts
 from flowrt.graph.plan import ModelUse
@@ -28,6 +29,24 @@ def network(engine: str) -> Made:
 def two(engine: str) -> Made:
     """Two inputs and two outputs."""
     return ENGINES[engine][2]()
+
+
+def scalar(engine: str) -> Made:
+    """x + x of a single value."""
+    onnx = double(dims=())
+    if engine == "tflite":
+        import tflite_models
+
+        return Made("tensorflowlite", ".tflite", (tflite_models.double("float32", ()),))
+    if engine == "pytorch":
+        import torch
+
+        class Double(torch.nn.Module):
+            def forward(self, x):
+                return x + x
+
+        return torchscript(Double(), "x: f32[]")
+    return openvino_ir(onnx) if engine == "openvino-ir" else Made(network(engine).encoding, ".onnx", (onnx,))
 
 
 def use(engine: str, folder: Path) -> ModelUse:
@@ -71,6 +90,12 @@ def test_several_inputs_and_outputs_keep_their_order(engine: str) -> None:
     total, product = session.run([np.array([1, 2], "f4"), np.array([10, 20], "f4")])
     assert (total.tolist(), product.tolist()) == ([11, 22], [10, 40])
     assert [slot.name for slot in session.inputs] == ["a", "b"]
+
+
+def test_a_scalar_stays_a_scalar(engine: str) -> None:
+    session = scalar(engine).load()
+    [found] = session.run([np.array(3, "f4")])
+    assert (found.shape, float(found)) == ((), 6.0)
 
 
 @pytest.mark.parametrize(

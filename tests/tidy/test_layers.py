@@ -37,7 +37,7 @@ HOMES = {
     "oras": ("flowrt.registry.oci",),
     "cryptography": ("flowrt.registry.trust",),
     "wasmtime": ("flowrt.wasm",),
-    "onnxruntime": ("flowrt.nn.backends.onnx", "flowrt.demo.offline"),
+    "onnxruntime": ("flowrt.nn.backends.onnx", "flowrt.nn.backends.onnx_quantize", "flowrt.demo.offline"),
     "openvino": ("flowrt.nn.backends.openvino",),
     "ai_edge_litert": ("flowrt.nn.backends.litert",),
     "torch": ("flowrt.nn.backends.pytorch",),

@@ -27,7 +27,13 @@ _NAMES = (
 )  # fmt: skip
 _ERRORS = (*(getattr(engine, name) for name in _NAMES), RuntimeError, ValueError, TypeError, MemoryError)
 """All that the engine raises; its own classes have no base in common but Exception."""
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
+_CPU = "CPUExecutionProvider"
+_PROVIDERS = {
+    "cpu": (_CPU,),
+    "gpu": ("CUDAExecutionProvider", "TensorrtExecutionProvider", "MIGraphXExecutionProvider", "DmlExecutionProvider"),
+    "npu": ("CoreMLExecutionProvider", "QNNExecutionProvider", "VitisAIExecutionProvider"),
+}
+"""What a target may be, the usual one first; the option `provider` names another one of the target's."""
 _TYPES = {
     "tensor(float16)": "f16", "tensor(float)": "f32", "tensor(double)": "f64", "tensor(uint8)": "u8",
     "tensor(int8)": "i8", "tensor(uint16)": "u16", "tensor(int16)": "i16", "tensor(uint32)": "u32",
@@ -49,7 +55,8 @@ class OnnxBackend:
 
     def targets(self) -> Mapping[str, str]:
         present = ort.get_available_providers()
-        return {target: name for target, name in _PROVIDERS.items() if name in present}
+        found = {target: [name for name in names if name in present] for target, names in _PROVIDERS.items()}
+        return {target: " or ".join(names) for target, names in found.items() if names}
 
     def load(self, source: Source, target: str, threads: int) -> Session:
         if len(source.parts) != 1:
@@ -59,8 +66,9 @@ class OnnxBackend:
         # From the path only where the engine must find the files beside it: bytes are what was checked and digested.
         model = str(source.path) if file.external and source.path is not None else source.parts[0]
         try:
-            providers = [_provider(target, source.label)]
-            session = ort.InferenceSession(model, _options(threads), providers=providers, enable_fallback=0)
+            provider = _provider(target, source)
+            session = ort.InferenceSession(model, _options(threads), providers=[provider], enable_fallback=0)
+            _check_device(session, provider, source.label)
             session._model_bytes = None  # kept for falling back to other providers; it would double our memory
             return OnnxSession(source.label, session, max(outside, file.parameter_bytes, len(source.parts[0])))
         except _ERRORS as error:
@@ -100,7 +108,7 @@ class OnnxSession:
         return [_array(slot, value) for slot, value in zip(self.outputs, found, strict=True)]
 
     def prepare(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Prepared | None:
-        if self.device != _PROVIDERS["cpu"] or self._special:
+        if self.device != _CPU or self._special:
             return None
         return OnnxPrepared(self, self._open(), inputs, outputs)
 
@@ -168,15 +176,23 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _provider(target: str, label: str) -> str:
-    provider = _PROVIDERS.get(target, "")
+def _provider(target: str, source: Source) -> str:
     present = ort.get_available_providers()
-    if provider not in present:
-        raise ModelFault(
-            "unsupported-operation",
-            f"model '{label}' asks for target {target}; this ONNX Runtime has {', '.join(present)}",
-        )
-    return provider
+    wanted = source.options.get("provider")
+    for provider in _PROVIDERS.get(target, ()):
+        if provider in present and wanted in {None, provider}:
+            return provider
+    asked = f"target {target}" + (f" by {wanted}" if wanted else "")
+    raise ModelFault(
+        "unsupported-operation",
+        f"model '{source.label}' asks for {asked}; this ONNX Runtime has {', '.join(present)}",
+    )
+
+
+def _check_device(session: ort.InferenceSession, provider: str, label: str) -> None:
+    """A build with CUDA on a machine without falls back silently inside; here it does not."""
+    if provider not in session.get_providers():
+        raise ModelFault("unsupported-operation", f"model '{label}': {provider} does not start on this machine")
 
 
 def _slot(label: str, role: str, arg: Any) -> Slot:
@@ -193,7 +209,7 @@ def _slot(label: str, role: str, arg: Any) -> Slot:
 
 
 def _value(slot: Slot, array: Array | None) -> ort.OrtValue:
-    held = np.ascontiguousarray(array)
+    held = np.asarray(array, order="C")
     if slot.type == "bf16" and held.dtype == np.uint16:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(held, _BFLOAT16)
     if slot.type == "string" and held.dtype == object:

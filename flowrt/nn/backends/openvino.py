@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class OpenVinoSession(AtOnce):
         request = self._request()
         try:
             for at, (slot, array) in enumerate(zip(self.inputs, arrays, strict=True)):
-                request.set_input_tensor(at, _tensor(slot, np.ascontiguousarray(array)))
+                request.set_input_tensor(at, _tensor(slot, np.asarray(array, order="C")))
             request.infer(share_outputs=True)
             found = [_array(slot, request.get_output_tensor(at)) for at, slot in enumerate(self.outputs)]
         except _ERRORS as error:
@@ -136,6 +137,14 @@ class OpenVinoPrepared:
             self._request.infer(share_outputs=True)
         except _ERRORS as error:
             raise self._owner._fault(self.inputs, error) from error
+
+
+def save_ir(source: Path, target: Path) -> None:
+    """Write a model of another format as IR, its weights unchanged. Raises `ModelFault`."""
+    try:
+        ov.save_model(ov.Core().read_model(str(source)), str(target), compress_to_fp16=False)
+    except _ERRORS as error:
+        raise ModelFault("runtime-error", f"{source} does not convert: {_words(error)}") from error
 
 
 def _declared(source: Source) -> tuple[tuple[Slot, ...] | None, int]:

@@ -108,7 +108,7 @@ class TorchSession(AtOnce):
         # Arrays of messages are read-only views, which PyTorch takes only with a warning: it never writes to inputs
         # in inference mode unless the model does so itself, and then it must not reach the message.
         held = np.array(array, order="C") if array is not None and not array.flags.writeable else array
-        tensor = torch.from_numpy(np.ascontiguousarray(held))
+        tensor = torch.from_numpy(np.asarray(held, order="C"))
         if slot.type == "bf16" and slot.form != "open":
             tensor = tensor.view(torch.bfloat16)
         return tensor.to(self.device)
@@ -131,6 +131,32 @@ class TorchSession(AtOnce):
         if sum(int(np.prod(shape)) for shape in shapes) > _MAX_TRIAL:
             raise ModelFault("too-large", "inputs too large to try")
         return self.run([np.zeros(shape, DTYPES[slot.type]) for slot, shape in zip(self.inputs, shapes, strict=True)])
+
+
+def export_onnx(data: bytes, target: str, inputs: Sequence[Slot], label: str) -> None:
+    """Write a TorchScript archive as ONNX. Raises `ModelFault`."""
+    torch_file.read(data, label)
+    shapes = [tuple(2 if isinstance(dim, str) else dim for dim in slot.dims) for slot in inputs]
+    zeros = [np.zeros(shape, DTYPES[slot.type]) for slot, shape in zip(inputs, shapes, strict=True)]
+    axes = {slot.name: {at: dim for at, dim in enumerate(slot.dims) if isinstance(dim, str)} for slot in inputs}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter for TorchScript, which is the one that takes it
+            module = torch.jit.load(io.BytesIO(data)).eval()
+            names = _returned(module, label)
+            first = next((dims[0] for dims in axes.values() if 0 in dims), None)
+            torch.onnx.export(
+                module,
+                tuple(map(torch.from_numpy, zeros)),
+                target,
+                input_names=[slot.name for slot in inputs],
+                output_names=names,
+                dynamic_axes={**axes, **({name: {0: first} for name in names} if first else {})},
+                opset_version=17,
+                dynamo=False,
+            )
+    except (*_ERRORS, torch.onnx.errors.OnnxExporterError, AttributeError) as error:
+        raise ModelFault("runtime-error", f"{label} does not convert: {_words(error)}") from error
 
 
 def _dims(name: str, one: Array, other: Array) -> tuple[int | str, ...]:

@@ -98,7 +98,7 @@ class RemoteSession(AtOnce):
             raise ModelFault("runtime-error", f"model '{self.label}' was released")
         check(self.label, self.inputs, arrays)
         try:
-            answer = transport.infer(self.inputs, [np.ascontiguousarray(array) for array in arrays], self.outputs)
+            answer = transport.infer(self.inputs, [np.asarray(array, order="C") for array in arrays], self.outputs)
             return [self._output(slot, answer) for slot in self.outputs]
         except BadAnswer as bad:
             raise ModelFault("runtime-error", f"model '{self.label}': its server answers amiss: {bad}") from bad

@@ -1,0 +1,1 @@
+"""What `flowrt model` does with model files: show, measure, compare, quantise, convert."""
