@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -24,7 +24,7 @@ from flowrt.quota.backoff import Backoff
 from flowrt.quota.breaker import NODE_FAULTS
 from flowrt.runtime.limits import Limits
 from flowrt.runtime.onerror import FaultHandler
-from flowrt.runtime.recovery import merged, process_recovering, recovering
+from flowrt.runtime.recovery import after, merged, process_recovering
 
 Work = Callable[[Batch], Emission]
 if TYPE_CHECKING:
@@ -120,39 +120,51 @@ class Node:
         self._meter.begin()
 
     def _handle(self, batch: Batch) -> None:
-        """Have the operator work on a batch; each part goes on as soon as it is known what became of it, so that a
-        message that traps does not hold up those before it."""
-        counters, meter, left = self.counters, self._meter, len(batch)
-        parts = self._parts(batch)
-        while left:
-            meter.begin()
-            started = monotonic()
-            rows, emission = next(parts)
-            if emission.faults and self._on_error.policy == "retry" and self.retrying is None:
-                emission = self._retry(emission, self.operator.process)
-            counters.batches += 1
-            counters.processing.observe(monotonic() - started)
-            meter.count()
-            left -= len(rows)
-            if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
-                emission = self._judged(emission, rows)
-            if emission.faults and self.retrying is not None:
-                emission = self.retrying.split(emission, rows)
-            self._hand_on(emission, rows)
-
-    def _parts(self, batch: Batch) -> Iterator[tuple[Batch, Emission]]:
-        """What becomes of a batch, part by part, all of it in the end."""
-        done = 0
+        """Have the operator work on a batch and hand on what comes out."""
+        self._meter.begin()
+        started = monotonic()
         try:
-            for rows, emission in recovering(self._call, batch, self._revive, self._on_error.crashes):
-                done += len(rows)
-                yield rows, emission
+            emission = self._call(batch)
+        except NodeFault as fault:
+            self._handle_parts(batch, fault)
         except Stopped:
             raise
         except Exception as error:  # the node boundary: a fault of ours must not take the graph down
             log.exception("node %s of %s failed", self.name, self.graph)
-            rest = batch.slice(done, len(batch))
-            yield rest, _bug(rest, error)
+            self._worked(batch, _bug(batch, error), started)
+        else:
+            self._worked(batch, emission, started)
+
+    def _handle_parts(self, batch: Batch, fault: NodeFault) -> None:
+        """The same after a fault. Each part goes on as soon as it is known what became of it, so that a message that
+        traps does not hold up those before it."""
+        parts, left, started = after(fault, self._call, batch, self._revive, self._on_error.crashes), batch, monotonic()
+        while len(left):
+            try:
+                rows, emission = next(parts)
+            except Stopped:
+                raise
+            except Exception as error:  # the node boundary, as above
+                log.exception("node %s of %s failed", self.name, self.graph)
+                rows, emission = left, _bug(left, error)
+            self._worked(rows, emission, started)
+            left = left.slice(len(rows), len(left))
+            self._meter.begin()
+            started = monotonic()
+
+    def _worked(self, rows: Batch, emission: Emission, started: float) -> None:
+        """Count what the operator did with some rows, and see to what became of them."""
+        if emission.faults and self._on_error.policy == "retry" and self.retrying is None:
+            emission = self._retry(emission, self.operator.process)
+        self.counters.batches += 1
+        self.counters.processing.observe(monotonic() - started)
+        self._meter.count()
+        if emission.faults:
+            if self._limits.bypass_faults or self._limits.breaker is not None:
+                emission = self._judged(emission, rows)
+            if emission.faults and self.retrying is not None:
+                emission = self.retrying.split(emission, rows)
+        self._hand_on(emission, rows)
 
     def _attempt(self, batch: Batch, again: bool) -> Emission:  # noqa: FBT001 - as `Retrying` calls it
         """A try of a message that waited."""

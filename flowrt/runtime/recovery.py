@@ -18,35 +18,32 @@ Revive = Callable[[NodeFault, bool], None]
 `Stopped`."""
 
 
-def recovering(
-    process: Callable[[Batch], Emission], batch: Batch, revive: Revive, crashes: int = 2
-) -> Iterator[tuple[Batch, Emission]]:
-    """`process`, surviving faults: what became of each part of a batch, as soon as it is known. Mostly that is all of
-    it. A message that has killed its node's process `crashes` times is guilty; any other kind of fault, one time."""
+Parts = Iterator[tuple[Batch, Emission]]
+"""What became of each part of a batch, as soon as it is known."""
+
+
+def recovering(process: Callable[[Batch], Emission], batch: Batch, revive: Revive, crashes: int = 2) -> Parts:
+    """`process`, surviving faults. Mostly that is all of the batch at once."""
     try:
-        emission = process(batch)
+        yield batch, process(batch)
     except NodeFault as fault:
-        first = fault
-        if isinstance(fault, GuestTrap):
-            revive(fault, len(batch) == 1)
-    else:
-        yield batch, emission
-        return
+        yield from after(fault, process, batch, revive, crashes)
+
+
+def after(
+    fault: NodeFault, process: Callable[[Batch], Emission], batch: Batch, revive: Revive, crashes: int = 2
+) -> Parts:
+    """The same once `process` has failed on a batch with a fault. A message that has killed its node's process
+    `crashes` times is guilty; any other kind of fault, one time."""
+    if isinstance(fault, GuestTrap):
+        revive(fault, len(batch) == 1)
     if len(batch) > 1:
         for row in range(len(batch)):
             yield from recovering(process, batch.slice(row, row + 1), revive, crashes)
-        return
-    again = crashes - 1  # a process may be killed from outside
-    while first.kind == "crash" and again > 0:
-        again -= 1
-        try:
-            yield batch, process(batch)
-            return
-        except NodeFault as fault:
-            first = fault
-            if isinstance(fault, GuestTrap):
-                revive(fault, True)
-    yield batch, Emission((), faults=(Fault(batch, first),))
+    elif fault.kind == "crash" and crashes > 1:  # a process may be killed from outside
+        yield from recovering(process, batch, revive, crashes - 1)
+    else:
+        yield batch, Emission((), faults=(Fault(batch, fault),))
 
 
 def process_recovering(
