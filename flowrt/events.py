@@ -241,6 +241,19 @@ class CheckpointSetAside(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionLeft(Event):
+    """An endpoint has another client id than in its last run: what the broker keeps under the old one is left there."""
+
+    level: ClassVar[str] = "warning"
+    endpoint: str
+    address: str
+    before: str
+    now: str
+    filters: str
+    """What the old session had subscribed to."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolStarted(Event):
     """A sink's messages go to disk, because its other side is away or slow."""
 

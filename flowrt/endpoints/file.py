@@ -1,7 +1,7 @@
 """Files of one message a line: where people start, and what tests and replays read.
 
-A source at its file's end is done, unless it follows. It keeps no position: a program that starts again reads from the
-beginning. A sink has a message for good when the operating system says its line is on the disk.
+A source at its file's end is done, unless it follows. With `resume` it goes on where it was (`file_position.py`). A
+sink has a message for good when the operating system says its line is on the disk.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, compress
+from pathlib import Path
 from time import monotonic, time_ns
 from typing import BinaryIO
 
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import Deliver, EndpointCounters, Stopped, refuse
 from flowrt.endpoints.file_config import STANDARD_STREAM, FileOptions
+from flowrt.endpoints.file_position import FilePosition
 from flowrt.endpoints.topics import topic_fault
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
@@ -37,15 +40,21 @@ RETRY_SECONDS = 1.0
 class FileSource:
     """See `flowrt.endpoints.base.Source`."""
 
-    def __init__(self, endpoint: str, options: FileOptions, operation: SourceOperation, emit: Emit) -> None:
+    def __init__(
+        self, endpoint: str, options: FileOptions, operation: SourceOperation, emit: Emit, position: Path | None = None
+    ) -> None:
+        """`position` is a folder for how far it is. Raises `StartError` for a file that cannot be read."""
         self.counters = EndpointCounters()
+        wanted = options.follow if options.resume is None else options.resume
+        keeps = wanted and position is not None and str(options.path) != STANDARD_STREAM
+        self._position = FilePosition(position) if keeps and position is not None else None
         self._endpoint = endpoint
         self._options = options
         self._emit = emit
         _check_readable(options, operation)
         self._head = head_of(options, operation)
-        # Who reads a file waits for nobody's word: the tracker only tells the graph what is open.
-        self._tracker = Tracker(lambda _: None)
+        # Where no position is kept, the tracker only tells the graph what is open.
+        self._tracker = Tracker(self._position.released if self._position is not None else lambda _: None)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._file: BinaryIO | None = None
@@ -70,16 +79,23 @@ class FileSource:
 
     def close(self) -> None:
         self.stop()
+        if self._position is not None:
+            self._position.close()
 
     def _run(self, deliver: Deliver, ended: Callable[[], None]) -> None:
         try:
-            with _open_to_read(self._options) as file:
-                self._file = file
-                self.counters.connected = self.counters.connects = 1
-                self._emit(EndpointConnected(self._endpoint, str(self._options.path)))
-                for lines in self._batches(file):
-                    self._pace(len(lines))
-                    deliver(self._batch(lines))
+            while True:
+                with _open_to_read(self._options) as file:
+                    self._file = file
+                    self.counters.connected = self.counters.connects = 1
+                    self._emit(EndpointConnected(self._endpoint, str(self._options.path)))
+                    for lines, ends in self._batches(file, self._begin(file)):
+                        self._pace(len(lines))
+                        if self._position is not None:
+                            self._position.read(ends)
+                        deliver(self._batch(lines))
+                if not self._await_next_file():
+                    break
         except Stopped:
             return
         except OSError as error:
@@ -89,24 +105,53 @@ class FileSource:
         if not self._stopping.is_set():
             ended()
 
-    def _batches(self, file: BinaryIO) -> Iterator[Sequence[bytes]]:
+    def _begin(self, file: BinaryIO) -> int:
+        """Where to begin to read. Raises OSError."""
+        if self._position is None:
+            return 0
+        at, words = self._position.begin(file.fileno(), self._options.path)
+        if words:
+            self._emit(EndpointRefused(self._endpoint, str(self._options.path), words))
+        file.seek(at)
+        return at
+
+    def _batches(self, file: BinaryIO, start: int) -> Iterator[tuple[Sequence[bytes], Sequence[int]]]:
+        """Lines, and the offset at which each ends."""
         limit = self._options.max_line
         most = max(1, min(BATCH_MESSAGES, int(self._options.rate or BATCH_MESSAGES)))
-        for lines in _lines(self._chunks(file), limit, self._skipped):
+        for lines, ends in _lines(self._chunks(file), limit, self._skipped, start):
             for at in range(0, len(lines), most):
                 if self._stopping.is_set():
                     return
-                yield lines[at : at + most]
+                yield lines[at : at + most], ends[at : at + most]
 
     def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
         while not self._stopping.is_set():
             chunk = file.read(READ_BYTES) if not hasattr(file, "read1") else file.read1(READ_BYTES)
             if chunk:
                 yield chunk
-            elif not self._options.follow:
+            elif not self._options.follow or self._replaced(file):
                 return
             else:
                 self._stopping.wait(FOLLOW_SECONDS)
+
+    def _replaced(self, file: BinaryIO) -> bool:
+        """Whether another file has the name now, or this one was cut."""
+        if str(self._options.path) == STANDARD_STREAM:
+            return False
+        try:
+            there, ours = self._options.path.stat(), os.fstat(file.fileno())
+        except OSError:
+            return False  # between two files: the new one will come
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino) or there.st_size < file.tell()
+
+    def _await_next_file(self) -> bool:
+        """Whether to read another file under the same name: once all of this one is handled."""
+        if not self._options.follow:
+            return False
+        while self._tracker.open_count and not self._stopping.is_set():
+            self._stopping.wait(FOLLOW_SECONDS / 10)
+        return not self._stopping.is_set()
 
     def _skipped(self, lines: int) -> None:
         self.counters.drop("malformed", lines)
@@ -226,17 +271,22 @@ class FileSink:
         refuse(rows, fault, self.counters, self._on_refused)
 
 
-def _lines(chunks: Iterator[bytes], limit: int, skipped: Callable[[int], None]) -> Iterator[list[bytes]]:
-    """The lines of a file as they become complete, empty and overlong ones left out; the last needs no end."""
-    rest = bytearray()
+def _lines(
+    chunks: Iterator[bytes], limit: int, skipped: Callable[[int], None], start: int = 0
+) -> Iterator[tuple[list[bytes], list[int]]]:
+    """The lines of a file as they become complete, empty and overlong ones left out, and where each ends; the last
+    needs no end. The first chunk begins at `start`."""
+    rest, behind = bytearray(), start
     overlong = False
     for chunk in chunks:
         *complete, tail = chunk.split(b"\n")
+        ends = [behind + size + count for count, size in enumerate(accumulate(map(len, complete)), 1)]
+        behind += len(chunk)
         if complete:
             complete[0] = bytes(rest) + complete[0]
             rest.clear()
             if overlong:
-                del complete[0]
+                del complete[0], ends[0]
                 overlong = False
         rest += tail
         if len(rest) > limit and not overlong:
@@ -244,16 +294,19 @@ def _lines(chunks: Iterator[bytes], limit: int, skipped: Callable[[int], None]) 
             skipped(1)
         if overlong:
             rest.clear()
-        yield _sound(complete, limit, skipped)
+        yield _sound(complete, ends, limit, skipped)
     if rest and not overlong:
-        yield _sound([bytes(rest)], limit, skipped)
+        yield _sound([bytes(rest)], [behind], limit, skipped)
 
 
-def _sound(lines: Sequence[bytes], limit: int, skipped: Callable[[int], None]) -> list[bytes]:
+def _sound(
+    lines: Sequence[bytes], ends: Sequence[int], limit: int, skipped: Callable[[int], None]
+) -> tuple[list[bytes], list[int]]:
     full = [line.rstrip(b"\r") for line in lines]
     if any(len(line) > limit for line in full):
         skipped(sum(len(line) > limit for line in full))
-    return [line for line in full if line and len(line) <= limit]
+    keep = [0 < len(line) <= limit for line in full]
+    return list(compress(full, keep)), list(compress(ends, keep))
 
 
 def _one_line(payload: bytes, *, compact: bool) -> bytes | None:

@@ -23,6 +23,9 @@ class FileOptions(Options):
     """`jsonl` is one JSON value a line; `lines` is any text a line. A source skips empty lines of both."""
     follow: bool = False
     """A source waits at the end for lines to come, instead of ending there."""
+    resume: bool | None = None
+    """A source that starts again goes on behind the lines that were handled, instead of at the beginning. Unset: where
+    it follows. A file that was rotated, truncated or written anew is named in the log, and read from its start."""
     rate: float | None = Field(None, gt=0, le=1_000_000)
     """Messages a second a source reads at most. Unset: as fast as the graph takes them."""
     max_line: Bytes = Field(16 * 2**20, ge=1, le=256 * 2**20)

@@ -114,6 +114,9 @@ CODES: dict[str, str] = {
         "An operation publishes what a source that feeds it reads at the same broker, so messages go round for "
         "ever. Use different topics."
     ),
+    "queue-too-small": (
+        "A queue or a spool is smaller than the outage that the endpoint declares. Raise it, or declare a shorter one."
+    ),
     # transforms
     "transform-kind": (
         "A transform is exactly one of map, filter, branch, throttle or a window. Make an operation of each."

@@ -24,6 +24,7 @@ from flowrt.events import (
     NodeFaulted,
     NodeRestarted,
     Reloaded,
+    SessionLeft,
     SpoolDrained,
     SpoolFound,
     SpoolStarted,
@@ -51,6 +52,10 @@ SENTENCES: dict[type[Event], str] = {
     EndpointRefused: "refused by {address}: {reason}",
     StoreFailed: "cannot be written: {reason}; next attempt in {retry_seconds:.1f} s",
     CheckpointSetAside: "its checkpoint of {entries} entries was set aside: {reason}; it begins without",
+    SessionLeft: (
+        "client id '{now}' was '{before}' before: {address} keeps that session, subscribed to {filters}, and its "
+        "messages until they expire; run once more under the old id to fetch them"
+    ),
     SpoolStarted: "{reason}; its messages wait on disk",
     SpoolDrained: "all that waited on disk is sent, messages: {messages}",
     SpoolFound: "found on disk, left by an earlier run: {messages} messages, {cut_bytes} bytes of unfinished writes",

@@ -63,6 +63,10 @@ class SinkOperation(Operation):
     """Quality of service to publish with. With 1 or 2 a message counts as out when the broker has acknowledged it."""
     retain: bool = False
     """Whether the broker keeps the last message of each topic."""
+    idempotency_key: bool = False
+    """Whether messages carry the user property `idempotency-key`, the same whenever the same source message comes
+    again: a consumer that remembers keys handles each message once (docs/delivery.md). It costs a digest and a property
+    a message."""
     spool: Spool = Spool()
     """Where messages of QoS 1 and 2 wait while the broker is away. An MQTT or Kafka endpoint only."""
     breaker: Breaker = Breaker()

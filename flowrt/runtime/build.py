@@ -38,6 +38,7 @@ from flowrt.quota.quantity import format_bytes
 from flowrt.quota.resources import NO_BUDGET
 from flowrt.runtime.ends import Entrance, SinkOperator
 from flowrt.runtime.graph import RunningGraph, Shared
+from flowrt.runtime.identity import Keys, wants_keys
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.limits import Limits
 from flowrt.runtime.node import Node
@@ -77,6 +78,7 @@ class Builder:
         """What to give back when the node ends that is being made, last first."""
         self._side: list[tuple[Stage, Sink]] = []
         self._plan = plan
+        self._identify = wants_keys([node.operation for node in plan.nodes.values()])
         self._around = around
         self._beside = beside
         self._shared = beside.shared if beside is not None else _shared(plan, around)
@@ -91,6 +93,7 @@ class Builder:
                 counters = NodeCounters()
                 limits = self._limits(node, counters, shared=False)
                 self.entrances[node.name] = Entrance(counters, node.operation.overflow, limits)
+                self.entrances[node.name].identify = self._identify
                 self.sources[node.name] = self._endpoints.source(node.operation)
             else:
                 self.make(node)
@@ -190,7 +193,9 @@ class Builder:
                 return self._isolated(node, limits)
             case SinkOperation() as operation:
                 sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse if faults else None)
-                return SinkOperator(sink, counters, operation.outward if operation.headers else None)
+                give = operation.idempotency_key
+                keys = Keys(self._plan.name, node.name, give=give) if self._identify else None
+                return SinkOperator(sink, counters, operation.outward if operation.headers else None, keys)
             case ConcatenateOperation():
                 return ConcatenateOperator()
             case TransformOperation() as operation:

@@ -13,6 +13,7 @@ from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Sink
 from flowrt.message import Batch, Head
 from flowrt.operators.base import Emission
+from flowrt.runtime.identity import Keys, identified
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.limits import Limits
 from flowrt.runtime.node import send
@@ -31,6 +32,8 @@ class Entrance:
         self.gate = threading.Lock()
         """Whoever holds it keeps the source waiting: while the nodes behind it are exchanged."""
         self._overflow = overflow
+        self.identify = False
+        """Whether to give messages an identity, because some sink makes keys of it."""
 
     def deliver(self, batch: Batch) -> None:
         """Take a batch into the graph. Only messages nobody acknowledges are ever dropped for want of room."""
@@ -40,6 +43,8 @@ class Entrance:
     def _deliver(self, batch: Batch) -> None:
         counters = self.counters
         counters.received += len(batch)
+        if self.identify:
+            batch = identified(batch)
         if self._limits is None:
             self._enter(batch)
             return
@@ -75,13 +80,23 @@ HEADS_MAX = 4096
 class SinkOperator:
     """Hands batches to an endpoint and notes how long their messages were under way."""
 
-    def __init__(self, sink: Sink, counters: NodeCounters, outward: Callable[[Head], Head] | None = None) -> None:
-        """`outward` gives the head a message leaves with, where that is another."""
+    def __init__(
+        self,
+        sink: Sink,
+        counters: NodeCounters,
+        outward: Callable[[Head], Head] | None = None,
+        keys: Keys | None = None,
+    ) -> None:
+        """`outward` gives the head a message leaves with, where that is another; `keys` gives messages their
+        idempotency keys."""
         self._sink = sink
+        self._keys = keys
         self._counters = counters
         self._outward = None if outward is None else lru_cache(HEADS_MAX)(outward)
 
     def process(self, batch: Batch) -> Emission:
+        if self._keys is not None:
+            batch = self._keys.keyed(batch)
         if self._outward is not None:
             batch = batch.with_payloads(batch.payloads, list(map(self._outward, batch.heads)))
         self._sink.send(batch)

@@ -12,9 +12,12 @@ from peers import Ends, Graph, Version, batch, ends, eventually, peer
 
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import Stopped
+from flowrt.endpoints.mqtt.config import MqttOptions
+from flowrt.endpoints.registry import Endpoints
 from flowrt.errors import NodeFault
-from flowrt.events import EndpointConnected, EndpointLost, EndpointRefused
+from flowrt.events import EndpointConnected, EndpointLost, EndpointRefused, SessionLeft
 from flowrt.message import Batch
+from flowrt.operators.source import SourceOperation
 
 pytestmark = needs_broker
 
@@ -328,3 +331,24 @@ def fake_broker(
         yield fake
     finally:
         fake.close()
+
+
+def test_a_new_client_id_says_what_the_old_one_left_behind(tmp_path: Path) -> None:
+    def connect(client_id: str) -> list[SessionLeft]:
+        events: list[object] = []
+        options = MqttOptions.model_validate({"host": broker.host, "port": broker.port, "clientId": client_id})
+        opened = Endpoints("g", {"plant": options}, emit=events.append, state=tmp_path)
+        source = opened.source(
+            SourceOperation(operation_type="source", name="s", endpoint="plant", topics=("a/#", "b"))
+        )
+        source.start(lambda _: None, lambda: None)
+        eventually(source.ready)
+        source.close()
+        return [event for event in events if isinstance(event, SessionLeft)]
+
+    with Broker() as broker:
+        assert connect("first") == []
+        assert connect("first") == []
+        (left,) = connect("second")
+
+    assert (left.before, left.now, left.filters) == ("first", "second", "a/#, b")

@@ -46,6 +46,7 @@ HOMES = {
     "urllib3": ("flowrt.nn.backends.remote_http",),
     "paho": ("flowrt.endpoints.mqtt", "flowrt.demo"),
     "mqtt5": ("flowrt.endpoints.mqtt",),
+    "confluent_kafka": ("flowrt.endpoints.kafka",),
     "socks": ("flowrt.endpoints.mqtt",),
     "prometheus_client": ("flowrt.metrics",),
     "yaml": ("flowrt.graph.document", "flowrt.manifests.writing"),

@@ -96,6 +96,18 @@ class Reconnect(Options):
         return self
 
 
+class Outage(Options):
+    """What an outage needs: of flowrt, which the broker's queue must outlast, and of the broker, which a spool must."""
+
+    cover: Seconds = Field(gt=0)
+    """How long an outage may be without a message lost."""
+    rate: float = Field(gt=0, le=1e7)
+    """Messages a second that are expected."""
+    queue: int = Field(1000, ge=0)
+    """How many messages the broker keeps for a client that is away: Mosquitto's `max_queued_messages`, which is 1000
+    unless told otherwise; 0 is without bound."""
+
+
 class Proxy(Options):
     """A proxy on the way to the broker. Needs the package PySocks."""
 
@@ -149,6 +161,8 @@ class MqttOptions(Options):
     """What carries MQTT."""
     path: str = Field("/mqtt", max_length=1024)
     """Path of the web socket."""
+    outage: Outage | None = None
+    """What `flowrt check` holds the broker's queue and the spools of sinks against."""
     proxy: Proxy | None = None
     """A proxy on the way."""
 

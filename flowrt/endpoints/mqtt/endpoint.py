@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.endpoints.mqtt.incoming import Incoming
 from flowrt.endpoints.mqtt.outgoing import Outgoing
+from flowrt.endpoints.mqtt.remembered import session_file
 from flowrt.endpoints.mqtt.sink import MqttSink
 from flowrt.endpoints.mqtt.source import MqttSource
 from flowrt.errors import NodeFault
@@ -53,7 +53,7 @@ class MqttEndpoint:
     def _connect(self) -> Incoming:
         number = len(self._incoming) + 1
         client_id = f"{self._options.client_id}-{number}" if number > 1 else str(self._options.client_id)
-        remembered = self._state / "subscriptions" / f"{quote(client_id, safe='')}.json" if self._state else None
+        remembered = session_file(self._state, client_id) if self._state else None
         connection = Incoming(self._name, self._options, client_id, self._emit, remembered)
         connection.announces = number == 1
         self._outgoing.announces = False

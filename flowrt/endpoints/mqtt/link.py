@@ -5,13 +5,11 @@ Everything here but `Link.write` and `Link.abort` is called by one thread.
 
 from __future__ import annotations
 
-import os
 import select
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -26,6 +24,7 @@ from flowrt.endpoints.mqtt.config import Credentials, MqttOptions, Proxy, Tls
 from flowrt.endpoints.mqtt.envelope import Malformed
 from flowrt.endpoints.mqtt.scan import Item, Scanner
 from flowrt.endpoints.mqtt.transport import Transport
+from flowrt.endpoints.secrets import secret
 
 NEVER_EXPIRES = 0xFFFF_FFFF
 _UNSUPPORTED_VERSION = {0x84, 0x01}
@@ -308,17 +307,8 @@ def _authenticate(client: _Client, credentials: Credentials | None) -> None:
         return
     username = credentials.username
     if username is None:
-        username = _secret(credentials.username_file, credentials.username_credential)
-    client.username_pw_set(username, _secret(credentials.password_file, credentials.password_credential))
-
-
-def _secret(file: Path | None, credential: str | None) -> str | None:
-    if credential is not None:
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if folder is None:
-            raise ValueError(f"the credential '{credential}' is given by systemd, which did not start this program")
-        file = Path(folder) / credential
-    return file.read_text(encoding="utf-8").rstrip("\r\n") if file is not None else None
+        username = secret(credentials.username_file, credentials.username_credential)
+    client.username_pw_set(username, secret(credentials.password_file, credentials.password_credential))
 
 
 def _tls_context(tls: Tls) -> ssl.SSLContext:
@@ -328,7 +318,7 @@ def _tls_context(tls: Tls) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"tls.ca {tls.ca}: {_words(error)}") from None
     if tls.cert is not None:
-        password = _secret(tls.key_password_file, None)
+        password = secret(tls.key_password_file, None)
         try:
             context.load_cert_chain(tls.cert, tls.key, password or "")
         except (OSError, ssl.SSLError) as error:

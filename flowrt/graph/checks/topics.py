@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flowrt.endpoints.kafka.names import topic_name_fault
 from flowrt.endpoints.template import parse
 from flowrt.endpoints.topics import filter_fault, topic_fault, unshared
 from flowrt.graph.checks.endpoints import MQTT, Known
@@ -45,12 +46,25 @@ def _source(graph: Graph, index: int, source: SourceOperation, known: Known) -> 
     if kinds == ["file"]:
         yield from _file_topic(graph, index, source)
         return
+    if kinds == ["kafka"]:
+        yield from _kafka_topics(graph, index, source)
+        return
     if not source.topics and kinds == [MQTT] and not graph.repaired:
         message = 'it reads from an MQTT broker and names no topics; add topics: ["plant/+/pump"]'
         yield graph.problem(("operations", index), "missing-topic", message)
     for position, topic in enumerate(source.topics):
         if fault := filter_fault(topic):
             message = f"topic filter '{topic}' cannot be subscribed to: {fault}"
+            yield graph.problem(("operations", index, "topics", position), "bad-topic", message)
+
+
+def _kafka_topics(graph: Graph, index: int, source: SourceOperation) -> Iterator[Problem]:
+    if not source.topics and not graph.repaired:
+        message = "it reads from Kafka and names no topics; add topics: [readings]"
+        yield graph.problem(("operations", index), "missing-topic", message)
+    for position, topic in enumerate(source.topics):
+        if fault := topic_name_fault(topic):
+            message = f"topic '{topic}' cannot be subscribed to: {fault}"
             yield graph.problem(("operations", index, "topics", position), "bad-topic", message)
 
 

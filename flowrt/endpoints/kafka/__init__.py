@@ -1,0 +1,1 @@
+"""Apache Kafka: sources in a consumer group, sinks that wait for every replica (extra `kafka`)."""

@@ -1,0 +1,60 @@
+"""A redelivery carries the key of the first delivery; different messages have different keys."""
+
+from test_graph import Bench
+
+from flowrt.delivery.tracker import Tracker
+from flowrt.runtime.identity import KEY, Keys, identified, identity_of
+from flowrt.testing import batch_of
+
+GRAPH = """\
+operations:
+  - {operationType: source, name: in, endpoint: plant, topics: [a/#]}
+  - {operationType: map, name: copy, module: passthrough}
+  - {operationType: sink, name: one, endpoint: plant, topic: one, idempotencyKey: true}
+  - {operationType: sink, name: two, endpoint: plant, topic: two, idempotencyKey: true}
+  - {operationType: sink, name: none, endpoint: plant, topic: three}
+connections:
+  - {from: {name: in}, to: {name: copy}}
+  - {from: {name: copy}, to: {name: one}}
+  - {from: {name: copy}, to: {name: two}}
+  - {from: {name: copy}, to: {name: none}}
+"""
+
+
+def keys(sink):
+    return [value for message in sink.messages for name, value in message.head.properties if name == KEY]
+
+
+def test_a_second_run_gives_the_same_messages_the_same_keys(tmp_path):
+    found = []
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        ends, _ = Bench(tmp_path / run).run(GRAPH, [[b"1", b"2"], [b"3"]])
+        found.append({name: keys(sink) for name, sink in ends.sinks.items()})
+
+    assert found[0] == found[1]
+    assert found[0]["none"] == []
+    assert not any(message.head.properties for message in ends.sinks["none"].messages)
+    assert len({*found[0]["one"], *found[0]["two"]}) == 6
+
+
+def test_several_messages_made_of_one_have_keys_of_their_own_and_a_redelivery_has_the_same_ones():
+    tracker = Tracker(lambda _: None)
+    sink = Keys("g", "out")
+
+    def deliver(*rows):
+        """One source message that became several, in one batch or in two."""
+        batch = identified(batch_of([b"reading"], tracker=tracker))
+        derived = [batch.take([0] * count).with_payloads([b"x"] * count) for count in rows]
+        return [dict(head.properties)[KEY] for part in derived for head in sink.keyed(part).heads]
+
+    first = deliver(3)
+    assert len(set(first)) == 3
+    assert deliver(3) == first
+    assert deliver(1, 2) == first
+
+
+def test_a_key_that_came_with_a_message_is_its_identity():
+    (head,) = batch_of([b""]).heads
+    assert identity_of(head.with_(properties=((KEY, "k1"),)), b"x") == "k1"
+    assert identity_of(head, b"x") != identity_of(head, b"y") != identity_of(head.with_(topic="t"), b"y")
