@@ -235,8 +235,8 @@ def swaps(gateway: Gateway, count: int) -> bool:
     good = True
     print("   exchanged times  lost twice order  pause p95  p99 during  outside, ms")
     for kind, nodes in swapping().items():
-        gateway.apply(nodes(0))
         load = Load(gateway.port)
+        gateway.apply(nodes(0))  # under load too: a version is proven by messages
         time.sleep(1.0)
         pauses, during = [], []
         for turn in range(1, count + 1):
@@ -279,8 +279,8 @@ def bad(gateway: Gateway, count: int) -> bool:
     """Bad modules, so often each; whether each was rolled back for its own reason and no message was lost."""
     good = True
     for name, reason in EXPECTED.items():
-        gateway.apply([("m", module("pass-a")), ("d", model("same-a"))])
         load = Load(gateway.port)
+        gateway.apply([("m", module("pass-a")), ("d", model("same-a"))])
         time.sleep(0.5)
         took = []
         policy = WATCHFUL.replace("LATENCY", "3" if name == "slow" else "1000")
