@@ -103,7 +103,7 @@ def test_a_mistake_in_one_module_does_not_keep_the_others_from_being_built(tmp_p
     ("recipe", "words"),
     [
         ("", "language: Field required"),
-        ('language = "go"', "language: Input should be 'c' or 'rust'"),
+        ('language = "go"', "language: Input should be 'c', 'rust' or 'python'"),
         ('language = "c"\nflag = 1', "flag: Extra inputs are not permitted"),
         ("language = ", "Invalid value"),
     ],
