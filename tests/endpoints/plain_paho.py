@@ -56,6 +56,8 @@ class PlainClient:
     def __init__(self, options: MqttOptions, client_id: str, emit: Emit) -> None:
         self.counters = EndpointCounters()
         self.five = options.version == "5"
+        self.up = threading.Event()
+        """Set while the broker is there."""
         self._options = options
         self._emit = emit
         forgets = options.clean_start or (not self.five and not options.session_expiry)
@@ -107,9 +109,11 @@ class PlainClient:
             self._emit(EndpointRefused("plant", self._options.address, str(reason)))
             return
         self._emit(EndpointConnected("plant", self._options.address, self._options.version))
+        self.up.set()
         self.connected()
 
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        self.up.clear()
         if reason.is_failure:
             self._lost(str(reason))
 
@@ -212,6 +216,7 @@ class PlainSink(PlainClient):
         return self.client.is_connected()
 
     def send(self, batch: Batch) -> None:
+        self.up.wait(10)  # paho throws away what is published at QoS 0 meanwhile
         for row in range(len(batch)):
             one = batch.slice(row, row + 1)
             head, payload = one.heads[0], one.payloads[0]

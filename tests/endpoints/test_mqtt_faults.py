@@ -55,7 +55,7 @@ def test_what_was_not_settled_comes_again(version: str) -> None:
 
 
 @pytest.mark.parametrize("qos", [1, 2])
-def test_a_broker_restart_loses_nothing(version: str, qos: int) -> None:
+def test_a_broker_restart_loses_nothing(version: Version, qos: int) -> None:
     """Through source and sink, while messages flow; duplicates are allowed at QoS 1."""
     with Broker(persistence=True) as broker:
         released: list[int] = []
@@ -74,7 +74,8 @@ def test_a_broker_restart_loses_nothing(version: str, qos: int) -> None:
             assert sum(released) == len(MANY)
             assert end.said(EndpointLost)
             seen = list(dict.fromkeys(message.payload for message in graph.messages))
-            assert seen == MANY
+            # paho may send new messages before those that it repeats
+            assert seen == MANY or (version.plain and sorted(seen) == sorted(MANY))
 
 
 @pytest.mark.ours("paho raises where it is set up")
