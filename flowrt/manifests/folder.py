@@ -63,11 +63,6 @@ class Folder:
         self.problem(node, code, message, Severity.WARNING)
 
 
-def is_folder(path: Path) -> bool:
-    """Whether a path that stands for a graph is a folder of manifests."""
-    return path.is_dir()
-
-
 def read(path: Path) -> Folder:
     """Read every `.yaml` and `.yml` of a folder; raises nothing."""
     folder = Folder(path)
