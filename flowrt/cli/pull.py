@@ -18,14 +18,17 @@ from urllib.parse import urldefrag, urlsplit
 from flowrt.cli.apply import add_state
 from flowrt.quota.quantity import parse_bytes
 from flowrt.registry.artifact import Entry, Signature
-from flowrt.registry.blobs import Refused, digest_of
+from flowrt.registry.blobs import Refused
 from flowrt.registry.store import Store
-from flowrt.registry.transfer import Link, download
+from flowrt.registry.transfer import CHUNK, Link, download, small
 from flowrt.registry.trust import Policy, policy_path, read_policy
 from flowrt.runtime.places import state_folder
 
 if TYPE_CHECKING:
     from flowrt.registry.oci import Registry
+
+
+SIGNATURES_BYTES_MAX = 2**20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,11 +75,11 @@ def _pull(source: str, options: argparse.Namespace, store: Store, policy: Policy
         registry = registry_of(reference.host, options)
         entry = registry.pull(reference, wanted or reference.name, store.blobs, link)
         return store.take(entry, policy, downgrade=options.allow_downgrade)
-    data, signatures = _data(source, store, link)
-    name = options.name or name_of(source)
-    return store.add(
-        data, name, policy, source=urldefrag(source)[0], downgrade=options.allow_downgrade, signatures=signatures
+    content, size, signatures = _content(source, store, link)
+    entry = store.made(
+        content, size, options.name or name_of(source), source=urldefrag(source)[0], signatures=signatures
     )
+    return store.take(entry, policy, downgrade=options.allow_downgrade)
 
 
 def registry_of(host: str, options: argparse.Namespace) -> Registry:
@@ -88,23 +91,24 @@ def registry_of(host: str, options: argparse.Namespace) -> Registry:
     return Registry(host, insecure=options.insecure, user=options.user, password=password)
 
 
-def _data(source: str, store: Store, link: Link) -> tuple[bytes, tuple[Signature, ...]]:
-    """A file's bytes and, from `FILE.sig` beside it, who has signed them."""
+def _content(source: str, store: Store, link: Link) -> tuple[str, int, tuple[Signature, ...]]:
+    """A file, in the store: its digest, its size and, from `FILE.sig` beside it, who has signed it."""
     if urlsplit(source).scheme in ("http", "https"):
         address, pin = urldefrag(source)
-        data = download(source, store.folder, link)
+        content, size = download(source, store.blobs, link)
         try:
-            beside = download(f"{address}.sig", store.folder, Link())
+            beside = small(f"{address}.sig", SIGNATURES_BYTES_MAX)
         except Refused:
             beside = b""
     else:
         address, _, pin = source.partition("#")
-        data = Path(address).read_bytes()
+        with Path(address).open("rb") as file:
+            content, size = store.blobs.put_unnamed(iter(lambda: file.read(CHUNK), b""))
         sig = Path(f"{address}.sig")
         beside = sig.read_bytes() if sig.is_file() else b""
-    if pin and digest_of(data) != pin.replace("sha256=", "sha256:"):
-        raise Refused(f"swapped: {address} holds {digest_of(data)}, not what is pinned")
-    return data, signatures_from(beside)
+    if pin and content != pin.replace("sha256=", "sha256:"):
+        raise Refused(f"swapped: {address} holds {content}, not what is pinned")
+    return content, size, signatures_from(beside)
 
 
 def signatures_from(data: bytes) -> tuple[Signature, ...]:

@@ -13,6 +13,7 @@ from flowrt.cli.apply import add_state
 from flowrt.cli.pull import add_registry, name_of, registry_of
 from flowrt.registry.blobs import Refused
 from flowrt.registry.store import Store
+from flowrt.registry.transfer import CHUNK
 from flowrt.registry.trust import Policy
 from flowrt.runtime.places import state_folder
 
@@ -33,7 +34,9 @@ def run(options: argparse.Namespace) -> int:
         reference = parse_reference(options.target)
         if path.is_file():
             name = name_of(options.artifact) if "-" in path.stem else f"{reference.name}:{reference.tag}"
-            entry = store.add(path.read_bytes(), name, Policy(), source=str(path), downgrade=True)
+            with path.open("rb") as file:
+                content = store.blobs.put_unnamed(iter(lambda: file.read(CHUNK), b""))
+            entry = store.take(store.made(*content, name, source=str(path)), Policy(), downgrade=True)
         else:
             entry = store.get(options.artifact)
         registry_of(reference.host, options).push(entry, reference, store.blobs)

@@ -71,7 +71,7 @@ def _verify(_: argparse.Namespace, store: Store, policy: Policy) -> int:
     for entry in store.all():
         try:
             for digest in entry.digests:
-                store.blobs.read(digest)
+                store.blobs.check(digest)
             if policy.strict:
                 verify(entry, policy)
             print(f"{entry.reference} sound, {_signer(entry, policy)}")

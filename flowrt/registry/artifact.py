@@ -101,7 +101,7 @@ def named(reference: str) -> tuple[str, str]:
     return name, version
 
 
-def manifest_for(kind: Kind, name: str, version: str, content: bytes) -> bytes:
+def manifest_for(kind: Kind, name: str, version: str, content: str, size: int) -> bytes:
     """The manifest of content that comes without one: the same for the same content and name, everywhere."""
     config = {"mediaType": ARTIFACT_TYPES[kind] if kind == "graph" else "application/vnd.oci.empty.v1+json"}
     value = {
@@ -112,8 +112,8 @@ def manifest_for(kind: Kind, name: str, version: str, content: bytes) -> bytes:
         "layers": [
             {
                 "mediaType": LAYER_TYPES[kind],
-                "digest": digest_of(content),
-                "size": len(content),
+                "digest": content,
+                "size": size,
                 "annotations": {"org.opencontainers.image.title": name.rpartition("/")[2]},
             }
         ],
@@ -134,9 +134,9 @@ def first_layer(manifest: bytes) -> tuple[str, int, str]:
         raise Refused("its manifest has no layer") from None
 
 
-def kind_of(content: bytes, media_type: str = "", name: str = "") -> Kind:
-    """What some content is, by its bytes first."""
-    if content.startswith(b"\0asm"):
+def kind_of(begins: bytes, media_type: str = "", name: str = "") -> Kind:
+    """What some content is, by its first bytes first."""
+    if begins.startswith(b"\0asm"):
         return "module"
     if "yaml" in media_type or name.endswith((".yaml", ".yml")):
         return "graph"

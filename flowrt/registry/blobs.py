@@ -9,14 +9,15 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from flowrt.errors import FlowrtError
-from flowrt.registry.files import leftovers, write_parts
+from flowrt.registry.files import leftovers, sync_folder, write_file, write_parts
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK = 2**20
-_STALE_SECONDS = 3600.0
-"""What a killed writer left is this old before somebody else removes it."""
+_STALE_SECONDS = 86400.0
+"""What a killed writer or a transfer that broke off left is this old before somebody else removes it."""
 
 
 class Refused(FlowrtError):
@@ -66,27 +67,69 @@ class Blobs:
             return
         write_parts(self.path(digest), _checked(parts, digest, size))
 
+    def put_unnamed(self, parts: Iterable[bytes]) -> tuple[str, int]:
+        """Keep content whose digest nobody has said; that and its size. Raises OSError."""
+        found, size = hashlib.sha256(), 0
+
+        def write(file: IO[bytes]) -> Path:
+            nonlocal size
+            for part in parts:
+                found.update(part)
+                size += file.write(part)
+            return self.path("sha256:" + found.hexdigest())
+
+        write_file(self.folder, write)
+        return "sha256:" + found.hexdigest(), size
+
+    def adopt(self, path: Path, digest: str | None = None, size: int | None = None) -> tuple[str, int]:
+        """Keep a file itself, which must lie in this folder; its digest and size. Raises `Refused` as `put_parts` does:
+        then the file is gone; and OSError."""
+        found, length = hashlib.sha256(), 0
+        with path.open("rb+") as file:
+            for part in iter(lambda: file.read(_CHUNK), b""):
+                found.update(part)
+                length += len(part)
+            os.fsync(file.fileno())
+        came = "sha256:" + found.hexdigest()
+        if (digest is not None and came != digest) or (size is not None and length != size):
+            path.unlink()
+            raise Refused(f"what came is not {digest} of {size} bytes but {came} of {length}")
+        path.replace(self.path(came))
+        sync_folder(self.folder)
+        return came, length
+
     def read(self, digest: str) -> bytes:
-        """The content. Raises `Refused` when it is not there, or is not what it was: then it is removed, so that it can
-        be fetched again."""
+        """The content, at once: for what is small. Raises `Refused` as `parts` does."""
+        return b"".join(self.parts(digest))
+
+    def parts(self, digest: str) -> Iterator[bytes]:
+        """The content, a piece at a time. Raises `Refused` when it is not there, and at the end when it was not what it
+        should be: then it is removed, so that it can be fetched again."""
         path = self.path(digest)
         try:
-            data = path.read_bytes()
+            file = path.open("rb")
         except OSError as error:
             raise Refused(f"{digest} is not in the store: {error.strerror}") from None
-        if digest_of(data) != digest:
-            path.unlink(missing_ok=True)
-            raise Refused(f"{digest} was damaged in the store and is removed; pull it again")
+        with file:
+            yield from _whole(iter(lambda: file.read(_CHUNK), b""), path, digest)
         with contextlib.suppress(OSError):
             os.utime(path)
-        return data
+
+    def check(self, digest: str) -> int:
+        """Read content again; its bytes. Raises `Refused` as `parts` does."""
+        return sum(map(len, self.parts(digest)))
+
+    def begins(self, digest: str, count: int = 16) -> bytes:
+        """The first bytes of content that was checked. Raises OSError."""
+        with self.path(digest).open("rb") as file:
+            return file.read(count)
 
     def whole(self, digest: str) -> bool:
         """Whether the content is there and undamaged."""
         if not self.has(digest):
             return False
         try:
-            self.read(digest)
+            self.check(digest)
         except Refused:
             return False
         return True
@@ -106,6 +149,16 @@ class Blobs:
                 if _DIGEST.fullmatch(f"sha256:{entry.name}"):
                     with contextlib.suppress(OSError):
                         yield f"sha256:{entry.name}", entry.stat()
+
+
+def _whole(parts: Iterable[bytes], path: Path, digest: str) -> Iterator[bytes]:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part)
+        yield part
+    if "sha256:" + found.hexdigest() != digest:
+        path.unlink(missing_ok=True)
+        raise Refused(f"{digest} was damaged in the store and is removed; pull it again")
 
 
 def _checked(parts: Iterable[bytes], digest: str, size: int | None) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from typing import IO
 
 from flowrt.registry.artifact import EMPTY, Entry, entry_from
 from flowrt.registry.blobs import Blobs, Refused, digest_of
-from flowrt.registry.files import write_parts
+from flowrt.registry.files import write_file
 from flowrt.registry.store import Store
 from flowrt.registry.transfer import CHUNK, SIZE_MAX
 from flowrt.registry.trust import Policy
@@ -26,22 +27,28 @@ def export(store: Store, entries: Iterable[Entry], path: Path) -> int:
     """Write artifacts and their signatures to a file; how many bytes. Raises `Refused` for what is damaged, OSError."""
     entries = list(entries)
     index = json.dumps([entry.as_json() for entry in entries], indent=1).encode()
-    digests = sorted({digest for entry in entries for digest in entry.digests} | {digest_of(EMPTY)})
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        _add(tar, INDEX, index)
-        for digest in digests:
-            data = EMPTY if digest == digest_of(EMPTY) else store.blobs.read(digest)
-            _add(tar, f"blobs/sha256/{digest[7:]}", data)
-    write_parts(path, [buffer.getvalue()], 0o644)
-    return len(buffer.getvalue())
+    digests = sorted({digest for entry in entries for digest in entry.digests} - {digest_of(EMPTY)})
+    for digest in digests:
+        store.blobs.check(digest)  # nothing is written of what is damaged
+
+    def write(file: IO[bytes]) -> Path:
+        with tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            _add(tar, INDEX, len(index), io.BytesIO(index))
+            _add(tar, _member(digest_of(EMPTY)), len(EMPTY), io.BytesIO(EMPTY))
+            for digest in digests:
+                with store.blobs.path(digest).open("rb") as blob:
+                    _add(tar, _member(digest), os.fstat(blob.fileno()).st_size, blob)
+        return path
+
+    write_file(path.parent, write, 0o644)
+    return path.stat().st_size
 
 
 def take(store: Store, path: Path, policy: Policy, *, downgrade: bool = False) -> list[Entry]:
     """Take everything a file holds. Raises `Refused` for the first thing that is not as it must be: what came before it
     stays, whole and named. Raises OSError."""
     try:
-        with tarfile.open(path, mode="r:") as tar:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
             entries = _read(tar, store.blobs)
     except tarfile.TarError as error:
         raise Refused(f"{path} is truncated, or no bundle: {error}") from None
@@ -82,7 +89,11 @@ def _entries(data: bytes) -> list[Entry]:
     return [entry_from(one) for one in value]
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def _member(digest: str) -> str:
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+
+
+def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
     member = tarfile.TarInfo(name)
-    member.size, member.mode = len(data), 0o644
-    tar.addfile(member, io.BytesIO(data))
+    member.size, member.mode = size, 0o644
+    tar.addfile(member, content)

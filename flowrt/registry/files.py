@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -16,12 +18,21 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def write_parts(path: Path, parts: Iterable[bytes], mode: int = 0o600) -> None:
     """The same for what comes in parts; an exception from `parts` leaves nothing behind."""
-    make_folder(path.parent)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+
+    def write(file: IO[bytes]) -> Path:
+        file.writelines(parts)
+        return path
+
+    write_file(path.parent, write, mode)
+
+
+def write_file(folder: Path, write: Callable[[IO[bytes]], Path], mode: int = 0o600) -> None:
+    """The same for what `write` puts into a file; it gives the file's name, in that folder, once that is known."""
+    make_folder(folder)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
     try:
-        with os.fdopen(handle, "wb") as file:
-            for part in parts:
-                file.write(part)
+        with os.fdopen(handle, "w+b") as file:
+            path = write(file)
             file.flush()
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), mode)
@@ -29,7 +40,7 @@ def write_parts(path: Path, parts: Iterable[bytes], mode: int = 0o600) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync_folder(folder)
 
 
 def make_folder(path: Path) -> None:
@@ -48,6 +59,16 @@ def sync_folder(path: Path) -> None:
 
 
 def leftovers(folder: Path) -> Iterator[Path]:
-    """What a writer left that was killed in the midst of it."""
+    """What a writer left that was killed in the midst of it, and the halves of transfers that broke off."""
     with contextlib.suppress(OSError):
         yield from folder.glob(".new-*")
+        yield from folder.glob(".part-*")
+
+
+@contextlib.contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Held by one process, and thread, at a time. Raises OSError."""
+    make_folder(path.parent)
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import json
 import re
 import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import IO, Any
 from urllib.parse import urljoin
 
 from flowrt.errors import MissingExtra
@@ -24,11 +26,14 @@ from flowrt.registry.artifact import (
     named,
 )
 from flowrt.registry.blobs import Blobs, Refused, checked_digest, digest_of
-from flowrt.registry.transfer import CHUNK, TIMEOUT_SECONDS, Link, fetch
+from flowrt.registry.transfer import CHUNK, TIMEOUT_SECONDS, Link, fetch, opener
 
 SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_KEY = "dev.cosignproject.cosign/signature"
 SIGNATURES_MAX = 16
+REDIRECTS_MAX = 5
+SHOWN = 200
+"""Bytes of an answer that a message about it shows."""
 _TAG = r"[\w][\w.-]{0,127}"
 _REFERENCE = re.compile(
     rf"(?P<host>[^/\s]+)/(?P<path>[^:@\s]+)(?::(?P<tag>{_TAG}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}))?"
@@ -69,10 +74,13 @@ class Registry:
             raise MissingExtra("a registry", "oci") from None
         scheme = "http" if insecure else "https"
         self._oras: Any = Oras(host, insecure=insecure, auth_backend=_asks_for(f"{scheme}://{host}/v2/"))
-        _bound_time(self._oras.session)
+        _bound(self._oras.session, insecure=insecure)
+        self._base = f"{scheme}://{host}/v2/"
+        self._always: dict[str, str] = {}
         if user:
             self._oras.auth.set_basic_auth(user, password)
-        self._base = f"{scheme}://{host}/v2/"
+            if not hasattr(self._oras.auth, "token"):  # basic: said at once, rather than after a large upload
+                self._always = dict(self._oras.auth.get_auth_header())
 
     def resolve(self, reference: Reference) -> str:
         """The digest that a tag leads to at present. Raises `Refused` and OSError."""
@@ -88,8 +96,7 @@ class Registry:
         content, size, media_type = first_layer(manifest)
         fetch(blobs, content, size, lambda begun: self._blob(reference.path, content, begun), link)
         blobs.put(manifest)
-        data = blobs.read(content)
-        kind = kind_of(data, media_type, name=_title(manifest))
+        kind = kind_of(blobs.begins(content), media_type, name=_title(manifest))
         source = f"oci://{reference.host}/{reference.path}:{reference.tag}"
         name, version = named(f"{name}:{reference.tag}")
         return Entry(kind, name, version, digest, content, size, self._signatures(reference.path, digest), source)
@@ -97,8 +104,9 @@ class Registry:
     def push(self, entry: Entry, reference: Reference, blobs: Blobs) -> None:
         """Put an artifact and its signatures under a tag. Raises `Refused` and OSError."""
         manifest = blobs.read(entry.manifest)
-        for blob in (EMPTY, blobs.read(entry.content)):
-            self._upload(reference.path, blob)
+        self._upload(reference.path, EMPTY)
+        size = blobs.check(entry.content)
+        self._upload_from(reference.path, entry.content, size, lambda: blobs.path(entry.content).open("rb"))
         self._put_manifest(reference.path, reference.tag, manifest)
         if entry.signatures:
             self._push_signatures(reference.path, entry)
@@ -150,8 +158,6 @@ class Registry:
     def _manifest(self, path: str, which: str) -> bytes:
         answer = self._ask("GET", f"{path}/manifests/{which}", _ACCEPT)
         data: bytes = answer.content
-        if len(data) > MANIFEST_BYTES_MAX:
-            raise Refused(f"a manifest of {len(data)} bytes")
         if which.startswith("sha256:") and digest_of(data) != which:
             raise Refused(f"swapped: what came for {which[:26]} is {digest_of(data)[:26]}")
         return data
@@ -162,40 +168,57 @@ class Registry:
         return _parts(answer), answer.status_code == 206 or not begun
 
     def _upload(self, path: str, data: bytes) -> None:
-        digest = digest_of(data)
+        self._upload_from(path, digest_of(data), len(data), partial(io.BytesIO, data))
+
+    def _upload_from(self, path: str, digest: str, size: int, open_it: Callable[[], IO[bytes]]) -> None:
+        """A piece at a time. `open_it` is called once more where the registry asks who we are in the midst of it."""
         found = self._send("HEAD", f"{self._base}{path}/blobs/{digest}", {})
         if found.status_code == 200:
             return
         begun = self._ask("POST", f"{path}/blobs/uploads/", {"Content-Length": "0"})
         place = urljoin(self._base, begun.headers["Location"])
         mark = "&" if "?" in place else "?"
-        headers = {"Content-Type": "application/octet-stream"}
-        self._checked(self._send("PUT", f"{place}{mark}digest={digest}", headers, data), place)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        self._checked(self._send("PUT", f"{place}{mark}digest={digest}", headers, open_it), place)
 
     def _put_manifest(self, path: str, which: str, data: bytes) -> None:
         url = f"{self._base}{path}/manifests/{which}"
-        self._checked(self._send("PUT", url, {"Content-Type": MANIFEST_TYPE}, data), url)
+        self._checked(self._send("PUT", url, {"Content-Type": MANIFEST_TYPE}, partial(io.BytesIO, data)), url)
 
     def _ask(self, method: str, what: str, headers: dict[str, str], *, stream: bool = False) -> Any:
         url = self._base + what
         return self._checked(self._send(method, url, dict(headers), stream=stream), url)
 
     def _send(
-        self, method: str, url: str, headers: dict[str, str], data: bytes | None = None, *, stream: bool = False
+        self, method: str, url: str, headers: dict[str, str], body: Callable[[], IO[bytes]] | None = None, *,
+        stream: bool = False,
+    ) -> Any:  # fmt: skip
+        """A token that has expired, or was given for less, is asked for anew."""
+        answer = self._send_once(method, url, headers, body, stream=stream)
+        if answer.status_code == 401 and getattr(self._oras.auth, "token", None):
+            self._oras.auth.token = None
+            answer = self._send_once(method, url, headers, body, stream=stream)
+        return answer
+
+    def _send_once(
+        self, method: str, url: str, headers: dict[str, str], body: Callable[[], IO[bytes]] | None, *, stream: bool
     ) -> Any:
         from oras.auth import AuthenticationException
 
         plainly = type(self._oras).do_request.__wrapped__  # without its own pauses and tries: ours know what came
+        headers = {**headers, **(self._always if url.startswith(self._base) else {})}
         try:
-            return plainly(self._oras, url, method, data=data, headers=dict(headers), stream=stream)
+            with body() if body is not None else contextlib.nullcontext() as data:
+                return plainly(self._oras, url, method, data=data, headers=headers, stream=stream)
         except (ValueError, AttributeError, AuthenticationException) as error:  # it has nothing to answer with
             raise Refused(f"{url}: the registry asks who we are; give --user and --password-file ({error})") from None
 
     def _checked(self, answer: Any, url: str) -> Any:
         if answer.status_code < 400:
             return answer
-        detail = answer.text[:200].strip() if answer.status_code != 404 else "it is not there"
-        raise Refused(f"{url} answered {answer.status_code}: {detail}")
+        with answer:
+            detail = _bounded(answer, SHOWN)[:SHOWN].decode(errors="replace").strip()
+        raise Refused(f"{url} answered {answer.status_code}: {detail if answer.status_code != 404 else 'not there'}")
 
 
 _ACCEPT = {"Accept": f"{MANIFEST_TYPE}, application/vnd.docker.distribution.manifest.v2+json"}
@@ -218,21 +241,53 @@ def _parts(answer: Any) -> Iterator[bytes]:
 
 def _asks_for(url: str) -> str:
     """How a registry wants to know who we are: `basic` or `token`. One that asks nothing is content with either."""
-    request = urllib.request.Request(url)  # noqa: S310 - http or https, by the caller
     try:
-        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()  # noqa: S310
+        opener().open(url, timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError as error:
         with error:
             return "basic" if error.headers.get("WWW-Authenticate", "").lower().startswith("basic") else "token"
     return "token"
 
 
-def _bound_time(session: Any) -> None:
-    """Oras asks without a time-out: a registry that has fallen silent must not hold an update for ever."""
+def _bound(session: Any, *, insecure: bool) -> None:
+    """Oras asks without a time-out and reads answers whole: a registry that falls silent must not hold an update for
+    ever, one that never ends its answer must not take the memory, one that leads elsewhere must not get the password
+    in clear."""
     plain = session.request
+    session.max_redirects = REDIRECTS_MAX
 
-    def request(method: str, url: str, **options: Any) -> Any:
+    def request(method: str, url: str, *, stream: bool = False, **options: Any) -> Any:
         options.setdefault("timeout", TIMEOUT_SECONDS)
-        return plain(method, url, **options)
+        if not insecure and not url.startswith("https:"):
+            raise Refused(f"the registry leads to {url[:200]}, which is not secured")
+        if (body := options.get("data")) is not None:
+            body.seek(0)  # it was sent before, to a registry that then asked who we are
+        answer = plain(method, url, stream=True, **options)
+        if not stream:
+            with answer:
+                answer._content = _bounded(answer, MANIFEST_BYTES_MAX)
+        return answer
+
+    def follow(answer: Any, **_: Any) -> None:
+        target = urljoin(answer.url, answer.headers.get("Location", ""))
+        if answer.is_redirect and not target.startswith(("https:",) if not insecure else ("https:", "http:")):
+            answer.close()
+            raise Refused(f"the registry leads to {target[:200]}, which is not followed")
 
     session.request = request
+    session.hooks["response"].append(follow)
+
+
+def _bounded(answer: Any, most: int) -> bytes:
+    """Raises `Refused` for more than that."""
+    known = answer._content
+    if isinstance(known, bytes):
+        return known
+    found = b""
+    for part in answer.iter_content(CHUNK):
+        found += part
+        if len(found) > most:
+            if answer.status_code >= 400:
+                break
+            raise Refused(f"{answer.url} answers with more than {most} bytes")
+    return found

@@ -5,13 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from flowrt.registry.artifact import EMPTY, Entry, Kind, entry_from, first_layer, kind_of, manifest_for, named, order_of
+from flowrt.registry.artifact import (
+    EMPTY,
+    Entry,
+    Signature,
+    entry_from,
+    first_layer,
+    kind_of,
+    manifest_for,
+    named,
+    order_of,
+)
 from flowrt.registry.blobs import Blobs, Refused, digest_of
 from flowrt.registry.files import write_whole
 from flowrt.registry.trust import Policy, verify
@@ -31,11 +40,17 @@ class Store:
     def take(self, entry: Entry, policy: Policy, *, downgrade: bool = False) -> Entry:
         """Let an artifact whose blobs are here go by its name. Raises `Refused` when it is not what its manifest says,
         is not signed as the policy asks, or is older than what goes by its name."""
+        self.check(entry, policy, downgrade=downgrade)
+        self.name(entry)
+        return entry
+
+    def check(self, entry: Entry, policy: Policy, *, downgrade: bool = False) -> None:
+        """Whether `take` would take it. Raises `Refused`."""
         manifest = self.blobs.read(entry.manifest)
         content, size, _ = first_layer(manifest)
         if content != entry.content:
             raise Refused(f"swapped: the manifest of {entry.reference} is for {content[:26]}, not {entry.content[:26]}")
-        if len(self.blobs.read(content)) != size:
+        if self.blobs.check(content) != size:
             raise Refused(f"truncated: {entry.reference} does not have the {size} bytes that its manifest says")
         if policy.strict or (entry.signatures and policy.keys):
             verify(entry, policy)
@@ -43,20 +58,30 @@ class Store:
         if newest is not None and order_of(entry.version) < order_of(newest.version) and not downgrade:
             words = f"downgraded: {entry.reference} is older than {newest.version}, which is here"
             raise Refused(f"{words}; --allow-downgrade takes it all the same")
-        write_whole(self._path(entry), json.dumps(entry.as_json(), indent=1).encode())
-        return entry
 
-    def add(self, data: bytes, reference: str, policy: Policy, *, source: str, kind: Kind | None = None,
-            downgrade: bool = False, signatures: tuple[object, ...] = ()) -> Entry:  # fmt: skip
+    def name(self, entry: Entry) -> None:
+        """Let what was checked go by its name. Raises OSError."""
+        write_whole(self._path(entry), json.dumps(entry.as_json(), indent=1).encode())
+
+    def add(
+        self, data: bytes, reference: str, policy: Policy, *, source: str, downgrade: bool = False,
+        signatures: Sequence[Signature] = (),
+    ) -> Entry:  # fmt: skip
         """Take content that has no manifest of its own. Raises `Refused` and OSError."""
+        made = self.made(*self.blobs.put_unnamed([data]), reference, source=source, signatures=signatures)
+        return self.take(made, policy, downgrade=downgrade)
+
+    def made(
+        self, content: str, size: int, reference: str, *, source: str, signatures: Sequence[Signature] = ()
+    ) -> Entry:
+        """An artifact of content that is here and has no manifest of its own: not yet by its name. Raises `Refused` for
+        a name that is none, and OSError."""
         name, version = named(reference)
-        kind = kind or kind_of(data, name=source)
-        manifest = manifest_for(kind, name, version, data)
-        entry = Entry(kind, name, version, digest_of(manifest), digest_of(data), len(data), source=source)
-        entry = replace(entry, signatures=tuple(signatures))  # type: ignore[arg-type]
-        for blob in (EMPTY, data, manifest):
+        kind = kind_of(self.blobs.begins(content), name=source)
+        manifest = manifest_for(kind, name, version, content, size)
+        for blob in (EMPTY, manifest):
             self.blobs.put(blob)
-        return self.take(entry, policy, downgrade=downgrade)
+        return Entry(kind, name, version, digest_of(manifest), content, size, tuple(signatures), source)
 
     def get(self, reference: str) -> Entry:
         """By `name:version`, or the newest of a name. Raises `Refused`."""
@@ -83,7 +108,7 @@ class Store:
             return self.blobs.path(digest) if self.blobs.whole(digest) else None
         with contextlib.suppress(Refused):
             entry = self.get(name)
-            self.blobs.read(entry.content)
+            self.blobs.check(entry.content)
             return self.blobs.path(entry.content)
         return None
 

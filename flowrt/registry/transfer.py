@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,7 +15,7 @@ from typing import IO, Any
 from urllib.parse import urldefrag, urlsplit
 
 from flowrt.registry.blobs import Blobs, Refused
-from flowrt.registry.files import make_folder
+from flowrt.registry.files import lock_file
 
 CHUNK = 64 * 2**10
 TRIES = 5
@@ -53,24 +56,32 @@ class Link:
 def fetch(blobs: Blobs, digest: str, size: int, open_at: Open, link: Link) -> None:
     """Bring a blob into the store, going on with what an earlier try has left. Raises `Refused` when what comes is not
     what the digest says, and OSError when it breaks off too often."""
-    if blobs.whole(digest):
-        return
     if not 0 <= size <= SIZE_MAX:
         raise Refused(f"{digest[:26]} is announced with {size} bytes; {SIZE_MAX} are the most")
-    part = blobs.path(digest).with_name(f".part-{digest[7:]}")
-    make_folder(part.parent)
+    with _part(blobs, digest[7:]) as part:
+        if not blobs.whole(digest):
+            _try(part, size, open_at, link)
+            blobs.adopt(part, digest, size)
+
+
+@contextlib.contextmanager
+def _part(blobs: Blobs, name: str) -> Iterator[Path]:
+    """Where a transfer puts what comes, while no other one does. What broke off too often stays, for the next
+    command."""
+    with lock_file(blobs.folder / f".lock-{name[:2]}"):
+        yield blobs.folder / f".part-{name}"
+
+
+def _try(part: Path, size: int, open_at: Open, link: Link) -> None:
+    """As often as it may break off."""
     for left in reversed(range(TRIES)):
         try:
             _go_on(part, size, open_at, link)
-            break
+            return
         except OSError:
             if not left:
                 raise
             link.sleep(0.2 * (TRIES - left))
-    try:
-        blobs.put_parts(_parts_of(part), digest, size)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _go_on(part: Path, size: int, open_at: Open, link: Link) -> None:
@@ -91,55 +102,94 @@ def _go_on(part: Path, size: int, open_at: Open, link: Link) -> None:
             raise ConnectionError(f"truncated: {file.tell()} of {size} bytes came")
 
 
-def _parts_of(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from iter(lambda: file.read(CHUNK), b"")
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a web server says of a file without sending it."""
+
+    size: int
+    tag: str
+    """Its ETag, else when it was last changed: equal as long as the file is the same. Empty where it says neither."""
 
 
-def download(url: str, folder: Path, link: Link) -> bytes:
-    """A file by HTTP, going on where it broke off. Raises `Refused` and OSError."""
+def download(url: str, blobs: Blobs, link: Link) -> tuple[str, int]:
+    """Bring a file into the store by HTTP, going on where an earlier try broke off; its digest and size. Raises
+    `Refused` and OSError."""
+    address, _ = urldefrag(url)
+    found = look(address)
+    name = hashlib.sha256(f"{address}\n{found.tag}\n{found.size}".encode()).hexdigest()
+    with _part(blobs, name) as part:
+        if not found.tag:  # what an earlier try left may be of another file
+            part.unlink(missing_ok=True)
+        _try(part, found.size, lambda begun: _http(address, begun, found.tag), link)
+        return blobs.adopt(part, size=found.size)
+
+
+def small(url: str, most: int) -> bytes:
+    """A small file by HTTP, at once. Raises `Refused` and OSError."""
+    with _opened(urllib.request.Request(urldefrag(url)[0])) as answer:  # noqa: S310 - the opener knows HTTP only
+        data: bytes = answer.read(most + 1)
+    if len(data) > most:
+        raise Refused(f"{url} has more than {most} bytes")
+    return data
+
+
+def look(url: str) -> Answered:
+    """Ask for a file's size and tag, not for the file. Raises `Refused` and OSError."""
     address, _ = urldefrag(url)
     if urlsplit(address).scheme not in ("http", "https"):
         raise Refused(f"'{url}' is not an address of HTTP")
-    total = _length(address)
-    part = folder / ".part-download"
-    make_folder(folder)
-    part.unlink(missing_ok=True)
-    try:
-        for left in reversed(range(TRIES)):
-            try:
-                _go_on(part, total, lambda begun: _http(address, begun), link)
-                break
-            except OSError:
-                if not left:
-                    raise
-                link.sleep(0.2 * (TRIES - left))
-        return part.read_bytes() if part.exists() else b""
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _length(address: str) -> int:
-    with _opened(urllib.request.Request(address, method="HEAD")) as answer:  # noqa: S310 - the scheme was checked
+    with _opened(urllib.request.Request(address, method="HEAD")) as answer:  # noqa: S310 - the opener knows HTTP only
         length = answer.headers.get("Content-Length")
+        tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
     if length is None or not length.isdecimal() or int(length) > SIZE_MAX:
         raise Refused(f"{address} does not say how long it is, or is longer than {SIZE_MAX} bytes")
-    return int(length)
+    return Answered(int(length), tag)
 
 
-def _http(address: str, begun: int) -> tuple[Iterator[bytes], bool]:
-    headers = {"Range": f"bytes={begun}-"} if begun else {}
-    answer = _opened(urllib.request.Request(address, headers=headers))  # noqa: S310 - the scheme was checked
+def _http(address: str, begun: int, tag: str) -> tuple[Iterator[bytes], bool]:
+    headers = {"Range": f"bytes={begun}-", **({"If-Range": tag} if tag else {})} if begun else {}
+    answer = _opened(urllib.request.Request(address, headers=headers))  # noqa: S310 - the opener knows HTTP only
     return _read(answer), answer.status == 206 or not begun
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """To HTTP only, and never from a secured connection to one that is not."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
+        scheme = urlsplit(newurl).scheme
+        if scheme not in ("http", "https") or (req.type == "https" and scheme != "https"):
+            raise Refused(f"{req.full_url} leads to {newurl[:200]}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def opener() -> urllib.request.OpenerDirector:
+    """One that knows HTTP and nothing else: no files, no FTP."""
+    made = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), urllib.request.HTTPHandler(),
+        urllib.request.HTTPDefaultErrorHandler(), _Redirects(), urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPSHandler(),
+    ):  # fmt: skip
+        made.add_handler(handler)
+    return made
 
 
 def _opened(request: urllib.request.Request) -> Any:
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310 - the scheme was checked
+        return opener().open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        raise Refused(f"{request.full_url} answered {error.code} {error.reason}") from None
+        with error:
+            raise Refused(f"{request.full_url} answered {error.code} {error.reason}") from None
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"{request.full_url} answered nonsense: {error!r}") from None
 
 
 def _read(answer: IO[bytes]) -> Iterator[bytes]:
-    with answer:
-        yield from iter(lambda: answer.read(CHUNK), b"")
+    """Raises OSError for what breaks off, whatever the library raises."""
+    try:
+        with answer:
+            yield from iter(lambda: answer.read(CHUNK), b"")
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"broke off: {error!r}") from None

@@ -404,5 +404,5 @@ def wait_settled(updates: Sequence[Running], seconds: float, go_on: Callable[[],
 
 def _whole(blobs: Blobs, digest: str) -> Path:
     """Where a blob is. Raises `Refused` when it is not there undamaged."""
-    blobs.read(digest)
+    blobs.check(digest)
     return blobs.path(digest)
