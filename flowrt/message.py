@@ -68,6 +68,24 @@ class Head:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
+class SharedHeads:
+    """Gives the same head for messages alike in all of it, wherever heads are read or made anew.
+
+    Much is remembered by head (envelopes, guests' tables): with a new one each time, those memories fill up, slowly.
+    """
+
+    def __init__(self, most: int = 4096) -> None:
+        """`most`: heads remembered."""
+        self._most = most
+        self._known: dict[tuple[object, ...], Head] = {}
+
+    def same(self, head: Head) -> Head:
+        """A head seen before that says the same, or this one."""
+        if len(self._known) >= self._most:
+            self._known.clear()
+        return self._known.setdefault(tuple(getattr(head, name) for name in Head.__slots__), head)
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One row of a batch, for the places that are not in a hurry: dead letters, tests, the live view."""

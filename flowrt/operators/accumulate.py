@@ -17,7 +17,7 @@ from flowrt.counters import NodeCounters
 from flowrt.errors import NodeFault
 from flowrt.logicaltime.groups import Groups
 from flowrt.logicaltime.stamps import START
-from flowrt.message import Batch, Head, Message
+from flowrt.message import Batch, Head, Message, SharedHeads
 from flowrt.operators.base import Emission, Fault, GuestFactory
 from flowrt.operators.guest import GuestSlot
 from flowrt.operators.guest_config import GuestOperation
@@ -74,6 +74,7 @@ class AccumulateOperator:
         self.frontier = START
         self._next = 0
         self._held = 0
+        self._heads = SharedHeads()
         self.restart = self._slot.restart
         self.close = self._slot.close
 
@@ -114,7 +115,7 @@ class AccumulateOperator:
         window = self._windows.get(time)
         if window is None:
             raise NodeFault("internal", "a window is folded that is not open")
-        staged = window.staged or Message(_first_head(batch.heads[0]), b"", time)
+        staged = window.staged or Message(self._first_head(batch.heads[0]), b"", time)
         made = self._slot.guest.accumulate(staged, batch)
         self._slot.checkpoint()
         self._held += len(made.payload) - (len(window.staged.payload) if window.staged is not None else -_HELD)
@@ -197,6 +198,9 @@ class AccumulateOperator:
         if len(window.pending) == FOLD_MAX:
             self._full[time] = None
 
+    def _first_head(self, head: Head) -> Head:
+        return self._heads.same(Head(head.topic, head.content_type))
+
     def _next_of(self, time: int) -> Batch:
         """The next messages of a window. They answer for nobody: the node's own number stands in their place."""
         window = self._windows.get(time)
@@ -220,10 +224,6 @@ def batch_of(messages: Sequence[Message]) -> Batch:
         [monotonic()] * len(messages),
         range(len(messages)),
     )
-
-
-def _first_head(head: Head) -> Head:
-    return Head(head.topic, head.content_type)
 
 
 def _key(time: int, number: int) -> bytes:

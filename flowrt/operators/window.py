@@ -14,7 +14,7 @@ from typing import Protocol
 from flowrt.counters import NodeCounters
 from flowrt.errors import NodeFault
 from flowrt.logicaltime.stamps import START, logical, milliseconds
-from flowrt.message import Batch, Head, Message
+from flowrt.message import Batch, Head, Message, SharedHeads
 from flowrt.operators.accumulate import batch_of
 from flowrt.operators.base import Emission, Fault
 from flowrt.quota.quantity import format_bytes
@@ -63,6 +63,7 @@ class WindowOperator:
         """The latest time of a message so far."""
         self._head = Head("")
         """Of the last message."""
+        self._heads = SharedHeads()
         self._left: list[Message] = []
         self._faults: list[Fault] = []
 
@@ -157,7 +158,7 @@ class WindowOperator:
 
     def _leave(self, closed: Sequence[Closed], time: int) -> None:
         """What windows gave at that time; the messages that none needs any more are forgotten."""
-        head = Head(self._head.topic, CONTENT_TYPE)
+        head = self._heads.same(Head(self._head.topic, CONTENT_TYPE))
         for found in closed:
             try:
                 self._left.append(Message(head, _payload(found), time))

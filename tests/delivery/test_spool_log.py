@@ -181,6 +181,38 @@ def test_a_full_disk_keeps_nothing_of_the_write_that_failed(spool, tmp_path, mon
     assert log.cut_bytes == log.damaged == 0
 
 
+def test_the_file_that_a_full_disk_left_empty_takes_nothing_with_it(spool, tmp_path, monkeypatch):
+    """It and the one that takes its place have one name: both begin with the same message."""
+    log = spool(segment_bytes=1)  # a file a write
+    put(log, b"before")
+
+    def full(_fd):
+        raise OSError(28, "No space left on device")
+
+    def fails_after_the_mark(fd, real=os.fdatasync):
+        monkeypatch.setattr(os, "fdatasync", full)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fails_after_the_mark)
+    with pytest.raises(OSError, match="No space"):
+        put(log, b"kept")
+    monkeypatch.undo()
+    put(log, b"kept")
+    log.tracker.settle(log.take().seqs)  # all before it is out
+    log.tidy()
+    log.close()
+
+    assert drain(spool()) == [b"kept"]
+
+
+def test_alike_heads_are_one_object_however_often_they_are_read_back(spool):
+    log = spool()
+    put(log, b"one")
+    put(log, b"two")
+
+    assert log.take().heads[0] is log.take().heads[0]
+
+
 def test_a_torn_position_leaves_the_one_before(tmp_path):
     position = Position(tmp_path)
     position.write(7)

@@ -21,7 +21,7 @@ from flowrt.delivery.spool.frames import Damaged, Encoder, Header, read_body
 from flowrt.delivery.spool.position import Position
 from flowrt.delivery.spool.segment import START_BYTES, Segment, create, open_existing, segment_paths
 from flowrt.delivery.tracker import Tracker
-from flowrt.message import Head
+from flowrt.message import Head, SharedHeads
 
 SEGMENT_BYTES = 4 * 2**20
 """A file is deleted when all in it is out: a sixty-fourth of the default bound."""
@@ -62,6 +62,7 @@ class SpoolLog:
         self._clock = clock or Clock()
         self._boot = self._clock.boot()
         self._encoder = Encoder()
+        self._heads = SharedHeads()
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._owner = _own(folder)
@@ -166,8 +167,7 @@ class SpoolLog:
                     self.damaged += header.count
                     lost.append(range(header.first, header.end))
                     continue
-                done = max(0, self._position.value - header.first)
-                frame = Frame(range(header.first + done, header.end), heads[done:], payloads[done:], header.at)
+                frame = self._frame(header, heads, payloads)
         for seqs in lost:
             self.tracker.settle(seqs)
         return frame
@@ -250,11 +250,21 @@ class SpoolLog:
             if self._active is not None and self._active.size < self._segment_bytes:
                 self._busy = self._active
                 return self._active
+        with self._lock:
+            self._forget_unwritten()
         segment = create(self._folder, self._next, self._boot)
         with self._lock:
             self._segments.append(segment)
             self._active = self._busy = segment
         return segment
+
+    def _forget_unwritten(self) -> None:
+        """A file without a message, after a failed or an unfinished write: its name is the next one's."""
+        while self._segments and self._segments[-1].first == self._next:
+            segment = self._segments.pop()
+            if segment is self._reading:
+                self._reading = None
+            segment.close()
 
     def _peek(self) -> Header | None:
         """The header at the cursor, which moves over what is damaged and to the next file."""
@@ -281,6 +291,13 @@ class SpoolLog:
         if gap and self._at > START_BYTES:
             self.damaged += len(gap)
         return gap
+
+    def _frame(self, header: Header, heads: Sequence[Head], payloads: Sequence[bytes]) -> Frame:
+        """What of a frame is not out yet."""
+        done = max(0, self._position.value - header.first)
+        same = {head: self._heads.same(head) for head in set(heads)}
+        shared = [same[head] for head in heads[done:]]
+        return Frame(range(header.first + done, header.end), shared, payloads[done:], header.at)
 
     def _hand_out(self, header: Header) -> None:
         assert self._reading is not None  # noqa: S101 - the header was found there

@@ -19,7 +19,7 @@ from flowrt.endpoints.base import Deliver, EndpointCounters, Stopped
 from flowrt.endpoints.kafka.client import Consumer, KafkaException, Reach, TopicPartition, made, settings
 from flowrt.endpoints.kafka.config import KafkaOptions
 from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
-from flowrt.message import Batch, Head
+from flowrt.message import Batch, Head, SharedHeads
 from flowrt.operators.source import SourceOperation
 
 BATCH_MESSAGES = 512
@@ -69,6 +69,7 @@ class KafkaSource:
         self._assigned = False
         self._stopping, self._closing = threading.Event(), threading.Event()
         self._last_time = 0
+        self._heads = SharedHeads()
         self._consumer = made(
             Consumer,
             settings(options)
@@ -155,7 +156,7 @@ class KafkaSource:
         self._last_time = start + count - 1
         seqs = partition.open([message.offset() for message in messages])
         times = range(start, start + count)
-        return Batch(_heads(messages), payloads, times, [monotonic()] * count, seqs, partition.tracker)
+        return Batch([self._heads.same(_head(message)) for message in messages], payloads, times, [monotonic()] * count, seqs, partition.tracker)
 
     def _under_way(self) -> int:
         return sum(partition.tracker.open_count for partition in self._partitions.values())
@@ -228,22 +229,13 @@ def _place(message: Any) -> tuple[str, int]:
     return message.topic(), message.partition()
 
 
-def _heads(messages: Sequence[Any]) -> list[Head]:
-    """Messages without key and headers share one."""
-    plain: dict[str, Head] = {}
-    heads = []
-    for message in messages:
-        topic, key, headers = message.topic(), message.key(), message.headers()
-        if key is None and not headers:
-            heads.append(plain.setdefault(topic, Head(topic)))
-            continue
-        pairs = [(name, _text(value)) for name, value in headers or ()]
-        content_type = next((value for name, value in pairs if name == CONTENT_TYPE), None)
-        properties = [(name, value) for name, value in pairs if name != CONTENT_TYPE]
-        if key is not None:
-            properties.append((KEY, _text(key)))
-        heads.append(Head(topic, content_type, tuple(properties)))
-    return heads
+def _head(message: Any) -> Head:
+    key, pairs = message.key(), [(name, _text(value)) for name, value in message.headers() or ()]
+    content_type = next((value for name, value in pairs if name == CONTENT_TYPE), None)
+    properties = [(name, value) for name, value in pairs if name != CONTENT_TYPE]
+    if key is not None:
+        properties.append((KEY, _text(key)))
+    return Head(message.topic(), content_type, tuple(properties))
 
 
 def _text(value: bytes | None) -> str:

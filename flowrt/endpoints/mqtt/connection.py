@@ -16,7 +16,7 @@ from flowrt.endpoints.mqtt.config import Announcement, MqttOptions
 from flowrt.endpoints.mqtt.envelope import Malformed, write_3, write_5
 from flowrt.endpoints.mqtt.frames import Envelope, encode_0, encode_acked, reply
 from flowrt.endpoints.mqtt.link import ConnectFailed, Link
-from flowrt.endpoints.mqtt.scan import PUBREC, PUBREL, Item, Reply
+from flowrt.endpoints.mqtt.scan import PUBREC, PUBREL, Item, KnownHeads, Reply
 from flowrt.endpoints.mqtt.transport import Transport
 from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
 from flowrt.message import Head
@@ -60,6 +60,7 @@ class Connection(ABC):
         self._wake_lock = threading.Lock()
         self._five = options.version != "3.1.1"
         self._first = True
+        self._heads = KnownHeads()
         self._short_lived = 0
         longest = options.reconnect.max
         self._backoff = Backoff(options.reconnect.min, longest, free=0, calm=2 * longest + options.connect_timeout)
@@ -147,6 +148,7 @@ class Connection(ABC):
             clean=self._clean(first=self._first, five=five),
             will=self.announces,
             wake=self._wake,
+            heads=self._heads,
         )
         link.connect(self._closing)
         self._first = False

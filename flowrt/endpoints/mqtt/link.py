@@ -22,7 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from flowrt.endpoints.mqtt.config import Credentials, MqttOptions, Proxy, Tls
 from flowrt.endpoints.mqtt.envelope import Malformed
-from flowrt.endpoints.mqtt.scan import Item, Scanner
+from flowrt.endpoints.mqtt.scan import Item, KnownHeads, Scanner
 from flowrt.endpoints.mqtt.transport import Transport
 from flowrt.endpoints.secrets import secret
 
@@ -81,7 +81,15 @@ class Link:
     """A connection. `wake` is called, from any thread, when the reading thread should look after it."""
 
     def __init__(
-        self, options: MqttOptions, client_id: str, *, five: bool, clean: bool, will: bool, wake: Callable[[], None]
+        self,
+        options: MqttOptions,
+        client_id: str,
+        *,
+        five: bool,
+        clean: bool,
+        will: bool,
+        wake: Callable[[], None],
+        heads: KnownHeads | None = None,
     ) -> None:
         self.five = five
         self.session_present = False
@@ -95,7 +103,7 @@ class Link:
         self._connack: tuple[int, str] | None = None
         self._early: list[Item] = []
         self._last_ping = float("-inf")
-        scanner = Scanner(five=five, maximum_packet=options.maximum_packet)
+        scanner = Scanner(five=five, maximum_packet=options.maximum_packet, heads=heads)
         self._client = self._make_client(client_id)
         self._transport: Transport | None = None
         self._client.wrap_socket(lambda sock: self._wrap(sock, scanner, wake))

@@ -59,14 +59,24 @@ class Other:
 Item: TypeAlias = Run | Acks | Reply | Other
 
 
+class KnownHeads:
+    """Heads by envelope. It outlives a connection, so that a topic has one head for all the connections to a broker."""
+
+    def __init__(self) -> None:
+        self._tables: dict[bool, tuple[dict[bytes, Head], dict[bytes, Head]]] = {}
+
+    def of(self, *, five: bool) -> tuple[dict[bytes, Head], dict[bytes, Head]]:
+        """Those of one version of MQTT; the second table is for retained messages."""
+        return self._tables.setdefault(five, ({}, {}))
+
+
 class Scanner:
     """Takes the bytes of one connection in pieces of any size."""
 
-    def __init__(self, *, five: bool, maximum_packet: int) -> None:
+    def __init__(self, *, five: bool, maximum_packet: int, heads: KnownHeads | None = None) -> None:
         self._five = five
         self._maximum = maximum_packet
-        self._known: tuple[dict[bytes, Head], dict[bytes, Head]] = ({}, {})
-        """Heads by envelope; the second for retained messages."""
+        self._known = (heads or KnownHeads()).of(five=five)
         self._aliases: Aliases = {}
         self._partial = bytearray()
         self.missing = 0
