@@ -7,6 +7,7 @@ Threads and descriptors are compared at moments at which all links stand.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import statistics
@@ -61,16 +62,16 @@ def leaks(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def soak(world: World, seconds: float, *, cuts: bool) -> Iterator[Sample]:
-    """Load, with one link or the other cut every minute."""
+def soak(world: World, seconds: float, cut_every: float) -> Iterator[Sample]:
+    """Load, with one link or the other cut now and then."""
     world.start()
     started = monotonic()
-    next_cut = CUT_EVERY
+    next_cut = cut_every
     while (now := monotonic() - started) < seconds:
         sleep(SAMPLE_SECONDS)
         yield sample(world.system.process.pid, now)
-        if cuts and now >= next_cut:
-            next_cut += CUT_EVERY
+        if now >= next_cut:
+            next_cut = now + cut_every
             link = world.random.choice((world.source_link, world.sink_link))
             link.cut()
             world.interrupted()
@@ -86,6 +87,9 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--dead", type=int, default=1, metavar="N", help="dead letters of a hundred messages (default 1)"
     )
+    parser.add_argument(
+        "--cut-every", type=float, default=CUT_EVERY, metavar="SECONDS", help="between cuts of a link (default 60)"
+    )
     parser.add_argument("--no-cuts", action="store_true", help="leave the links alone")
     options = parser.parse_args(words)
     seconds = options.minutes * 60
@@ -97,7 +101,7 @@ def main(words: list[str]) -> int:
     print(f"seed {seed}; {scale.messages:,} messages, warm-up {warm_up:.0f} s", flush=True)
     with World(scenario, seed, scale) as world:
         try:
-            for one in soak(world, seconds, cuts=not options.no_cuts):
+            for one in soak(world, seconds, math.inf if options.no_cuts else options.cut_every):
                 samples.append(one)
                 if len(samples) % 12 == 0:
                     print(
