@@ -72,6 +72,10 @@ def main() -> int:
         from benchmarks.faults.simulation.__main__ import main as simulate
 
         return simulate(sys.argv[2:])
+    if sys.argv[1:] == ["broker"]:
+        from benchmarks.faults.promised import main as promised
+
+        return promised()
     options = arguments()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)

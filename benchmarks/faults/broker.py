@@ -16,6 +16,10 @@ from benchmarks.processes import BenchError, Process
 HOST = "127.0.0.1"
 INFLIGHT = 100
 """Messages under way to one client, as asked for; Mosquitto 2.0.11 had as many as 219 under way all the same."""
+KEEPS = ("persistence true", "autosave_on_changes true", "autosave_interval 1")
+"""With these it loses nothing that it acknowledged, and writes everything it holds anew after each packet."""
+FORGETS = ("persistence false",)
+"""For loads with which it could not keep up so, where it is not killed."""
 _EPOLL_CALLS = {"x86_64": {232, 281, 441}, "aarch64": {22, 441}}
 """epoll_wait, epoll_pwait, epoll_pwait2."""
 
@@ -33,17 +37,14 @@ class FaultBroker(Process):
         lines = [
             f"listener {self.port} {HOST}",
             "allow_anonymous true",
-            "persistence true",
             f"persistence_location {self.folder}/",
-            "autosave_on_changes true",
-            "autosave_interval 1",
             "max_queued_messages 0",
             "max_queued_bytes 0",
             "set_tcp_nodelay true",
             "log_dest stderr",
             "log_type subscribe",
             "log_type error",
-            *_with_default(extra, f"max_inflight_messages {INFLIGHT}"),
+            *_with_defaults(extra, *KEEPS, f"max_inflight_messages {INFLIGHT}"),
             *(["user root"] if os.getuid() == 0 else []),
         ]
         config = self.folder / "mosquitto.conf"
@@ -95,10 +96,10 @@ def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def _with_default(extra: Sequence[str], default: str) -> list[str]:
-    """The lines, and the default unless one of them sets the same."""
-    name = default.split()[0]
-    return [*extra, *([] if any(line.split()[0] == name for line in extra) else [default])]
+def _with_defaults(extra: Sequence[str], *defaults: str) -> list[str]:
+    """The lines, and each default unless one of them sets the same."""
+    names = {line.split()[0] for line in extra}
+    return [*extra, *(line for line in defaults if line.split()[0] not in names)]
 
 
 def free_port() -> int:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-from benchmarks.faults.world import Scale, Scenario, World
+from benchmarks.faults.broker import FORGETS
+from benchmarks.faults.world import Scale, Scenario, World, keep_log
 from benchmarks.processes import BenchError
 
 RATE = 200.0
@@ -96,7 +97,7 @@ def main(words: list[str]) -> int:
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     warm_up = max(seconds / 10, min(120.0, seconds / 2))
     scale = Scale(messages=int(seconds * RATE), rate=RATE)
-    scenario = Scenario("soak", "soak", lambda _: None, oversized=options.dead)
+    scenario = Scenario("soak", "soak", lambda _: None, broker=FORGETS, oversized=options.dead)
     samples: list[Sample] = []
     print(f"seed {seed}; {scale.messages:,} messages, warm-up {warm_up:.0f} s", flush=True)
     with World(scenario, seed, scale) as world:
@@ -114,6 +115,8 @@ def main(words: list[str]) -> int:
             print(f"bench: {error}", file=sys.stderr)
             return 1
         result = world.result()
+        if not result.kept:
+            print(f"the log: {keep_log(world, result)}")
     warm = [one for one in samples if one.at >= warm_up]
     slope, found = growth(warm), leaks(warm)
     print(f"{result.sent} sent, {result.received} out, {result.dead} dead letters, {result.lost} lost,", end=" ")

@@ -197,15 +197,16 @@ def play(scenario: Scenario, seed: int, scale: Scale, *, node_red: bool = False)
             world.note(str(error).partition("\n")[0])
         result = world.result()
         if not result.kept and not node_red:
-            _keep_log(world, result)
+            keep_log(world, result)
         return result
 
 
-def _keep_log(world: World, result: Result) -> None:
-    """The system's last words, for whoever looks into a failed row."""
+def keep_log(world: World, result: Result) -> Path:
+    """The system's last words, for whoever looks into a failed row; where they are."""
     path = Path(tempfile.gettempdir()) / f"flowrt-faults-{result.fault}-{result.seed}.log"
     path.write_text(world.system.process.output())
     missing = sorted(world.ledger.missing(world.system.letters()))[:20]
     if missing:
         world_text = f"\nmissing (topic, number): {missing}\n"
         path.write_text(path.read_text() + world_text)
+    return path

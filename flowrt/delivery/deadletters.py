@@ -24,6 +24,9 @@ LETTERS_MAX = 100_000
 BYTES_MAX = 64 * 2**20
 """Payload bytes kept: little beside a gateway's flash, much beside its messages."""
 
+CACHE_KIB = 256
+"""What SQLite may keep of the file in memory. Letters are appended: more would only fill up, unused."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS letters (
   id INTEGER PRIMARY KEY, at REAL NOT NULL, graph TEXT NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL,
@@ -194,6 +197,7 @@ class DeadLetters:
                 db = sqlite3.connect(self._path, self._busy_seconds, check_same_thread=False, isolation_level=None)
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=FULL")
+                db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
                 db.execute(_SCHEMA)
                 there = {row[1] for row in db.execute("PRAGMA table_info(letters)")}
                 for name in _LATER_COLUMNS.keys() - there:

@@ -19,6 +19,9 @@ from flowrt.state.journal import Changes
 HEADER = b"\0"
 """Key of the entry that says whose entries these are."""
 
+CACHE_KIB = 512
+"""What SQLite may keep of the file in memory: it would fill two mebibytes up over hours."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
   graph TEXT NOT NULL, node TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (graph, node, key)
@@ -121,6 +124,7 @@ class CheckpointStore:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             db.execute(_SCHEMA)
         except BaseException:
             db.close()

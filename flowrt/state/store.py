@@ -30,6 +30,9 @@ Condition = Literal["new", "newOrEqual", "always"]
 _Row = tuple[bytes, int, int, int | None, int, int, str]
 """Value, version, expiry, fencing token."""
 
+CACHE_KIB = 512
+"""What SQLite may keep of the file in memory: it would fill two mebibytes up over hours."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
   key BLOB PRIMARY KEY, value BLOB NOT NULL, ms INTEGER NOT NULL, counter INTEGER NOT NULL, expires INTEGER,
@@ -80,6 +83,7 @@ class StateStore:
             self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None, timeout=1)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._db.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"the state store {path} cannot be opened: {error}") from error

@@ -156,7 +156,14 @@ class KafkaSource:
         self._last_time = start + count - 1
         seqs = partition.open([message.offset() for message in messages])
         times = range(start, start + count)
-        return Batch([self._heads.same(_head(message)) for message in messages], payloads, times, [monotonic()] * count, seqs, partition.tracker)
+        return Batch(
+            [self._heads.same(_head(message)) for message in messages],
+            payloads,
+            times,
+            [monotonic()] * count,
+            seqs,
+            partition.tracker,
+        )
 
     def _under_way(self) -> int:
         return sum(partition.tracker.open_count for partition in self._partitions.values())
