@@ -177,7 +177,7 @@ def test_what_a_sink_sends_is_settled_once_it_is_replicated_and_keeps_its_order(
     for start in range(0, 300, 50):
         sink.send(batch_of(numbers(start, start + 50), topics=["plant/pump"] * 50, tracker=tracker))
 
-    assert sink.flush(10)
+    assert sink.flush(60)
     assert sum(released) == 300
     found = cluster.read("out.pump", 300)
     assert [message.value() for message in found] == numbers(0, 300)
