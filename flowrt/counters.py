@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping
+from math import isfinite
 from typing import Literal
 
 SECONDS_PROCESSING = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -76,14 +77,24 @@ class OwnMetrics:
 
     def observe(self, name: str, value: float, labels: Labels = ()) -> str | None:
         """Note a value; gives what is wrong instead, or None."""
+        if not isfinite(value):
+            self.refused += 1
+            return "a value is a finite number"
+        found = self.histogram(name, labels)
+        if not isinstance(found, Histogram):
+            return found
+        found.observe(value)
+        return None
+
+    def histogram(self, name: str, labels: Labels = ()) -> Histogram | str:
+        """The histogram of that name, made where there is none; else what is wrong."""
         key = (name, tuple(sorted(labels)))
         found = self.series.get(key)
         if not isinstance(found, Histogram):
             if (wrong := self._admit(*key, "histogram")) is not None:
                 return wrong
             found = self.series[key] = Histogram(OWN_BOUNDS)
-        found.observe(value)
-        return None
+        return found
 
     def _admit(self, name: str, labels: Labels, kind: Literal["counter", "histogram"]) -> str | None:
         wrong = self._objection(name, labels, kind)

@@ -90,7 +90,10 @@ def _models() -> Iterator[Line]:
 def _service() -> Iterator[Line]:
     under = "yes" if os.environ.get("INVOCATION_ID") else "no, this command runs by hand"
     yield "service manager", f"{'systemd' if Path('/run/systemd/system').exists() else 'none'}; under it: {under}"
+    from flowrt.isolation.confine import confinement
+
     controllers = Path("/sys/fs/cgroup/cgroup.controllers")
+    yield "isolation: process", confinement()
     yield "cgroup v2", controllers.read_text().strip() or "no controllers" if controllers.exists() else "not mounted"
 
 

@@ -106,11 +106,15 @@ def untrusted(plan: Plan, state: Path) -> list[Problem]:
     policy = read_policy(policy_path(state))
     if not policy.strict:
         return []
+    from flowrt.updates.deployment import with_fallbacks  # few machines have a policy
+
     store = Store(state / "store")
     used = [
         (node.name, node.module.path, node.module.digest) for node in plan.nodes.values() if node.module is not None
     ]
-    used += [(node.name, use.facts.path, use.facts.digest) for node in plan.nodes.values() for use in node.models]
+    models = [(node.name, use) for node in plan.nodes.values() for use in with_fallbacks(node)]
+    used += [(node, use.facts.path, use.facts.digest) for node, use in models]
+    used += [(node, library.path, library.digest) for node, use in models for library in use.libraries]
     return [
         Problem(
             plan.path, 0, 0, "untrusted", f"operation '{node}': {path} ({digest[:19]}) is not signed by a trusted key; "

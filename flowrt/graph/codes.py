@@ -162,6 +162,13 @@ CODES: dict[str, str] = {
         "model, or declare a `fallback`."
     ),
     "unreadable-model": "The model's file could not be read as its encoding. Export it again or correct the encoding.",
+    "native-code": (
+        "Libraries of custom operators are native code, which no sandbox holds. They are for ONNX models, and whatever "
+        "runs such a model needs `resources: {isolation: process}`."
+    ),
+    "bad-library": (
+        "A library of custom operators was not found or is no shared library. Paths are relative to the graph's folder."
+    ),
     "tensor-mismatch": (
         "One operation's output tensors cannot be the next one's input. Use a module or model that fits."
     ),

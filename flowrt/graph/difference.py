@@ -80,11 +80,14 @@ def essence(node: NodePlan, plan: Plan) -> Hashable:
 
 
 def _model(use: ModelUse) -> Hashable:
-    options = use.options.model_dump_json(exclude={"path", "sha256", "fallback"}) if use.options is not None else ""
+    options = use.options.model_dump_json(exclude=_FILES) if use.options is not None else ""
     fallback = _model(use.fallback) if use.fallback is not None else None
-    return use.name, use.facts.digest, use.facts.encoding, use.target, options, fallback
+    libraries = tuple(library.digest for library in use.libraries)
+    return use.name, use.facts.digest, use.facts.encoding, use.target, options, fallback, libraries
 
 
+_FILES = {"path": True, "sha256": True, "fallback": True, "custom_operators": True}
+"""Of a model, what names files whose digests count."""
 _PLACES = {"description": True, "module": True, "sha256": True, "model": True}
 """Of an operation, what is for people or names a file whose digest counts."""
 

@@ -54,6 +54,15 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LibraryFacts:
+    """A library of an engine's operators."""
+
+    path: str
+    digest: str
+    """`sha256:` and 64 hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """A file that was looked for and is no use: why, in words for the user."""
 
@@ -81,3 +90,5 @@ class Facts:
     """Files that endpoints name (certificates, keys, secrets) and that cannot be read here."""
     schemas: Mapping[str, str | Unreadable] = field(default_factory=dict)
     """Texts of schemas that stand in files, by the file as the graph spells it; of a descriptor set its base64."""
+    libraries: Mapping[str, LibraryFacts | Unreadable] = field(default_factory=dict)
+    """Libraries of models' operators, by path as the graph spells it."""

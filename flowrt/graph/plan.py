@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flowrt.graph.facts import ModelFacts, ModuleFacts
+from flowrt.graph.facts import LibraryFacts, ModelFacts, ModuleFacts
 from flowrt.graph.updates import NO_UPDATES, Updates
 from flowrt.operators.base import Operation
 from flowrt.operators.inference import ModelFile
@@ -25,6 +25,8 @@ class ModelUse:
     """As written, where it was written."""
     fallback: ModelUse | None = None
     """What takes its place where this machine lacks engine, memory or time."""
+    libraries: tuple[LibraryFacts, ...] = ()
+    """Of operators that the model uses beside its engine's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.endpoints.file_config import STANDARD_STREAM, FileOptions
-from flowrt.graph.facts import Facts, ModelFacts, ModuleFacts
+from flowrt.graph.facts import Facts, LibraryFacts, ModelFacts, ModuleFacts
 from flowrt.graph.graph import Graph
 from flowrt.graph.parameters import properties_of
 from flowrt.graph.plan import ModelUse, NodePlan, Plan, StagePlan
@@ -182,4 +182,6 @@ def _use(name: str, model: ModelFile, facts: Facts) -> ModelUse | None:
     if not isinstance(found, ModelFacts):
         return None
     fallback = _use(name, model.fallback, facts) if isinstance(model, ModelOptions) and model.fallback else None
-    return ModelUse(name, found, model.target, model, fallback)
+    libraries = [facts.libraries.get(library.path) for library in model.custom_operators]
+    known = tuple(library for library in libraries if isinstance(library, LibraryFacts))
+    return ModelUse(name, found, model.target, model, fallback, known)

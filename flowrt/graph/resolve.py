@@ -7,6 +7,7 @@ A name that ends in `.wasm` is a file relative to the graph's folder. A model's 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from base64 import b64encode
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from pydantic.alias_generators import to_camel
 
-from flowrt.graph.facts import ADDRESSES, Facts, Machine, ModelFacts, ModuleFacts, Unreadable
+from flowrt.graph.facts import ADDRESSES, Facts, LibraryFacts, Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import Schema
 from flowrt.graph.schemas import is_binary
@@ -28,6 +29,7 @@ InspectModule = Callable[[Path], ModuleFacts | Unreadable]
 InspectModel = Callable[[Path | str, str | None], ModelFacts | Unreadable]
 """Of a file, or of the address of a server's model, which is text."""
 SCHEMA_BYTES_MAX = 4 * 2**20
+_ELF = b"\x7fELF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def gather(
         if model.path not in models:
             models[model.path] = _model(model, home, inspect_model, stored)
     files = {path: why for _, path in files_of(graph) if (why := _unreadable(path)) is not None}
-    return Facts(modules, models, machine, files, _schemas(graph, home))
+    return Facts(modules, models, machine, files, _schemas(graph, home), _libraries(graph, home, stored))
 
 
 def files_of(graph: Graph) -> Iterator[tuple[tuple[str | int, ...], Path]]:
@@ -192,6 +194,26 @@ def _inspected(model: ModelFile, home: Path, inspect_model: InspectModel, stored
     if not _is_file(path):
         return Unreadable(f"there is no file {path}", missing=True)
     return inspect_model(path, model.encoding)
+
+
+def _libraries(graph: Graph, home: Path, stored: Stored) -> dict[str, LibraryFacts | Unreadable]:
+    paths = dict.fromkeys(library.path for model in models_of(graph) for library in model.custom_operators)
+    return {path: _library(stored.models.get(path, home / path)) for path in paths}
+
+
+def _library(path: Path) -> LibraryFacts | Unreadable:
+    if not _is_file(path):
+        return Unreadable(f"there is no file {path}", missing=True)
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_ELF))
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return Unreadable(f"{path}: {error.strerror or error}")
+    if head != _ELF:
+        return Unreadable(f"{path} is no shared library of Linux")
+    return LibraryFacts(str(path), f"sha256:{digest}")
 
 
 def _is_file(path: Path) -> bool:

@@ -50,9 +50,9 @@ class Channel:
             os.close(descriptor)
 
 
-def readable(descriptors: tuple[int, ...], seconds: float | None) -> set[int]:
+def readable(descriptors: tuple[int, ...], seconds: float) -> set[int]:
     """Which of these can be read, within so many seconds."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    return {descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)}
+    return {descriptor for descriptor, _ in poll.poll(seconds * 1000)}

@@ -7,33 +7,28 @@ from __future__ import annotations
 
 import os
 import pickle
-import threading
 from collections.abc import Callable
 from typing import Any
 
+from flowrt.counters import NodeCounters
 from flowrt.errors import GuestTrap, NodeFault
-from flowrt.isolation.channel import Channel, readable
+from flowrt.isolation.channel import Channel
+from flowrt.isolation.counted import Counted, Runs
 from flowrt.isolation.frame import BadFrame, Block, read, write
 from flowrt.isolation.heads import HeadsIn, HeadsOut
 from flowrt.message import Batch
 from flowrt.operators.base import Emission, Operator
 from flowrt.operators.guest import GuestSlot
 
-Make = Callable[[Any, Callable[[object], None]], Operator]
-"""From what the parent sent and where events go to an operator."""
+Make = Callable[[Any, Callable[[object], None]], tuple[Operator, NodeCounters, Runs]]
+"""From what the parent sent and where events go to an operator, and to what it counts beside."""
 LOG_LINES_MAX = 1000
 """A reply carries at most so many of its guest's lines; the node's own bound is lower."""
 
 
-def serve(channel: Channel, lifeline: int, make: Make) -> None:
-    """Answer until the parent goes."""
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-    _Child(channel, make).run()
-
-
-def _end_with_parent(lifeline: int) -> None:
-    readable((lifeline,), None)
-    os._exit(0)
+def serve(channel: Channel, make: Make, unconfined: str) -> None:
+    """Answer until the parent goes. `unconfined` says what this process could not give up."""
+    _Child(channel, make).run(unconfined)
 
 
 class _Child:
@@ -44,9 +39,10 @@ class _Child:
         self._learnt = HeadsIn()
         self._told = HeadsOut()
         self._logged: list[list[str]] = []
+        self._counted: Counted | None = None
 
-    def run(self) -> None:
-        self._answer({}, [])
+    def run(self, unconfined: str) -> None:
+        self._answer({"unconfined": unconfined}, [])
         while True:
             os.eventfd_read(self._channel.asked)
             about, blocks = read(self._channel.request)
@@ -64,7 +60,9 @@ class _Child:
     def _do(self, about: dict[str, Any], blocks: list[Block | None]) -> None:
         match about["do"], blocks:
             case "load", [Block(payloads=[plan])]:
-                self._operator = self._make(pickle.loads(plan), self._note)  # noqa: S301 - the parent wrote it
+                parts = pickle.loads(plan)  # noqa: S301 - the parent wrote it
+                self._operator, counters, runs = self._make(parts, self._note)
+                self._counted = Counted(counters, runs)
                 self._answer({"memory": self._operator.memory_bytes()}, [])
             case "process", [Block() as block] if self._operator is not None:
                 self._learnt.learn(about)
@@ -106,11 +104,14 @@ class _Child:
         self._answer({"raised": [isinstance(fault, GuestTrap), fault.kind, fault.detail[:2000], backtrace[:4000]]}, [])
 
     def _answer(self, about: dict[str, Any], blocks: list[Block | None]) -> None:
+        counted = self._counted.tell() if self._counted is not None else []
         try:
-            write(self._channel.reply, {**about, "logged": self._logged[:LOG_LINES_MAX]}, blocks)
+            write(self._channel.reply, {**about, "logged": self._logged[:LOG_LINES_MAX], "counted": counted}, blocks)
         except BadFrame:
             self._told.clear()
             raise
+        if self._counted is not None:
+            self._counted.heard()
         self._logged = []
         os.eventfd_write(self._channel.answered, 1)
 

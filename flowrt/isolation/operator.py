@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from flowrt.counters import NodeCounters
 from flowrt.errors import GuestTrap, NodeFault, StartError
 from flowrt.events import FAULTS
 from flowrt.isolation.cgroup import Cgroup
+from flowrt.isolation.counted import Runs, believe
 from flowrt.isolation.frame import BadFrame, Block
 from flowrt.isolation.heads import HeadsIn, HeadsOut
 from flowrt.isolation.process import START_SECONDS, Child
@@ -32,22 +35,30 @@ class IsolatedOperator:
         resources: Resources,
         meter: Meter,
         log: Callable[[str, str], None],
+        counters: NodeCounters,
+        runs: Runs,
         *,
         limit_first: bool,
         cgroup: Cgroup | None = None,
+        writable: Sequence[Path] = (),
     ) -> None:
-        """`plan` goes to the child, `log` takes severity and text of its guest's lines. `limit_first`: what it loads
-        counts against its memory, as a model does; a guest's code does not. Raises `StartError` or `NodeFault`."""
+        """`plan` goes to the child. `log` takes severity and text of its guest's lines; `counters` and `runs` what is
+        counted there of calls that were refused, of a guest's own metrics and of models. `limit_first`: what it loads
+        counts against its memory, as a model does; a guest's code does not. It may write below the folders `writable`.
+        Raises `StartError` or `NodeFault`."""
         self._plan = pickle.dumps(plan)
         self._resources = resources
         self._meter = meter
         self._log = log
+        self._counters, self._runs = counters, runs
         self._limit_first = limit_first
         self._cgroup = cgroup
+        self._writable = writable
         self._size = 2 * resources.message + _ROOM
         self._told, self._learnt = HeadsOut(), HeadsIn()
         self._state: bytes | None = None
         """The guest's, as of the last good batch: a fresh child is given it."""
+        self._told_unconfined = False
         self._child = self._start()
 
     @property
@@ -108,7 +119,10 @@ class IsolatedOperator:
     def _start(self) -> Child:
         self._told.clear()
         self._learnt.clear()
-        child = Child(self._size, self._meter, self._cgroup)
+        child = Child(self._size, self._meter, self._cgroup, self._writable)
+        if child.unconfined and not self._told_unconfined:
+            self._told_unconfined = True
+            self._log("warn", f"its process is confined in part: {child.unconfined}")
         try:
             if self._limit_first:
                 child.limit(self._resources.memory)
@@ -118,7 +132,6 @@ class IsolatedOperator:
             if not self._limit_first:
                 held = about.get("memory")
                 child.limit(_ROOM + max(0, self._resources.memory - (held if isinstance(held, int) else 0)))
-            child.loaded()
             if self._state is not None:
                 child.ask({"do": "resume"}, [Block([0], [0], [0], [self._state])])
                 self._hear(child.answer(START_SECONDS)[0], child)
@@ -133,6 +146,11 @@ class IsolatedOperator:
             match line:
                 case [str(severity), str(text)]:
                     self._log(severity, text)
+        try:
+            believe(about.get("counted", []), self._counters, self._runs)
+        except BadFrame as error:
+            (child or self._child).close()
+            raise GuestTrap("abi", f"its process answered nonsense: {error}") from error
         match about.get("raised"):
             case None:
                 return

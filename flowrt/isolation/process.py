@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any
 from flowrt.errors import GuestTrap, StartError
 from flowrt.isolation.cgroup import Cgroup
 from flowrt.isolation.channel import Channel, readable
-from flowrt.isolation.confine import data_bytes
+from flowrt.isolation.confine import anonymous_bytes, data_bytes
 from flowrt.isolation.frame import BadFrame, Block, read, write
+from flowrt.isolation.idle import NURSERY
 from flowrt.quota.meter import Meter
 
 START_SECONDS = 30.0
@@ -26,54 +28,47 @@ LOOK_SECONDS = 0.01
 """How often a child that works is looked at: what it may overdraw its share by."""
 THREADS_MAX = 64
 """Threads of one child; an engine of ours has three."""
-_RESTLESS_SECONDS = 0.1
-"""How often a child is asked whether it has made threads: the look takes as long as a small batch."""
-_ENVIRONMENT = ("PATH", "LANG", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "FLOWRT_CACHE", "TMPDIR")
+RESTLESS_SECONDS = 0.005
+"""Of processor time that a child may use after it has answered: what it has begun comes to its end in less."""
+_ENVIRONMENT = ("PATH", "LANG", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "CACHE_DIRECTORY", "TMPDIR")
 _PROGRAM = "flowrt.runtime.isolated"
 
 
 class Child:
-    """One process. Used by one thread at a time; `close` from any."""
+    """One process. Used by one thread at a time; `close`, `held` and `look` from any."""
 
-    def __init__(self, size: int, meter: Meter, cgroup: Cgroup | None) -> None:
-        """Start it, and wait until it can be asked. Raises `StartError`."""
+    def __init__(self, size: int, meter: Meter, cgroup: Cgroup | None, writable: Sequence[Path] = ()) -> None:
+        """Start it, and wait until it can be asked. It may write below the folders `writable`. Raises `StartError`."""
         self.channel = Channel.make(size)
         self._meter = meter
-        lifeline, self._lifeline = os.pipe()
-        inherited = (*self.channel.descriptors, lifeline)
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        inherited = self.channel.descriptors
+        command = [sys.executable, "-m", _PROGRAM, *map(str, (os.getpid(), *inherited, size, *writable))]
+        self._changing = threading.Lock()
+        """Held while it is stopped or let go on."""
+        self._asked = True
+        """Somebody waits for it, if only to come up."""
+        self._stopped = self._restless = self._closed = False
+        """It is stopped at present; and it is to be whenever nobody waits for it, because it works then."""
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", _PROGRAM, *map(str, (*inherited, size))],
-                pass_fds=inherited,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-                start_new_session=True,
-            )
+            self._process = NURSERY.start(self, lambda: _started(command, inherited))
         except OSError as error:
             self.channel.close()
-            os.close(self._lifeline)
             raise StartError(f"a process cannot be started: {error.strerror}") from error
-        finally:
-            os.close(lifeline)
         self.pid = self._process.pid
         self._ended = os.pidfd_open(self.pid)
         self._clock = (~self.pid << 3) | 2
         """The kernel's clock of the process, all its threads: clock_getcpuclockid(3)."""
         self._counted = 0.0
-        self._threads = 0
-        """That it had when it had loaded its node."""
-        self._restless = False
-        """It has more by now: it is stopped whenever nobody waits for it."""
-        self._looked = 0.0
+        self._bound = sys.maxsize
+        """Bytes of data it may have."""
+        self.unconfined = ""
+        """What it could not give up, in words."""
         self.baseline = 0
         """Bytes it held before it loaded anything of a node's."""
         if cgroup is not None:
             cgroup.take(self.pid)
         try:
-            self.answer(START_SECONDS)
+            self.unconfined = str(self.answer(START_SECONDS)[0].get("unconfined", ""))
         except GuestTrap as trap:
             self.close()
             raise StartError(f"a process does not come up: {trap.detail}") from trap
@@ -82,15 +77,20 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def loaded(self) -> None:
-        """It is complete: threads that it makes from now on are its node's."""
-        self._threads = _threads(self.pid)
-
     def limit(self, more: int) -> None:
         """Bound its data to what it holds now and `more` bytes."""
-        bound = data_bytes(self.pid) + more
+        bound = self._bound = data_bytes(self.pid) + more
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(self.pid, resource.RLIMIT_DATA, (bound, bound))
+
+    def look(self) -> None:
+        """Stop it if it works, or grows, although nobody waits for it."""
+        with self._changing:
+            if not (self._asked or self._stopped or self._closed) and (
+                self._idled() > RESTLESS_SECONDS or self._swollen()
+            ):
+                self._restless = self._stopped = True
+                self._signal(signal.SIGSTOP)
 
     def held(self) -> int:
         """Bytes it holds for its node; safe from any thread."""
@@ -99,8 +99,13 @@ class Child:
     def ask(self, about: dict[str, Any], blocks: Sequence[Block | None] = ()) -> None:
         """Raises `BadFrame` when that does not fit."""
         write(self.channel.request, about, blocks)
-        if self._restless:
-            self._signal(signal.SIGCONT)
+        with self._changing:
+            self._asked = True
+            if self._stopped:
+                self._stopped = False
+                self._signal(signal.SIGCONT)
+            elif self._idled() > RESTLESS_SECONDS:
+                self._restless = True
         os.eventfd_write(self.channel.asked, 1)
 
     def answer(self, seconds: float) -> tuple[dict[str, Any], list[Block | None]]:
@@ -127,30 +132,46 @@ class Child:
             if (threads := _threads(self.pid)) > THREADS_MAX:
                 self.close()
                 raise GuestTrap("crash", f"its process was ended: it had {threads} threads")
+            if self._swollen():
+                self.close()
+                raise GuestTrap("memory", "its process was ended: it held more than its memory by a trick")
             due += self._hold_back()
 
     def close(self) -> None:
         """End it. Safe to call twice."""
+        NURSERY.leave(self)
         if self._process.poll() is None:
-            self._signal(signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        if self._lifeline >= 0:
-            for descriptor in (self._lifeline, self._ended):
-                os.close(descriptor)
-            self._lifeline = -1
-            self.channel.close()
+        with self._changing:
+            if not self._closed:
+                self._closed = True
+                os.close(self._ended)
+                self.channel.close()
 
     def _calm(self) -> None:
         """Nobody waits for it: what threads of its own do now would be at nobody's cost."""
-        if not self._restless and self._threads and (now := time.monotonic()) - self._looked > _RESTLESS_SECONDS:
-            self._looked = now
-            self._restless = _threads(self.pid) > self._threads
-        if self._restless:
-            self._signal(signal.SIGSTOP)
+        with self._changing:
+            self._asked = False
+            if self._restless:
+                self._stopped = True
+                self._signal(signal.SIGSTOP)
+
+    def _idled(self) -> float:
+        """Seconds of processor time it has used since its last answer."""
+        try:
+            return time.clock_gettime(self._clock) - self._counted
+        except OSError:  # it is gone
+            return 0.0
+
+    def _swollen(self) -> bool:
+        """Whether it holds more than its data may be: pages that were written and then made read-only are not data."""
+        return anonymous_bytes(self.pid) > 1.05 * self._bound
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+            signal.pidfd_send_signal(self._ended, number)
 
     def _count(self) -> None:
         with contextlib.suppress(OSError):  # it is gone
@@ -175,6 +196,19 @@ class Child:
             return f"its process ended with status {status}"
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
         return f"its process was ended by {name}"
+
+
+def _started(command: Sequence[str], inherited: Sequence[int]) -> subprocess.Popen[bytes]:
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command,
+        pass_fds=inherited,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
 
 
 def _threads(pid: int) -> int:

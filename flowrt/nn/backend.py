@@ -101,6 +101,8 @@ class Source:
     inputs: tuple[Slot, ...] = ()
     """What the user says of its tensors, for formats that say nothing themselves."""
     outputs: tuple[Slot, ...] = ()
+    libraries: tuple[Path, ...] = ()
+    """Of operators beside the engine's own: native code that whoever asks for it is willing to run here."""
 
 
 class Prepared(Protocol):

@@ -23,7 +23,7 @@ from flowrt.nn.tensor_text import parse_slots, slot_of
 from flowrt.operators.inference import FallbackOptions
 
 if TYPE_CHECKING:
-    from flowrt.graph.facts import ModelFacts
+    from flowrt.graph.facts import LibraryFacts, ModelFacts
     from flowrt.graph.plan import ModelUse
     from flowrt.nn.fallback import FallbackModel
     from flowrt.nn.layout import Layout
@@ -287,7 +287,8 @@ def source_of(use: ModelUse, options: Options = _NO_OPTIONS) -> Source:
         parts = (facts.path.encode(),)
         return Source(facts.path, parts, None, None, {**options, "timeout": timeout}, inputs, outputs)
     path = Path(facts.path)
-    return Source(path.name, _contents(facts, path), path.parent, path, options, inputs, outputs)
+    libraries = tuple(map(_library, use.libraries))
+    return Source(path.name, _contents(facts, path), path.parent, path, options, inputs, outputs, libraries)
 
 
 def _declared(use: ModelUse) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
@@ -307,10 +308,22 @@ def _contents(facts: ModelFacts, path: Path) -> tuple[bytes, ...]:
     return found.parts
 
 
+def _library(facts: LibraryFacts) -> Path:
+    path = Path(facts.path)
+    try:
+        with path.open("rb") as file:
+            digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelFault("model-not-found", f"library {path} cannot be read: {error.strerror or error}") from error
+    if digest != facts.digest:
+        raise ModelFault("security", f"library {path} has changed since it was checked: {digest}, not {facts.digest}")
+    return path
+
+
 def _spelt(source: Source) -> str:
     """What makes two sessions of one model differ."""
     return json.dumps(source.options, sort_keys=True, default=str) + "".join(
-        map(str, (*source.inputs, *source.outputs))
+        map(str, (*source.inputs, *source.outputs, *source.libraries))
     )
 
 

@@ -28,6 +28,15 @@ TensorText = Annotated[str, Field(pattern=rf"^\s*[^\s:\[\]]+\s*:\s*({Dtype})\s*\
 """A tensor as a user writes it: `x: f32[N, 16]`, a free dimension by a name."""
 
 
+class OperatorLibrary(Options):
+    """A library of native code."""
+
+    path: str = Field(min_length=1, max_length=4096)
+    """The shared library, relative to the graph's folder."""
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """Digest it must have, in hexadecimal."""
+
+
 class ModelFile(Options):
     """A model: a file, or what an inference server has."""
 
@@ -49,6 +58,10 @@ class ModelFile(Options):
     """How long to wait for a server's answer."""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """What the engine is told beside, by its own names; for language models `ctx-size`, `n-predict`, `temp` …"""
+    custom_operators: tuple[OperatorLibrary, ...] = Field((), max_length=16)
+    """Libraries of operators that the model uses beside its engine's own: for ONNX models, custom operator libraries
+    of ONNX Runtime. They are native code, which no sandbox holds, so whoever runs the model needs
+    `isolation: process`."""
 
 
 class FallbackOptions(ModelFile):

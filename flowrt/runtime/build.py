@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -190,7 +191,7 @@ class Builder:
             return self._around.stand_ins[node.name]
         match node.operation:
             case (GuestOperation() | InferenceOperation()) as operation if operation.resources.isolation == "process":
-                return self._isolated(node, limits)
+                return self._isolated(node, counters, limits)
             case SinkOperation() as operation:
                 sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse if faults else None)
                 give = operation.idempotency_key
@@ -224,20 +225,38 @@ class Builder:
         kind = type(node.operation).__name__.removesuffix("Operation").lower()
         raise StartError(f"node '{node.name}' of '{self._plan.name}': this version does not run '{kind}' operations")
 
-    def _isolated(self, node: NodePlan, limits: Limits) -> Operator:
+    def _isolated(self, node: NodePlan, counters: NodeCounters, limits: Limits) -> Operator:
         from flowrt.isolation.cgroup import cgroup_for
         from flowrt.isolation.operator import IsolatedOperator
 
         graph, name, around, resources = self._plan.name, node.name, self._around, node.operation.resources
+        runs = self.model_runs[name] = {use.name: ModelCounters() for use in node.models}
         alone = replace(self._plan, nodes={name: _in_thread(node)}, stages=(), endpoints={}, budget=NO_BUDGET)
         return IsolatedOperator(
             (alone, around.state, around.interpreter),
             resources,
             limits.meter,
             lambda severity, text: around.emit(GuestLogged(graph, name, severity, text)),
+            counters,
+            runs,
             limit_first=isinstance(node.operation, InferenceOperation),
             cgroup=cgroup_for(f"{graph}-{name}", resources),
+            writable=self._writable(node),
         )
+
+    def _writable(self, node: NodePlan) -> list[Path]:
+        """Folders that a node's own process may write to: a guest's alone has reason to."""
+        operation, around = node.operation, self._around
+        if not isinstance(operation, GuestOperation):
+            return []
+        home = Path(self._plan.path).parent.absolute()
+        granted = [home / folder.path for folder in operation.folders if folder.write]
+        cache = around.cache.directory
+        ours = [*([cache] if cache else []), *([around.state] if uses_state(node.module) else [])]
+        for folder in ours:  # it cannot make them itself
+            with suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return [*granted, *ours]
 
     def _guest_factory(
         self,
@@ -379,8 +398,8 @@ def guest_operator(operation: GuestOperation, factory: GuestFactory, counters: N
     raise FlowrtBug(f"nothing runs {type(operation).__name__}")
 
 
-def alone(parts: tuple[Plan, Path, bool], emit: Emit) -> Operator:
-    """The operator of a plan's only node, for the process it has to itself."""
+def alone(parts: tuple[Plan, Path, bool], emit: Emit) -> tuple[Operator, NodeCounters, Mapping[str, ModelCounters]]:
+    """The operator of a plan's only node, for the process it has to itself, and what it counts there."""
     plan, state, interpreter = parts
     around = Surroundings(emit, state, interpreter=interpreter)
     builder = Builder(plan, around)
@@ -388,7 +407,8 @@ def alone(parts: tuple[Plan, Path, bool], emit: Emit) -> Operator:
     counters = NodeCounters()
     limits = Limits(plan.name, node.name, node.operation.resources, counters, threading.Event(), emit)
     pool = Pool(node.operation.resources.memory, "its quota")
-    return builder.operator(node, counters, None, limits, pool)
+    operator = builder.operator(node, counters, None, limits, pool)
+    return operator, counters, builder.model_runs.get(node.name, {})
 
 
 def _in_thread(node: NodePlan) -> NodePlan:

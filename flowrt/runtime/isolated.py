@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 
 from flowrt.isolation.confine import confine
 
@@ -12,14 +13,14 @@ _STACK_BYTES = 1 << 20
 
 
 def main(arguments: list[str]) -> None:
-    confine()
+    parent, memory, asked, answered, size = map(int, arguments[:5])
+    unconfined = confine(parent, [Path(folder) for folder in arguments[5:]])
     threading.stack_size(_STACK_BYTES)
-    memory, asked, answered, lifeline, size = map(int, arguments)
     from flowrt.isolation.channel import Channel
     from flowrt.isolation.child import serve
     from flowrt.runtime.build import alone
 
-    serve(Channel(memory, asked, answered, size), lifeline, alone)
+    serve(Channel(memory, asked, answered, size), alone, unconfined)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Deployment:
     modules: Mapping[str, str] = field(default_factory=dict)
     """Digest by name, as the graph spells it."""
     models: Mapping[str, str] = field(default_factory=dict)
-    """Digest by path, as the graph spells it; those that the store can hold."""
+    """Digest by path, as the graph spells it; those that the store can hold, and libraries of their operators."""
 
     @property
     def digests(self) -> set[str]:
@@ -67,6 +67,9 @@ def deployment_of(plan: Plan) -> Deployment:
     }
     uses = [use for node in plan.nodes.values() for use in with_fallbacks(node)]
     models = {use.options.path: use.facts.digest for use in uses if use.options and one_file(use.facts.encoding)}
+    for use in uses:
+        written = use.options.custom_operators if use.options else ()
+        models |= {named.path: found.digest for named, found in zip(written, use.libraries, strict=False)}
     return Deployment(plan.name, plan.version, plan.path, fingerprint(plan), text, modules, models)
 
 

@@ -21,6 +21,8 @@ def keep(blobs: Blobs, plan: Plan) -> None:
         for use in with_fallbacks(node):
             if stands_alone(use.facts):
                 blobs.put_file(Path(use.facts.path), use.facts.digest)
+            for library in use.libraries:
+                blobs.put_file(Path(library.path), library.digest)
 
 
 def stands_alone(facts: ModelFacts) -> bool:
@@ -46,4 +48,9 @@ def _model(blobs: Blobs, use: ModelUse) -> ModelUse:
     facts, fallback = use.facts, use.fallback
     if one_file(facts.encoding) and blobs.whole(facts.digest):
         facts = replace(facts, path=str(blobs.path(facts.digest)))
-    return replace(use, facts=facts, fallback=_model(blobs, fallback) if fallback is not None else None)
+    libraries = tuple(
+        replace(library, path=str(blobs.path(library.digest))) if blobs.whole(library.digest) else library
+        for library in use.libraries
+    )
+    fallback = _model(blobs, fallback) if fallback is not None else None
+    return replace(use, facts=facts, fallback=fallback, libraries=libraries)

@@ -36,6 +36,11 @@ class CodeCache:
         self.misses = 0
         self._directory = directory or _default_directory()
 
+    @property
+    def directory(self) -> Path | None:
+        """Where it keeps files, which may not be there yet."""
+        return self._directory
+
     def load(
         self, engine: Engine, digest: str, read: Callable[[wasmtime.Engine, bytes], _Code], *, fuel: bool = False
     ) -> _Code | None:

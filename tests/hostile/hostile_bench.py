@@ -40,14 +40,18 @@ class Bench:
         self.ends = {}
         self.runtime = None
 
-    def plan(self, name, text):
+    def load(self, name, text):
+        """The plan of a text, if it is sound, and what is wrong with it."""
         path = self.path / f"{name}.yaml"
         path.write_text(text)
-        plan, problems = load(
+        return load(
             path, sets={}, environ={}, bindings={}, modules_dirs=[self.path, MODULES],
             inspect_module=loading._inspect_module, inspect_model=loading._inspect_model,
             machine=loading.this_machine(),
         )  # fmt: skip
+
+    def plan(self, name, text):
+        plan, problems = self.load(name, text)
         assert not has_errors(problems), "\n".join(map(str, problems))
         return plan
 
@@ -69,10 +73,10 @@ class Bench:
         self.build(operation, **options)
         self.runtime.start()
         for graph in self.runtime.graphs:
-            assert graph.finished.wait(60), graph.name
+            assert graph.finished.wait(300), graph.name
         hostile, healthy = self.runtime.graphs
         self.metrics = Metrics(lambda: self.runtime.views)
-        self.runtime.stop(60.0)
+        self.runtime.stop(300.0)
         assert not self.runtime.broken()
         out = self.ends["healthy"].sinks["out"].messages
         assert [message.payload for message in out] == [payload for batch in HEALTHY for payload in batch]

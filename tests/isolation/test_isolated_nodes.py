@@ -95,7 +95,9 @@ def run(monkeypatch):
     def run(code, *, meter=None, **resources):
         meter = meter or Meter(NodeCounters())
         with pytest.raises(GuestTrap) as caught:
-            IsolatedOperator(Run(code), Resources(**resources), meter, lambda *_: None, limit_first=True)
+            IsolatedOperator(
+                Run(code), Resources(**resources), meter, lambda *_: None, NodeCounters(), {}, limit_first=True
+            )
         return caught.value.kind, caught.value.detail
 
     return run
@@ -141,9 +143,23 @@ def test_a_process_of_its_own_never_holds_more_than_its_memory(monkeypatch):
         looked(child)
 
     monkeypatch.setattr(Child, "_count", look)
-    code = "held = []\nwhile True: held.append(bytearray(1 << 16))"
+    code = """import time
+held = []
+try:
+    while True: held.append(bytearray(1 << 16))
+except MemoryError:
+    time.sleep(0.2)
+    raise"""
     with pytest.raises(GuestTrap):
-        IsolatedOperator(Run(code), Resources(memory="64Mi"), Meter(NodeCounters()), lambda *_: None, limit_first=True)
+        IsolatedOperator(
+            Run(code),
+            Resources(memory="64Mi"),
+            Meter(NodeCounters()),
+            lambda *_: None,
+            NodeCounters(),
+            {},
+            limit_first=True,
+        )
 
     assert 32 * 2**20 < max(held) <= 64 * 2**20 * 1.1
 
@@ -152,11 +168,13 @@ def test_an_endless_native_call_is_ended_and_was_made_to_wait_for_its_share(monk
     counters = NodeCounters()
     meter = Meter(counters, [Bucket(0.2, 0.0, burst=0)])
     with contextlib.suppress(GuestTrap):
-        IsolatedOperator(Run("pass"), Resources(), meter, lambda *_: None, limit_first=True)
+        IsolatedOperator(Run("pass"), Resources(), meter, lambda *_: None, NodeCounters(), {}, limit_first=True)
     monkeypatch.setattr(isolated, "START_SECONDS", 0.3)
 
     with pytest.raises(GuestTrap) as caught:
-        IsolatedOperator(Run("while True: pass"), Resources(), meter, lambda *_: None, limit_first=True)
+        IsolatedOperator(
+            Run("while True: pass"), Resources(), meter, lambda *_: None, NodeCounters(), {}, limit_first=True
+        )
 
     assert caught.value.kind == "deadline"
     assert counters.throttled_seconds > 0
@@ -174,7 +192,7 @@ class Restless:
             threading.Thread(target=spin, daemon=True).start()
         return Emission((batch,))
     def memory_bytes(self): return 0
-build.alone.__code__ = (lambda parts, emit: parts).__code__
+build.alone.__code__ = (lambda parts, emit: (parts, NodeCounters(), {})).__code__
 """
 
 
@@ -187,13 +205,12 @@ class Restless(Run):
 
 
 def test_threads_that_a_node_leaves_behind_run_only_while_it_is_asked():
-    made = IsolatedOperator(Restless(RESTLESS), Resources(), Meter(NodeCounters()), lambda *_: None, limit_first=True)
-    made._child._looked = float("-inf")
-
+    made = IsolatedOperator(
+        Restless(RESTLESS), Resources(), Meter(NodeCounters()), lambda *_: None, NodeCounters(), {}, limit_first=True
+    )
     made.process(batch_of([b"a"]))
 
     assert state_of(made.pid) == "T"
-    made._child._looked = float("-inf")
     assert made.process(batch_of([b"b"])).ports[0].payloads == [b"b"]
     assert state_of(made.pid) == "T"
     made.close()
@@ -201,7 +218,7 @@ def test_threads_that_a_node_leaves_behind_run_only_while_it_is_asked():
 
 def state_of(pid):
     """As /proc tells it: T is stopped."""
-    for _ in range(1000):
+    for _ in range(10_000):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         if state == "T":
             return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from ctypes import string_at
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,9 @@ class OnnxBackend:
         model = str(source.path) if file.external and source.path is not None else source.parts[0]
         try:
             provider = _provider(target, source)
-            session = ort.InferenceSession(model, _options(threads), providers=[provider], enable_fallback=0)
+            session = ort.InferenceSession(
+                model, _options(threads, source.libraries), providers=[provider], enable_fallback=0
+            )
             _check_device(session, provider, source.label)
             session._model_bytes = None  # kept for falling back to other providers; it would double our memory
             return OnnxSession(source.label, session, max(outside, file.parameter_bytes, len(source.parts[0])))
@@ -164,7 +167,7 @@ def providers() -> list[str]:
     return list(ort.get_available_providers())
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def _options(threads: int, libraries: Sequence[Path]) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -173,6 +176,8 @@ def _options(threads: int) -> ort.SessionOptions:
     if threads > 1:
         # A pool that spins between runs burns the cores a gateway needs for everything else.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for library in libraries:
+        options.register_custom_ops_library(str(library.resolve()))
     return options
 
 
