@@ -23,6 +23,9 @@ class GuestMemory(Protocol):
     """A guest's linear memory during one host call. Addresses and lengths are taken as unsigned and checked; every
     method raises `BadAddress` when the range is not wholly inside the memory."""
 
+    bytes: memoryview
+    """The memory as far as it is known, which is never more than there is. Do not keep it either."""
+
     def read(self, address: int, length: int) -> bytes:
         """A copy of `length` bytes."""
 

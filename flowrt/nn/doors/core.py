@@ -12,6 +12,7 @@ from typing import Any
 from flowrt.nn.doors import witx
 from flowrt.nn.doors.handles import Handles
 from flowrt.nn.doors.holdings import MAX_CONTEXTS, MAX_GRAPHS, Context, Graph, Holdings
+from flowrt.nn.doors.repeats import remember, repeats
 from flowrt.nn.faults import ModelFault
 from flowrt.wasm.imports import BadAddress, GuestMemory, HostFunction, ValueType
 
@@ -47,10 +48,9 @@ class CoreDoor:
 
     def functions(self) -> Sequence[HostFunction]:
         """What to link into the guest. The functions live as long as the door."""
-        return [
-            HostFunction(witx.MODULE, name, params, ("i32",), self._guarded(name, getattr(self, "_" + name)))
-            for name, params in _FUNCTIONS.items()
-        ]
+        whole = {name: self._guarded(name, getattr(self, "_" + name)) for name in _FUNCTIONS}
+        calls = whole | repeats(whole, self._contexts.live)
+        return [HostFunction(witx.MODULE, name, params, ("i32",), calls[name]) for name, params in _FUNCTIONS.items()]
 
     def memory_bytes(self) -> int:
         return self._holdings.budget.used
@@ -118,9 +118,10 @@ class CoreDoor:
         self._holdings.end(self._contexts.remove(context))
 
     def _set_input(self, memory: GuestMemory, context: int, index: int, tensor: int) -> None:
-        execution = self._contexts.get(context).execution
-        kind, shape, address, length = witx.read_tensor(memory, tensor)
-        execution.set_input(index, kind, shape, memory.view(address, length))
+        found = self._contexts.get(context)
+        head, kind, address = witx.read_tensor(memory, tensor)
+        found.execution.set_input(index, kind, head.dims, memory.view(address, head.length))
+        remember(found, index, head)
 
     def _compute(self, _memory: GuestMemory, context: int) -> None:
         self._holdings.compute(self._contexts.get(context))

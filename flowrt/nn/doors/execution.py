@@ -68,8 +68,10 @@ class Execution:
         self._budget = budget
         self._charged = 0
         self._inputs: list[Array | None] = [None] * len(session.inputs)
-        self._targets: list[_Target | None] = [None] * len(session.inputs)
-        self._outputs: Sequence[memoryview] | None = None
+        self.targets: list[_Target | None] = [None] * len(session.inputs)
+        """Where the bytes of each input go that was set."""
+        self.outputs: Sequence[memoryview] | None = None
+        """The bytes of each output of the last run; valid until the next."""
         self._output_bytes = 0
         self._shapes: Sequence[Shape] = ()
         self._prepared: Prepared | None = None
@@ -95,14 +97,14 @@ class Execution:
         if missing := [str(slot) for slot in map(self._session.inputs.__getitem__, left_out) if not slot.optional]:
             raise ModelFault("invalid-argument", f"model '{self._session.label}': not given: {', '.join(missing)}")
         for index in left_out:
-            array, self._inputs[index], self._targets[index] = self._inputs[index], None, None
+            array, self._inputs[index], self.targets[index] = self._inputs[index], None, None
             if array is not None:
                 self._charge(-array.nbytes, "")
                 self._prepared = None
 
     def set_input(self, index: int, kind: str, shape: Shape, data: memoryview) -> None:
         """Copy a tensor in. Raises `ModelFault` with what the model expects when it does not fit."""
-        target = self._targets[index] if index < len(self._targets) else None
+        target = self.targets[index] if index < len(self.targets) else None
         # Most guests set a tensor of one type and shape again and again: it was checked the first time.
         if target is None or target[0] != (kind, shape, len(data)):
             target = self._target(index, kind, shape, len(data))
@@ -113,20 +115,33 @@ class Execution:
 
     def compute(self) -> None:
         """Run the model on the inputs that are set."""
-        if self._aloud is not None and self._asked_aloud() and self._run_aloud(self._aloud):
+        if self.again():
             return
-        if self._prepared is None or not self._run_bound(self._prepared):
+        if self._aloud is None or not self._asked_aloud() or not self._run_aloud(self._aloud):
             self._run_plain()
+
+    def again(self) -> bool:
+        """Run with the arrays of earlier runs; False where none are bound, or they no longer do."""
+        prepared = self._prepared
+        if prepared is None:
+            return False
+        try:
+            prepared.run()
+        except ModelFault:
+            self._prepared, self._bindable = None, False
+            return False
+        self.outputs = self._bound
+        return True
 
     def output(self, index: int) -> memoryview:
         """The bytes of one output of the last run; valid until the next."""
-        if self._outputs is None:
+        if self.outputs is None:
             raise ModelFault("runtime-error", f"model '{self._session.label}': there is no output before compute")
-        if index >= len(self._outputs):
+        if index >= len(self.outputs):
             raise ModelFault(
-                "invalid-argument", f"model '{self._session.label}' has {len(self._outputs)} outputs, no number {index}"
+                "invalid-argument", f"model '{self._session.label}' has {len(self.outputs)} outputs, no number {index}"
             )
-        return self._outputs[index]
+        return self.outputs[index]
 
     def output_shape(self, index: int) -> Shape:
         """Of an output that is there."""
@@ -167,8 +182,8 @@ class Execution:
         self._budget.refund(self._charged)
         self._charged = 0
         self._inputs = [None] * len(self._inputs)
-        self._targets = [None] * len(self._inputs)
-        self._outputs = self._prepared = None
+        self.targets = [None] * len(self._inputs)
+        self.outputs = self._prepared = None
         self._bound = ()
 
     def _asked_aloud(self) -> bool:
@@ -202,7 +217,7 @@ class Execution:
         outputs = [b"".join(pieces), about]
         size = sum(map(len, outputs))
         self._charge(size, f"model '{self._session.label}': outputs")
-        self._outputs, self._output_bytes = [memoryview(output) for output in outputs], size
+        self.outputs, self._output_bytes = [memoryview(output) for output in outputs], size
         self._shapes = [(len(output),) for output in outputs]
         return True
 
@@ -221,7 +236,7 @@ class Execution:
         outputs = self._session.run(arrays)
         size = sum(array.nbytes for array in outputs)
         self._charge(size, f"model '{self._session.label}': outputs")
-        self._outputs, self._output_bytes = [_bytes_of(array) for array in outputs], size
+        self.outputs, self._output_bytes = [_bytes_of(array) for array in outputs], size
         given = [array for array in arrays if array is not None]
         shapes = [array.shape for array in given], [array.shape for array in outputs]
         if self._bindable and shapes == self._last and len(given) == len(arrays):
@@ -241,19 +256,10 @@ class Execution:
             self._bindable = False
             return
         self._bound = [_bytes_of(array) for array in prepared.outputs]
-        for index, (array, target) in enumerate(zip(prepared.inputs, self._targets, strict=True)):
+        for index, (array, target) in enumerate(zip(prepared.inputs, self.targets, strict=True)):
             array[...] = arrays[index]
             self._inputs[index] = array
-            self._targets[index] = target and (target[0], _bytes_of(array), target[2])
-
-    def _run_bound(self, prepared: Prepared) -> bool:
-        try:
-            prepared.run()
-        except ModelFault:
-            self._prepared, self._bindable = None, False
-            return False
-        self._outputs = self._bound
-        return True
+            self.targets[index] = target and (target[0], _bytes_of(array), target[2])
 
     def _target(self, index: int, kind: str, shape: Shape, length: int) -> _Target:
         label = self._session.label
@@ -262,7 +268,7 @@ class Execution:
         slot = self._session.inputs[index]
         actual, held = slot.fit(label, kind, shape, length)
         array = self._room(index, slot, actual, held)
-        target = self._targets[index] = ((kind, shape, length), _bytes_of(array), actual == "bool")
+        target = self.targets[index] = ((kind, shape, length), _bytes_of(array), actual == "bool")
         return target
 
     def _room(self, index: int, slot: Slot, kind: str, shape: Shape) -> Array:
@@ -285,7 +291,7 @@ class Execution:
     def _forget_outputs(self) -> None:
         self._budget.refund(self._output_bytes)
         self._charged -= self._output_bytes
-        self._outputs, self._output_bytes = None, 0
+        self.outputs, self._output_bytes = None, 0
 
 
 def _bytes_of(array: Array) -> memoryview:

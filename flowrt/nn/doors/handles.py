@@ -16,41 +16,42 @@ class Handles(Generic[T]):
         self._what = what
         self._limit = limit
         self._next = 0
-        self._live: dict[int, T] = {}
+        self.live: dict[int, T] = {}
+        """By number; one and the same object for as long as the table lives."""
 
     def check_room(self) -> None:
         """Raises `ModelFault` when no further one may live. Ask before making what is to be added."""
-        if len(self._live) >= self._limit or self._next >= 2**32:
+        if len(self.live) >= self._limit or self._next >= 2**32:
             raise ModelFault("too-large", f"{self._limit} {self._what}s are open; free one first")
 
     def add(self, thing: T) -> int:
         self.check_room()
         handle, self._next = self._next, self._next + 1
-        self._live[handle] = thing
+        self.live[handle] = thing
         return handle
 
     def get(self, handle: int) -> T:
         try:
-            return self._live[handle]
+            return self.live[handle]
         except KeyError:
             raise self._unknown(handle) from None
 
     def remove(self, handle: int) -> T:
         try:
-            return self._live.pop(handle)
+            return self.live.pop(handle)
         except KeyError:
             raise self._unknown(handle) from None
 
     def clear(self) -> list[T]:
-        things = list(self._live.values())
-        self._live.clear()
+        things = list(self.live.values())
+        self.live.clear()
         return things
 
     def __len__(self) -> int:
-        return len(self._live)
+        return len(self.live)
 
     def __contains__(self, handle: int) -> bool:
-        return handle in self._live
+        return handle in self.live
 
     def _unknown(self, handle: int) -> ModelFault:
         state = "was freed" if handle < self._next else "does not exist"

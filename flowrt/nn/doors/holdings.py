@@ -51,6 +51,8 @@ class Context:
     def __init__(self, graph: Graph, execution: Execution) -> None:
         self.graph = graph
         self.execution = execution
+        self.heads: dict[int, object] = {}
+        """What the core door has found good as an input, by its index (`repeats.py`)."""
 
 
 class Holdings:

@@ -7,6 +7,7 @@ the years (docs/wasi-nn.md). All integers are little-endian u32; pointers and le
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from flowrt.nn.backend import Shape, element_count
 from flowrt.nn.faults import Code, ModelFault
@@ -44,20 +45,30 @@ MAX_RANK = 32
 """Dimensions of one tensor; engines stop well below."""
 
 _PAIR = struct.Struct("<II")
-_TENSOR = struct.Struct("<IIB3xII")
-_U32 = struct.Struct("<I")
-_DIMS = [struct.Struct(f"<{rank}I") for rank in range(MAX_RANK + 1)]
+TENSOR = struct.Struct("<IIB3xII")
+"""Address and number of the dimensions, type, address and length of the data."""
+U32 = struct.Struct("<I")
+DIMS = [struct.Struct(f"<{rank}I") for rank in range(MAX_RANK + 1)]
 
 
-def read_tensor(memory: GuestMemory, address: int) -> tuple[str, Shape, int, int]:
-    """A tensor's type and shape, and the address and length of its data, from its 20 bytes and its dimensions.
+class TensorHead(NamedTuple):
+    """What a guest says of a tensor, all but where it lies. Equal heads mean equal types and shapes."""
+
+    tag: int
+    length: int
+    """Bytes of the data."""
+    dims: Shape
+
+
+def read_tensor(memory: GuestMemory, address: int) -> tuple[TensorHead, str, int]:
+    """A tensor's head, its type and the address of its data, from its 20 bytes and its dimensions.
 
     Raises BadAddress, or `ModelFault` for what no tensor can be."""
-    dims_at, rank, tag, data, length = _TENSOR.unpack(memory.view(address, _TENSOR.size))
+    dims_at, rank, tag, data, length = TENSOR.unpack(memory.view(address, TENSOR.size))
     if rank > MAX_RANK:
         raise ModelFault("invalid-argument", f"a tensor of {rank} dimensions; at most {MAX_RANK}")
-    dims = _DIMS[rank].unpack(memory.view(dims_at, 4 * rank))
-    return tensor_type(tag, dims, length), dims, data, length
+    dims = DIMS[rank].unpack(memory.view(dims_at, 4 * rank))
+    return TensorHead(tag, length, dims), tensor_type(tag, dims, length), data
 
 
 def tensor_type(tag: int, dims: Shape, length: int) -> str:
@@ -94,4 +105,4 @@ def target(number: int) -> str:
 
 
 def pack_u32(value: int) -> bytes:
-    return _U32.pack(value)
+    return U32.pack(value)
