@@ -13,19 +13,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from flowrt.counters import RegistryCounters
 from flowrt.nn import encodings, files, onnx_file
 from flowrt.nn.backend import Session, Slot, Source
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.tensor_text import parse_slots, slot_of
-from flowrt.operators.inference import FallbackOptions
 
 if TYPE_CHECKING:
     from flowrt.graph.facts import LibraryFacts, ModelFacts
     from flowrt.graph.plan import ModelUse
-    from flowrt.nn.fallback import FallbackModel
+    from flowrt.message import Tensor
+    from flowrt.nn.fallback import Choice, FallbackModel, FallbackSession
     from flowrt.nn.layout import Layout
     from flowrt.nn.model import LoadedModel
     from flowrt.nn.text_rows import StringModel, TextModel
@@ -42,6 +42,7 @@ _NO_OPTIONS: Options = {}
 _SILENT = {encodings.REMOTE, "pytorch"}
 """What does not say its tensors itself."""
 _Key = tuple[str, str, str, str]
+_Loaded = TypeVar("_Loaded", bound="_Loadable")
 
 
 class Handle:
@@ -49,10 +50,19 @@ class Handle:
 
     def __init__(self, models: Models, key: _Key, entry: _Entry, session: Session) -> None:
         self.session = session
+        self.label = session.label
         self._models = models
         self._key = key
         self._entry = entry
         self._open = True
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        return tuple(slot.tensor for slot in self.session.inputs)
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        return tuple(slot.tensor for slot in self.session.outputs)
 
     def layout(self) -> Layout:
         """How rows become its tensors. The first call warms the model up, the others wait for it."""
@@ -83,6 +93,36 @@ class _Entry:
         self.layout: Layout | None = None
 
 
+class FallbackHandle:
+    """One user's hold on a model and its fallback, as `Handle`."""
+
+    def __init__(self, session: FallbackSession, handles: Sequence[Handle]) -> None:
+        self.session = session
+        self._handles = handles
+
+    def layout(self) -> Layout:
+        """Warm both up."""
+        layouts = [handle.layout() for handle in self._handles]
+        return layouts[0]
+
+    def close(self) -> None:
+        for handle in self._handles:
+            handle.close()
+
+
+class _Loadable(Protocol):
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def inputs(self) -> Sequence[Tensor]: ...
+
+    @property
+    def outputs(self) -> Sequence[Tensor]: ...
+
+    def close(self) -> None: ...
+
+
 class Models:
     """Any thread may use it. Loading one model keeps nobody from another."""
 
@@ -108,21 +148,65 @@ class Models:
         in bytes, and `report` takes what becomes of a fallback. Raises `ModelFault`."""
         if use.fallback is None:
             return self._rows(use)
-        from flowrt.nn.fallback import FallbackModel, check_same, reason_of
+        from flowrt.nn.fallback import FallbackModel, choice_for
 
-        primary, lacking = None, None
-        try:
-            primary = self._rows(use, room)
-        except ModelFault as fault:
-            lacking = reason_of(fault)
-            if lacking is None:
+        choice = choice_for(use, report)
+        primary, secondary = self._both(use, use.fallback, self._rows, room, choice)
+        return FallbackModel(primary, secondary, choice)
+
+    def named(
+        self,
+        use: ModelUse,
+        options: Options = _NO_OPTIONS,
+        *,
+        room: int,
+        choice: Choice | None,
+    ) -> Handle | FallbackHandle:
+        """A model for a guest that loads it by name, as `open`; where it has a fallback, both, as `rows`, and the
+        node's `choice` between them."""
+        if use.fallback is None or choice is None:
+            return self.open(use, options)
+        from flowrt.nn.fallback import FallbackSession
+
+        def open_(wanted: ModelUse, most: int | None = None) -> Handle:
+            handle = self.open(wanted, options if wanted is use else _NO_OPTIONS)
+            try:
+                _check_room(handle.session, most)
+            except BaseException:
+                handle.close()
                 raise
-            report(f"model '{use.facts.path}' does not run here ({lacking}); its fallback does: {fault.detail}")
-        # A server's model takes and makes what the model does for which it stands.
-        told = replace(use.fallback.facts, inputs=use.facts.inputs, outputs=use.facts.outputs)
-        away = use.fallback.facts.encoding == encodings.REMOTE
+            return handle
+
+        primary, secondary = self._both(use, use.fallback, open_, room, choice)
+        handles = [handle for handle in (primary, secondary) if handle is not None]
+        session = FallbackSession(primary.session if primary else None, secondary.session, choice)
+        return FallbackHandle(session, handles)
+
+    def _both(
+        self,
+        use: ModelUse,
+        fallback: ModelUse,
+        load: Callable[..., _Loaded],
+        room: int | None,
+        choice: Choice,
+    ) -> tuple[_Loaded | None, _Loaded]:
+        """A model, where it runs here, and its fallback; `choice` is told what the first lacks."""
+        from flowrt.nn.fallback import check_same, reason_of
+
+        primary = None
         try:
-            secondary = self._rows(replace(use.fallback, facts=told) if away else use.fallback)
+            primary = load(use, room)
+        except ModelFault as fault:
+            choice.lacking = reason_of(fault)
+            if choice.lacking is None:
+                raise
+            where = f"does not run here ({choice.lacking}); its fallback does"
+            choice.report(f"model '{use.facts.path}' {where}: {fault.detail}")
+        # A server's model takes and makes what the model does for which it stands.
+        told = replace(fallback.facts, inputs=use.facts.inputs, outputs=use.facts.outputs)
+        away = fallback.facts.encoding == encodings.REMOTE
+        try:
+            secondary = load(replace(fallback, facts=told) if away else fallback)
             if primary is not None:
                 check_same(primary.inputs, secondary.inputs, primary.label, "takes")
                 check_same(primary.outputs, secondary.outputs, primary.label, "makes")
@@ -130,8 +214,7 @@ class Models:
             if primary is not None:
                 primary.close()
             raise
-        after = use.fallback.options.after if isinstance(use.fallback.options, FallbackOptions) else None
-        return FallbackModel(primary, secondary, lacking=lacking, after=after, report=report)
+        return primary, secondary
 
     def _rows(self, use: ModelUse, room: int | None = None) -> LoadedModel | StringModel | TextModel:
         handle = self.open(use)

@@ -20,6 +20,8 @@ from typing import TypeVar
 import wasmtime
 import wasmtime.component
 
+from flowrt.wasm.component.direct import REVISION
+from flowrt.wasm.component.lists import in_place
 from flowrt.wasm.engine import Engine
 
 _DIGEST = hashlib.sha256().digest_size
@@ -74,7 +76,7 @@ class CodeCache:
         folder = self._folder()
         if folder is None:
             return None
-        key = "\n".join((digest, version("wasmtime"), engine.settings(fuel=fuel), *_machine()))
+        key = "\n".join((digest, str(REVISION), version("wasmtime"), engine.settings(fuel=fuel), *_machine()))
         return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.code"
 
     def _folder(self) -> Path | None:
@@ -101,9 +103,16 @@ def compile_module(
 def compile_component(
     engine: Engine, code: bytes, cache: CodeCache | None = None, *, fuel: bool = False
 ) -> wasmtime.component.Component:
-    """The same of a component."""
+    """The same of a component. Long lists of it may cross in place (`component/direct.py`)."""
     component = wasmtime.component.Component
-    return _compile(engine, code, cache, component, component.deserialize, fuel=fuel)
+
+    def make(native: wasmtime.Engine, code: bytes) -> wasmtime.component.Component:
+        try:
+            return component(native, in_place(code))
+        except wasmtime.WasmtimeError:
+            return component(native, code)  # with the words for what the file itself has wrong
+
+    return _compile(engine, code, cache, make, component.deserialize, fuel=fuel)
 
 
 def _compile(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 ValueType = Literal["i32", "i64", "f32", "f64"]
 
@@ -19,6 +19,10 @@ class BadAddress(Exception):
     it becomes a trap of kind `abi`."""
 
 
+Octets: TypeAlias = bytes
+"""Under another name, because a memory has an attribute of this one."""
+
+
 class GuestMemory(Protocol):
     """A guest's linear memory during one host call. Addresses and lengths are taken as unsigned and checked; every
     method raises `BadAddress` when the range is not wholly inside the memory."""
@@ -26,13 +30,13 @@ class GuestMemory(Protocol):
     bytes: memoryview
     """The memory as far as it is known, which is never more than there is. Do not keep it either."""
 
-    def read(self, address: int, length: int) -> bytes:
+    def read(self, address: int, length: int) -> Octets:
         """A copy of `length` bytes."""
 
     def view(self, address: int, length: int) -> memoryview:
         """The bytes in place, writable. Valid only until the host function returns: do not keep it."""
 
-    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+    def write(self, address: int, data: Octets | bytearray | memoryview) -> None:
         """Put `data` at `address`."""
 
 

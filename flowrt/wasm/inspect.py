@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from flowrt.graph.facts import ModuleFacts, ModuleForm, Unreadable
 from flowrt.message import TENSOR_BYTES, Tensor
+from flowrt.wasm.binary import Malformed, Reader
 
 if TYPE_CHECKING:
     from flowrt.wasm.engine import Engine
@@ -33,10 +34,6 @@ _VALUE_TYPES = {
 _EXTERNAL = ("func", "table", "memory", "global", "tag")
 _COMPONENT_SORTS = {1: "func", 2: "value", 3: "type", 4: "component", 5: "instance"}
 _RANK_MAX = 16
-
-
-class _Malformed(Exception):
-    """The bytes are not what the format says; the words are for the user."""
 
 
 def digest_of(code: bytes) -> str:
@@ -71,61 +68,13 @@ def inspect_bytes(code: bytes, path: str = "") -> ModuleFacts | Unreadable:
             return _core(code, path)
         if preamble == _COMPONENT:
             return _component(code, path)
-    except _Malformed as error:
+    except Malformed as error:
         return Unreadable(f"it is damaged or no WebAssembly: {error}")
     if preamble[:4] == b"\0asm":
         return Unreadable(f"its version {preamble[4:].hex()} is neither a module's nor a component's")
     if code.lstrip()[:7] in {b"(module", b"(compon"}:
         return Unreadable("it is WebAssembly text; translate it to a binary first, as with wat2wasm")
     return Unreadable("it is not a WebAssembly binary")
-
-
-class _Reader:
-    """Bytes with a place in them; reading beyond the end is `_Malformed`."""
-
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self._at = 0
-
-    def more(self) -> bool:
-        return self._at < len(self._data)
-
-    def take(self, count: int) -> memoryview:
-        if count > len(self._data) - self._at:
-            raise _Malformed("it ends early")
-        self._at += count
-        return self._data[self._at - count : self._at]
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def number(self, bits: int = 32) -> int:
-        """An unsigned LEB128 number of at most so many bits."""
-        value = 0
-        for shift in range(0, bits, 7):
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if not byte & 0x80:
-                if value >> bits:
-                    break
-                return value
-        raise _Malformed(f"a number has more than {bits} bits")
-
-    def name(self) -> str:
-        try:
-            return bytes(self.take(self.number())).decode()
-        except UnicodeDecodeError as error:
-            raise _Malformed("a name is not UTF-8") from error
-
-    def rest(self) -> memoryview:
-        return self.take(len(self._data) - self._at)
-
-    def sections(self) -> list[tuple[int, _Reader]]:
-        found = []
-        while self.more():
-            kind = self.byte()
-            found.append((kind, _Reader(self.take(self.number()))))
-        return found
 
 
 @dataclass(slots=True)
@@ -142,7 +91,7 @@ class _Module:
 
 def _core(code: bytes, path: str) -> ModuleFacts:
     module = _Module()
-    read: dict[int, Callable[[_Reader, _Module], None]] = {
+    read: dict[int, Callable[[Reader, _Module], None]] = {
         _CUSTOM: _read_custom,
         _TYPE: _read_types,
         _IMPORT: _read_imports,
@@ -150,7 +99,7 @@ def _core(code: bytes, path: str) -> ModuleFacts:
         _MEMORY: _read_memories,
         _EXPORT: _read_exports,
     }
-    for kind, section in _Reader(memoryview(code)[8:]).sections():
+    for kind, section in Reader(memoryview(code)[8:]).sections():
         if kind in read:
             read[kind](section, module)
     form: ModuleForm = "command" if "_start" in module.exports and "flowrt_abi" not in module.exports else "core"
@@ -160,27 +109,27 @@ def _core(code: bytes, path: str) -> ModuleFacts:
     )  # fmt: skip
 
 
-def _read_types(section: _Reader, module: _Module) -> None:
+def _read_types(section: Reader, module: _Module) -> None:
     for _ in range(section.number()):
         form = section.byte()
         if form != 0x60:
-            raise _Malformed(f"it has a type of form 0x{form:x} (garbage-collected types are not supported)")
+            raise Malformed(f"it has a type of form 0x{form:x} (garbage-collected types are not supported)")
         parameters, results = _value_types(section), _value_types(section)
         module.types.append(f"({', '.join(parameters)}) -> ({', '.join(results)})")
 
 
-def _value_types(section: _Reader) -> list[str]:
+def _value_types(section: Reader) -> list[str]:
     return [_value_type(section) for _ in range(section.number())]
 
 
-def _value_type(section: _Reader) -> str:
+def _value_type(section: Reader) -> str:
     code = section.byte()
     if code not in _VALUE_TYPES:
-        raise _Malformed(f"it has a value of type 0x{code:x}, which is not supported")
+        raise Malformed(f"it has a value of type 0x{code:x}, which is not supported")
     return _VALUE_TYPES[code]
 
 
-def _read_imports(section: _Reader, module: _Module) -> None:
+def _read_imports(section: Reader, module: _Module) -> None:
     for _ in range(section.number()):
         source, name, kind = section.name(), section.name(), section.byte()
         if kind == 0:
@@ -202,21 +151,21 @@ def _read_imports(section: _Reader, module: _Module) -> None:
             section.number()
             signature = "tag"
         else:
-            raise _Malformed(f"an import is of kind {kind}")
+            raise Malformed(f"an import is of kind {kind}")
         module.imports.append((source, name, signature))
 
 
-def _read_functions(section: _Reader, module: _Module) -> None:
+def _read_functions(section: Reader, module: _Module) -> None:
     for _ in range(section.number()):
         module.functions.append(_at(module.types, section.number(), "type"))
 
 
-def _read_memories(section: _Reader, module: _Module) -> None:
+def _read_memories(section: Reader, module: _Module) -> None:
     for _ in range(section.number()):
         module.pages += _limits(section)
 
 
-def _limits(section: _Reader) -> int:
+def _limits(section: Reader) -> int:
     """The minimum of a memory or table."""
     flags = section.byte()
     bits = 64 if flags & 4 else 32
@@ -228,42 +177,42 @@ def _limits(section: _Reader) -> int:
     return minimum
 
 
-def _read_exports(section: _Reader, module: _Module) -> None:
+def _read_exports(section: Reader, module: _Module) -> None:
     for _ in range(section.number()):
         name, kind, index = section.name(), section.byte(), section.number()
         if kind >= len(_EXTERNAL):
-            raise _Malformed(f"export '{name}' is of kind {kind}")
+            raise Malformed(f"export '{name}' is of kind {kind}")
         module.exports[name] = _at(module.functions, index, "function") if kind == 0 else _EXTERNAL[kind]
 
 
 def _at(items: list[str], index: int, what: str) -> str:
     if index >= len(items):
-        raise _Malformed(f"it names {what} {index} of {len(items)}")
+        raise Malformed(f"it names {what} {index} of {len(items)}")
     return items[index]
 
 
-def _read_custom(section: _Reader, module: _Module) -> None:
+def _read_custom(section: Reader, module: _Module) -> None:
     if section.name() != "flowrt":
         return
     if module.declared:
-        raise _Malformed("it has two sections named 'flowrt'")
+        raise Malformed("it has two sections named 'flowrt'")
     module.declared = True
     text = bytes(section.rest())
     if len(text) > _SECTION_MAX:
-        raise _Malformed(f"its section 'flowrt' is larger than {_SECTION_MAX} bytes")
+        raise Malformed(f"its section 'flowrt' is larger than {_SECTION_MAX} bytes")
     try:
         declared = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _Malformed("its section 'flowrt' is not JSON") from error
+        raise Malformed("its section 'flowrt' is not JSON") from error
     if not isinstance(declared, dict):
-        raise _Malformed("its section 'flowrt' is not a JSON object")
+        raise Malformed("its section 'flowrt' is not a JSON object")
     module.inputs = _tensors(declared.get("input", []))
     module.outputs = _tensors(declared.get("output", []))
 
 
 def _tensors(declared: object) -> tuple[Tensor, ...]:
     if not isinstance(declared, list):
-        raise _Malformed("its section 'flowrt' has an input or output that is not a list")
+        raise Malformed("its section 'flowrt' has an input or output that is not a list")
     return tuple(map(_tensor, declared))
 
 
@@ -273,7 +222,7 @@ def _tensor(declared: object) -> Tensor:
             sound = len(shape) <= _RANK_MAX and all(type(extent) is int and -1 <= extent < 2**31 for extent in shape)
             if kind in TENSOR_BYTES and sound:
                 return Tensor(name, kind, tuple(shape))
-    raise _Malformed(
+    raise Malformed(
         f"its section 'flowrt' describes a tensor as {json.dumps(declared)[:80]}; "
         'write {"name": "x", "type": "f32", "shape": [24]}'
     )
@@ -283,7 +232,7 @@ def _component(code: bytes, path: str) -> ModuleFacts:
     """Names only: what stands in nested sections is the engine's to read."""
     imports: list[tuple[str, str, str]] = []
     exports: dict[str, str] = {}
-    for kind, section in _Reader(memoryview(code)[8:]).sections():
+    for kind, section in Reader(memoryview(code)[8:]).sections():
         if kind == _COMPONENT_IMPORT:
             imports += [(name, "", "") for name, _ in _component_names(section, exported=False)]
         elif kind == _COMPONENT_EXPORT:
@@ -291,13 +240,13 @@ def _component(code: bytes, path: str) -> ModuleFacts:
     return ModuleFacts(path, digest_of(code), "component", exports, tuple(imports))
 
 
-def _component_names(section: _Reader, *, exported: bool) -> list[tuple[str, str]]:
+def _component_names(section: Reader, *, exported: bool) -> list[tuple[str, str]]:
     """Name and sort of each import or export. An export names what it exports, and may describe it as well."""
     found = []
     for _ in range(section.number()):
         form = section.byte()
         if form > 2:
-            raise _Malformed("a component's name is of an unknown form")
+            raise Malformed("a component's name is of an unknown form")
         name = section.name()
         if form == 2:
             section.name()  # the rest of its version
@@ -312,17 +261,17 @@ def _component_names(section: _Reader, *, exported: bool) -> list[tuple[str, str
     return found
 
 
-def _sort(section: _Reader) -> str:
+def _sort(section: Reader) -> str:
     sort = section.byte()
     if sort == 0:
         section.byte()
         return "module"
     if sort not in _COMPONENT_SORTS:
-        raise _Malformed(f"a component's item is of sort {sort}")
+        raise Malformed(f"a component's item is of sort {sort}")
     return _COMPONENT_SORTS[sort]
 
 
-def _description(section: _Reader) -> str:
+def _description(section: Reader) -> str:
     """The `externdesc` of an import or export."""
     sort = _sort(section)
     if sort in {"type", "value"}:

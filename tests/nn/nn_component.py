@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from wasmtime.component import Component
 
 from flowrt.graph.worlds import NN_NEWER
 from flowrt.guests.nn import imports
@@ -58,7 +59,7 @@ _OLDER = {
 _DROPS = {"drop-tensor": "nn-tensor", "drop-graph": "nn-graph", "drop-context": "nn-context", "drop-error": "nn-error"}
 
 
-def text(revision: str) -> str:
+def text(revision: str, pages: int = 128) -> str:
     lowered = {**_LOWERED, **(_NEWER if revision == NN_NEWER else _OLDER)}
     functions = "".join(
         f'(core func ${key} (canon lower (func ${instance} "{name}") {_OPTIONS}))\n'
@@ -68,7 +69,8 @@ def text(revision: str) -> str:
     core_imports = "".join(f'(import "h" "{key}" (func ${key} {kind}))\n' for key, (_, _, kind) in lowered.items())
     core_imports += "".join(f'(import "h" "{key}" (func ${key} (param i32)))\n' for key in _DROPS)
     table = "".join(_case(number, key, kind) for number, (key, kind) in enumerate(_entries(lowered)))
-    return f"""(component {imports(revision)} {_MEMORY} {functions}
+    memory = _MEMORY.replace("128", str(pages))
+    return f"""(component {imports(revision)} {memory} {functions}
 (core instance $h {host})
 (core module $Main
   (import "m" "memory" (memory 128))
@@ -106,8 +108,20 @@ def _case(number: int, key: str, kind: str) -> str:
 class Guest:
     """`guest.call("compute", …)` calls an import with core words, as the canonical ABI has them."""
 
-    def __init__(self, engine: Engine, door: ComponentDoor, revision: str = NN_NEWER, memory: int = 64 << 20) -> None:
-        component = compile_component(engine, to_binary(text(revision)))
+    def __init__(
+        self,
+        engine: Engine,
+        door: ComponentDoor,
+        revision: str = NN_NEWER,
+        memory: int = 64 << 20,
+        *,
+        in_place: bool = True,
+        pages: int = 128,
+    ) -> None:
+        """It has so many `pages` of memory. Not `in_place`: its lists cross as the engine hands them over, as those of
+        a component that cannot be changed."""
+        binary = to_binary(text(revision, pages))
+        component = compile_component(engine, binary) if in_place else Component(engine.native(), binary)
         assert import_objections(component, engine.native(), OFFERED) == []
         offer = door.offer(OFFERED)
         streams = (lambda _: None, lambda _: None)

@@ -267,7 +267,7 @@ def test_two_gigabytes_end_the_instance_and_not_the_host(enter: Enter) -> None:
 
 def test_a_large_tensor_is_not_read_beyond_the_nodes_memory(engine: Engine) -> None:
     holdings = Holdings(Models(), [], 1 << 24, lambda _: None)
-    guest = Guest(engine, ComponentDoor(holdings), memory=1 << 24)
+    guest = Guest(engine, ComponentDoor(holdings), memory=1 << 24, in_place=False)
     tensor = guest.made([2**20], "U8", bytes(2**20))
     with pytest.raises(GuestTrap, match="memory: reading a tensor of 1Mi takes 72Mi while it crosses"):
         guest.data(tensor)

@@ -7,11 +7,13 @@ back as an error resource with the specification's code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import struct
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from flowrt.errors import GuestTrap
-from flowrt.graph.worlds import NN_NEWER, nn_interface
+from flowrt.graph.worlds import NN_NEWER, direct_interface, nn_interface
 from flowrt.nn.backend import Shape
 from flowrt.nn.doors import wit
 from flowrt.nn.doors.holdings import MAX_CONTEXTS, MAX_GRAPHS, TEXT_MAX, Context, Graph, Holdings
@@ -32,6 +34,9 @@ _CROSSING = 72
 _NAME_MAX = 4096
 _WORDS_KEPT = 1024
 """Errors that a guest keeps with their words; of more than these it has the codes alone."""
+
+_SPAN = struct.Struct("<II")
+"""Address and size of a list, as a guest holds it."""
 
 T = TypeVar("T")
 
@@ -107,6 +112,13 @@ class ComponentDoor:
         for revision in wit.REVISIONS:
             calls += self._calls(revision)
             resources += self._resources(revision)
+        calls += [self._direct(call) for call in calls if direct_interface(call.interface) in wit.OFFERED]
+        resources += [
+            replace(resource, interface=direct_interface(resource.interface))
+            for resource in resources
+            if direct_interface(resource.interface) in wit.OFFERED
+        ]
+        wanted = {*wanted, *map(direct_interface, wanted)}
         return Offer(
             [call for call in calls if call.interface in wanted],
             [resource for resource in resources if resource.interface in wanted],
@@ -152,6 +164,15 @@ class ComponentDoor:
             ),
         ]
 
+    def _direct(self, call: HostCall) -> HostCall:
+        """The same for a component whose long lists cross in place."""
+        own = {
+            "[constructor]tensor": self._make_tensor_of,
+            "[method]tensor.data": self._write_data,
+            "load": self._answering("load", self._load_from),
+        }
+        return HostCall(direct_interface(call.interface), call.name, own.get(call.name, call.call))
+
     def _resources(self, revision: str) -> list[HostResource]:
         return [
             HostResource(nn_interface("tensor", revision), "tensor", TENSOR, self._drop_tensor),
@@ -186,17 +207,29 @@ class ComponentDoor:
 
     def _load(self, store: ComponentStore, arguments: list[bytes]) -> bytes:
         builders, encoding, target = arguments
-        parts = values.as_items(builders) if 0 < values.length(builders) <= MAX_BUILDERS else []
-        if not parts:
-            count = values.length(builders)
-            raise ModelFault("invalid-argument", f"a model of {count} parts; 1 to {MAX_BUILDERS} are possible")
+        _check_parts(values.length(builders))
+        parts = values.as_items(builders)
+        sizes = list(map(values.length, parts))
+        return self._loaded(store, sizes, lambda index: values.as_bytes(parts[index]), encoding, target)
+
+    def _load_from(self, store: ComponentStore, arguments: list[bytes]) -> bytes:
+        """The same with the model in the guest's memory."""
+        at, count, encoding, target = arguments
+        _check_parts(values.as_int(count))
+        spans = list(_SPAN.iter_unpack(store.guest.read(values.as_int(at), _SPAN.size * values.as_int(count))))
+        sizes = [size for _, size in spans]
+        return self._loaded(store, sizes, lambda index: store.guest.read(*spans[index]), encoding, target)
+
+    def _loaded(
+        self,
+        store: ComponentStore,
+        sizes: Sequence[int],
+        read: Callable[[int], bytes],
+        encoding: bytes,
+        target: bytes,
+    ) -> bytes:
         self._graphs.check_room()
-        graph = self._holdings.open_bytes(
-            list(map(values.length, parts)),
-            lambda index: values.as_bytes(parts[index]),
-            values.as_text(encoding),
-            values.as_text(target),
-        )
+        graph = self._holdings.open_bytes(sizes, read, values.as_text(encoding), values.as_text(target))
         return self._resource(store, GRAPH, self._graphs.add(graph))
 
     def _load_by_name(self, store: ComponentStore, arguments: list[bytes]) -> bytes:
@@ -213,20 +246,35 @@ class ComponentDoor:
 
     def _make_tensor(self, store: ComponentStore, arguments: list[bytes]) -> bytes:
         dims, kind, data = arguments
+        return self._made(store, dims, kind, values.length(data), lambda: values.as_bytes(data))
+
+    def _make_tensor_of(self, store: ComponentStore, arguments: list[bytes]) -> bytes:
+        """The same with the data in the guest's memory."""
+        dims, kind, at, count = arguments
+        start, size = values.as_int(at), values.as_int(count)
+        store.guest.view(start, size)  # a list outside its memory ends the instance, whatever its budget
+        return self._made(store, dims, kind, size, lambda: store.guest.read(start, size))
+
+    def _made(self, store: ComponentStore, dims: bytes, kind: bytes, size: int, read: Callable[[], bytes]) -> bytes:
+        label = wit.TYPES[values.as_text(kind)]
         try:
-            tensor = self._tensor(dims, wit.TYPES[values.as_text(kind)], data)
+            tensor = self._tensor(dims, label, size, read)
         except ModelFault as fault:
             self._holdings.refuse("tensor", fault.code, fault.detail)
-            tensor = Tensor(wit.TYPES[values.as_text(kind)], (), b"", 0, fault)
+            tensor = Tensor(label, (), b"", 0, fault)
         return self._resource(store, TENSOR, self._tensors.add(tensor))
 
-    def _tensor(self, dims: bytes, kind: str, data: bytes) -> Tensor:
+    def _tensor(self, dims: bytes, kind: str, size: int, read: Callable[[], bytes]) -> Tensor:
         if values.length(dims) > MAX_RANK:
             raise ModelFault("invalid-argument", f"a tensor of {values.length(dims)} dimensions; at most {MAX_RANK}")
         shape = tuple(map(values.as_int, values.as_items(dims)))
-        size = values.length(data)
-        self._holdings.budget.charge(size + _TENSOR_BYTES, f"a tensor {kind}{list(shape)}")
-        return Tensor(kind, shape, values.as_bytes(data), size + _TENSOR_BYTES)
+        charged = size + _TENSOR_BYTES
+        self._holdings.budget.charge(charged, f"a tensor {kind}{list(shape)}")
+        try:
+            return Tensor(kind, shape, read(), charged)
+        except BaseException:
+            self._holdings.budget.refund(charged)
+            raise
 
     def _dimensions(self, store: ComponentStore, arguments: list[bytes]) -> bytes:
         return owned.sequence(*(values.number(values.U32, dim) for dim in self._seen(store, arguments[0]).dims))
@@ -243,6 +291,14 @@ class ComponentDoor:
                 "memory", f"reading a tensor of {size} takes {taken} while it crosses; its quota is {quota}"
             )
         return owned.byte_list(data)
+
+    def _write_data(self, store: ComponentStore, arguments: list[bytes]) -> bytes:
+        """How many bytes a tensor has; in the second call they are written where the guest made room for them."""
+        tensor, fill, at = arguments
+        data = self._seen(store, tensor).data
+        if values.as_int(fill):
+            store.guest.write(values.as_int(at), data)
+        return values.number(values.U32, len(data))
 
     def _seen(self, store: ComponentStore, value: bytes) -> Tensor:
         return self._tensors[store.number_of(values.as_resource(value), TENSOR)]
@@ -333,3 +389,8 @@ class ComponentDoor:
 
     def _drop_error(self, number: int) -> None:
         self._errors.pop(number)
+
+
+def _check_parts(count: int) -> None:
+    if not 0 < count <= MAX_BUILDERS:
+        raise ModelFault("invalid-argument", f"a model of {count} parts; 1 to {MAX_BUILDERS} are possible")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flowrt.nn import encodings
@@ -18,12 +19,14 @@ from flowrt.quota.pool import Pool
 if TYPE_CHECKING:
     from flowrt.counters import ModelCounters
     from flowrt.graph.plan import ModelUse
-    from flowrt.nn.registry import Handle, Models
+    from flowrt.nn.fallback import Choice
+    from flowrt.nn.registry import FallbackHandle, Handle, Models
 
 MAX_GRAPHS = 64
 """Models one node may hold. A guest that loads the same name again gets the same handle, so few need more than two."""
 MAX_CONTEXTS = 1024
 """Contexts one node may hold; a guest that makes one per call and frees none is told after so many."""
+NO_CHOICES: Mapping[str, Choice] = MappingProxyType({})
 TEXT_MAX = 1000
 """Characters of a reason that are reported: a guest chooses names."""
 
@@ -33,7 +36,7 @@ class Graph:
 
     def __init__(
         self,
-        handle: Handle,
+        handle: Handle | FallbackHandle,
         charged: int,
         runs: ModelCounters | None = None,
         options: Mapping[str, Any] = NO_OPTIONS,
@@ -68,11 +71,14 @@ class Holdings:
         runs: Mapping[str, ModelCounters] | None = None,
         pool: Pool | None = None,
         aloud: Callable[[bytes], None] | None = None,
+        choices: Mapping[str, Choice] = NO_CHOICES,
     ) -> None:
         """`memory` bounds in bytes what the host holds for the guest: models it brought, tensors and outputs, which are
         taken from `pool` too. `report` is given the reason of a refusal, at the first, second, fourth, eighth … of its
         kind; `refusals` counts them. `runs` takes the times of the models it has by name; `aloud`
-        says a text while it is made, to guests that ask for it."""
+        says a text while it is made, to guests that ask for it. `choices` has, by name, what chooses between a model
+        and its fallback."""
+        self._choices = choices
         self.budget = Budget(memory, pool)
         self._refusals = {} if refusals is None else refusals
         self._runs = runs or {}
@@ -94,7 +100,9 @@ class Holdings:
         if use is None:
             known = ", ".join(self._uses) or "none"
             raise ModelFault("not-found", f"the node has no model named '{name}'; it has {known}")
-        return Graph(self._models.open(use, options), 0, self._runs.get(name), options)
+        choice = self._choices.get(name)
+        handle = self._models.named(use, options, room=self.budget.limit, choice=choice)
+        return Graph(handle, 0, self._runs.get(name), options)
 
     def open_bytes(self, sizes: Sequence[int], read: Callable[[int], bytes], declared: str, target: str) -> Graph:
         """A model that the guest brings: `read` gives a part's bytes, once there is room for all of them. Raises

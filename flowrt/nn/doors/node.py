@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from flowrt.graph.plan import ModelUse
     from flowrt.nn.doors.component import ComponentDoor
     from flowrt.nn.doors.core import CoreDoor
-    from flowrt.nn.registry import Handle, Models
+    from flowrt.nn.fallback import Choice
+    from flowrt.nn.registry import FallbackHandle, Handle, Models
     from flowrt.wasm.component.store import Offer
     from flowrt.wasm.imports import HostFunction
 
@@ -41,20 +42,24 @@ class NodeDoor:
         """Calls that got an errno, by its code, over all instances."""
         self.runs = {use.name: ModelCounters() for use in uses}
         """What the node ran of each of its models, over all instances."""
+        self._choices = _choices(uses, report)
+        for name, choice in self._choices.items():
+            self.runs[name].fallbacks = choice.counts
         self._models = models
         self._uses = uses
         self._memory = memory
         self._report = report
         self._aloud = aloud
         self._pool = pool
-        self._held: list[Handle] = []
+        self._held: list[Handle | FallbackHandle] = []
         self._door: CoreDoor | ComponentDoor | None = None
 
     def warm_up(self) -> None:
         """Load and warm the node's models and keep them until `close`, so that no call of a guest waits for that.
         Raises `ModelFault`."""
         for use in self._uses:
-            handle = self._models.open(use)
+            choice = self._choices.get(use.name)
+            handle = self._models.named(use, room=self._memory, choice=choice)
             self._held.append(handle)
             handle.layout()
 
@@ -80,8 +85,9 @@ class NodeDoor:
         if self._door is not None:
             self._door.close()
         return Holdings(
-            self._models, self._uses, self._memory, self._report, self.refusals, self.runs, self._pool, self._aloud
-        )
+            self._models, self._uses, self._memory, self._report, self.refusals, self.runs, self._pool, self._aloud,
+            self._choices,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Free what the instance left open, and give the node's models back. Safe to call twice."""
@@ -89,3 +95,13 @@ class NodeDoor:
             self._door.close()
         while self._held:
             self._held.pop().close()
+
+
+def _choices(uses: Sequence[ModelUse], report: Callable[[str], None]) -> dict[str, Choice]:
+    """For the models that declare a fallback."""
+    declared = [use for use in uses if use.fallback is not None]
+    if not declared:
+        return {}
+    from flowrt.nn.fallback import choice_for
+
+    return {use.name: choice_for(use, report) for use in declared}

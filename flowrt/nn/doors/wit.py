@@ -7,7 +7,7 @@ are written as `flowrt.wasm.component.signature` prints them.
 
 from __future__ import annotations
 
-from flowrt.graph.worlds import NN_NEWER, NN_OLDER, nn_interface
+from flowrt.graph.worlds import NN_NEWER, NN_OLDER, direct_interface, nn_interface
 from flowrt.nn.encodings import ENCODINGS
 from flowrt.nn.faults import Code
 
@@ -69,5 +69,19 @@ def _interfaces(revision: str) -> dict[str, dict[str, str]]:
     }
 
 
+def _direct(interfaces: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """The same where long lists cross in place: a list is address and count, and what `data` gives the host writes."""
+    lists = {"list<u8>) -> own": "u32, u32) -> own", "(list<list<u8>>, ": "(u32, u32, "}
+    found: dict[str, dict[str, str]] = {}
+    for name, functions in interfaces.items():
+        for function, signature in functions.items():
+            for long, short in lists.items():
+                signature = signature.replace(long, short)
+            changed = "(borrow, u32, u32) -> u32" if function == "[method]tensor.data" else signature
+            found.setdefault(direct_interface(name), {})[function] = changed
+    return found
+
+
 OFFERED = {name: functions for revision in REVISIONS for name, functions in _interfaces(revision).items()}
 """Functions and their signatures by interface."""
+OFFERED |= _direct({name: functions for name, functions in OFFERED.items() if "/tensor@" in name or "/graph@" in name})

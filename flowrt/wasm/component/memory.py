@@ -22,6 +22,10 @@ class TotalQuota(MemoryQuota):
         self._parts.append(part)
         return part.create(minimum, capacity, guard, made)
 
+    def view(self) -> memoryview:
+        """Of the first memory; a component whose lists cross in place has one."""
+        return self._parts[0].view() if self._parts else memoryview(b"")
+
     def release(self) -> None:
         for part in self._parts:
             part.release()

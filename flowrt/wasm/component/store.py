@@ -27,6 +27,7 @@ from flowrt.wasm.component.values import SIZE, memory, values_at
 from flowrt.wasm.crossing import Exited, Limits, from_host, trap_of
 from flowrt.wasm.deadline import Deadline
 from flowrt.wasm.engine import Engine
+from flowrt.wasm.memory import LinearMemory
 
 if TYPE_CHECKING:
     from flowrt.wasm.component.grants import Grants
@@ -102,6 +103,8 @@ class ComponentStore:
         self._watch = engine.watch
         self._pending: BaseException | None = None
         self._quota = TotalQuota(limits.memory, limits.pool)
+        self.guest = LinearMemory(self._quota.view)
+        """Its memory, for functions whose lists cross in place."""
         self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
         elements = min(_TABLE_ELEMENTS, limits.memory // _ELEMENT_PART)
         self._store.set_limits(-1, elements, instances=_INSTANCES, tables=_TABLES, memories=_MEMORIES)
@@ -201,6 +204,7 @@ class ComponentStore:
     def close(self) -> None:
         """Give the instance and its memory back. Safe to call twice."""
         self.broken = True
+        self.guest.close()
         self._store.close()
         while self._streams:
             self._streams.pop().wait()

@@ -1,0 +1,34 @@
+"""The functions of hosts whose lists cross in place (`direct.py`): those of wasi-nn that carry tensors and models."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from flowrt.graph.worlds import NN_NEWER, NN_OLDER, direct_interface, nn_interface
+from flowrt.wasm.component.deftypes import Direct
+from flowrt.wasm.component.direct import BRIDGE, direct
+from flowrt.wasm.text import to_binary
+
+_CHANGES = {
+    name: functions
+    for revision in (NN_NEWER, NN_OLDER)
+    for name, functions in (
+        (
+            nn_interface("tensor", revision),
+            {"[constructor]tensor": Direct(raw=(2,)), "[method]tensor.data": Direct(fills=True)},
+        ),
+        (nn_interface("graph", revision), {"load": Direct(raw=(0,))}),
+    )
+}
+
+
+def in_place(code: bytes) -> bytes:
+    """A component as it is to be compiled."""
+    if b"wasi:nn/" not in code:
+        return code
+    return direct(code, _CHANGES, direct_interface, _bridge())
+
+
+@cache
+def _bridge() -> bytes:
+    return to_binary(BRIDGE)
