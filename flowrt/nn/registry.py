@@ -205,14 +205,16 @@ class Models:
         # A server's model takes and makes what the model does for which it stands.
         told = replace(fallback.facts, inputs=use.facts.inputs, outputs=use.facts.outputs)
         away = fallback.facts.encoding == encodings.REMOTE
+        secondary = None
         try:
             secondary = load(replace(fallback, facts=told) if away else fallback)
             if primary is not None:
                 check_same(primary.inputs, secondary.inputs, primary.label, "takes")
                 check_same(primary.outputs, secondary.outputs, primary.label, "makes")
         except BaseException:
-            if primary is not None:
-                primary.close()
+            for loaded in (primary, secondary):
+                if loaded is not None:
+                    loaded.close()
             raise
         return primary, secondary
 

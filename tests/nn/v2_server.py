@@ -7,9 +7,11 @@ test.
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -69,7 +71,10 @@ class Server:
     """Both doors, on free ports. `binary` switches the tensor extension, `raw` the form of gRPC's answers; `delay` is
     what an inference takes more, in seconds; `broken` replaces answers by those bytes."""
 
-    def __init__(self, models: dict[str, bytes], *, binary: bool = True, raw: bool = True) -> None:
+    def __init__(
+        self, models: dict[str, bytes], *, binary: bool = True, raw: bool = True, tls: tuple[Path, Path] | None = None
+    ) -> None:
+        """`tls`: its key and its certificate; then it speaks nothing else."""
         self.models = {name: Model(data) for name, data in models.items()}
         self.binary, self.raw = binary, raw
         self.delay, self.broken = 0.0, b""
@@ -77,15 +82,23 @@ class Server:
         self.headers: dict[str, str] = {}
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls[1], tls[0])
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         self._thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         self.grpc = grpc.server(ThreadPoolExecutor(2))
         self.grpc.add_generic_rpc_handlers([self._service()])
-        self.grpc_port = self.grpc.add_insecure_port("127.0.0.1:0")
+        if tls is None:
+            self.grpc_port = self.grpc.add_insecure_port("127.0.0.1:0")
+        else:
+            credentials = grpc.ssl_server_credentials([(tls[0].read_bytes(), tls[1].read_bytes())])
+            self.grpc_port = self.grpc.add_secure_port("127.0.0.1:0", credentials)
         self.grpc.start()
 
     def url(self, scheme: str, name: str) -> str:
-        port = self.http.server_address[1] if scheme == "http" else self.grpc_port
+        port = self.http.server_address[1] if scheme.startswith("http") else self.grpc_port
         return f"{scheme}://127.0.0.1:{port}/{name}"
 
     def close(self) -> None:

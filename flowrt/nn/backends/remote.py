@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,9 +140,19 @@ def _address(source: Source) -> Address:
         match[3],
         match[4] or "",
         float(options.get("timeout", 5.0)),
-        _file(options.get("ca")),
+        _authority(options.get("ca")),
         (_file(options.get("tokenFile")) or b"").decode("utf-8", "replace").strip(),
     )
+
+
+def _authority(path: object) -> bytes | None:
+    found = _file(path)
+    if found is not None:
+        try:
+            ssl.create_default_context(cadata=found.decode())
+        except (OSError, ValueError) as error:
+            raise ModelFault("invalid-argument", f"{path} is no certificate: {error}") from error
+    return found
 
 
 def _file(path: object) -> bytes | None:
