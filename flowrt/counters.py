@@ -247,7 +247,7 @@ UPDATE_ENDS = ("proven", "refused", "rolledBack")
 class UpdateCounters:
     """What became of a graph's updates since the program started."""
 
-    __slots__ = ("ended", "pause", "reasons", "under_way")
+    __slots__ = ("commands", "ended", "looks", "pause", "reasons", "under_way")
 
     def __init__(self) -> None:
         self.ended = dict.fromkeys(UPDATE_ENDS, 0)
@@ -257,11 +257,23 @@ class UpdateCounters:
         """Whether one is at present."""
         self.pause = Histogram(SECONDS_PAUSE)
         """Seconds for which messages stood still while nodes were exchanged."""
+        self.commands: dict[str, int] = {}
+        """Commands by what became of them, a member of `COMMANDS`."""
+        self.looks: dict[str, int] = {}
+        """Looks for new versions by what was found, a member of `LOOKS`."""
 
 
 UPDATE_REASONS = ("init", "golden", "shape", "state", "traps", "faults", "latency", "memory", "drift", "rest", "asked",
                   "ready", "repeated", "other")  # fmt: skip
 """Why updates fail: what `flowrt_update_failures_total` is labelled with."""
+
+
+COMMANDS = ("taken", "size", "malformed", "key", "signature", "audience", "expired", "replayed", "unknown", "topic",
+            "busy")  # fmt: skip
+"""What becomes of commands: `flowrt_update_commands_total` is labelled with it."""
+LOOKS = ("same", "new", "failed", "known", "waiting")
+"""What a look for a new version finds: nothing, something that is tried, nobody, what failed before, or something that
+has to wait for another update."""
 
 
 class RegistryCounters:

@@ -114,6 +114,38 @@ class UpdateFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CommandTaken(Event):
+    """A signed command that is carried out."""
+
+    graph: str
+    do: str
+    key: str
+    """Who signed it."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused(Event):
+    """A command that is not carried out."""
+
+    level: ClassVar[str] = "warning"
+    graph: str
+    kind: str
+    """A member of `flowrt.counters.COMMANDS`."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FollowFailed(Event):
+    """Whether there is a new version could not be learned, or it was not taken."""
+
+    level: ClassVar[str] = "warning"
+    graph: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFaulted(Event):
     """A node failed on messages; `outcome` says what became of them."""
 

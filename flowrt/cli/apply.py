@@ -18,7 +18,14 @@ from flowrt.updates.control import ask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="graph file; the running graph of its name changes")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="graph file; or NAME:VERSION or a digest in the store, or oci://HOST/PATH:TAG",
+    )
+    parser.add_argument(
+        "--graph", default="", metavar="NAME", help="the graph that an artifact is for; not needed for the only one"
+    )
     parser.add_argument("--again", action="store_true", help="also when the same change has failed before")
     parser.add_argument("--no-wait", action="store_true", help="return once the new version carries all traffic")
     add_state(parser)
@@ -30,12 +37,21 @@ def add_state(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    request = _request(options)
+    settled = "probation" if options.no_wait else ""
+    return show(ask(state_folder(options.state), {"do": "apply", "again": options.again, **request}), settled=settled)
+
+
+def _request(options: argparse.Namespace) -> dict[str, str]:
+    """What is to be applied. Raises `StartError` for a file that cannot be read."""
+    path = Path(options.file)
+    if ":" in options.file and not path.exists():
+        return {"artifact": options.file, "graph": options.graph}
     try:
-        text = options.file.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"{options.file} cannot be read: {error}") from error
-    request = {"do": "apply", "path": str(options.file.absolute()), "text": text, "again": options.again}
-    return show(ask(state_folder(options.state), request), settled="probation" if options.no_wait else "")
+        raise StartError(f"{path} cannot be read: {error}") from error
+    return {"path": str(path.absolute()), "text": text}
 
 
 def show(answers: Iterable[Mapping[str, Any]], *, settled: str = "") -> int:

@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "what a running runtime runs, to the digest, and how far an update has come",
     "history": "every update, how it ended and why",
     "rollback": "take an update back, or return to the version that was proven before",
+    "command": "sign a command for a graph that takes commands by MQTT, and print it",
     "pull": "bring modules, models and graphs into the local store: from files, HTTP or an OCI registry",
     "push": "put an artifact of the store into an OCI registry, with its signatures",
     "store": "list, verify, sign, remove, export and import what the local store holds",

@@ -6,8 +6,6 @@ Exit status 0, 1 when something was refused or could not be reached.
 from __future__ import annotations
 
 import argparse
-import base64
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -17,18 +15,16 @@ from urllib.parse import urldefrag, urlsplit
 
 from flowrt.cli.apply import add_state
 from flowrt.quota.quantity import parse_bytes
-from flowrt.registry.artifact import Entry, Signature
+from flowrt.registry.artifact import Entry, Signature, signatures_from
 from flowrt.registry.blobs import Refused
 from flowrt.registry.store import Store
 from flowrt.registry.transfer import CHUNK, Link, download, small
 from flowrt.registry.trust import Policy, policy_path, read_policy
 from flowrt.runtime.places import state_folder
+from flowrt.updates.fetching import SIGNATURES_BYTES_MAX, name_of
 
 if TYPE_CHECKING:
     from flowrt.registry.oci import Registry
-
-
-SIGNATURES_BYTES_MAX = 2**20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,30 +105,6 @@ def _content(source: str, store: Store, link: Link) -> tuple[str, int, tuple[Sig
     if pin and content != pin.replace("sha256=", "sha256:"):
         raise Refused(f"swapped: {address} holds {content}, not what is pinned")
     return content, size, signatures_from(beside)
-
-
-def signatures_from(data: bytes) -> tuple[Signature, ...]:
-    """What `flowrt store sign --detach` wrote. Raises `Refused`."""
-    try:
-        return tuple(
-            Signature(base64.b64decode(one["payload"]), base64.b64decode(one["signature"]))
-            for one in (json.loads(data) if data else ())
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"the signatures beside it cannot be read: {error!r}") from None
-
-
-def name_of(source: str) -> str:
-    """`pump-1.2.0.wasm` is pump:1.2.0. Raises `Refused` where the file's name says no version."""
-    last = Path(urlsplit(urldefrag(source)[0]).path).name
-    stem = last.rpartition(".")[0] or last
-    name, dash, version = stem.partition("-")
-    while dash and not version[:1].isdigit():
-        more, dash, version = version.partition("-")
-        name = f"{name}-{more}"
-    if not dash:
-        raise Refused(f"'{last}' says no version; give --as NAME:VERSION")
-    return f"{name}:{version}"
 
 
 def _progress(source: str) -> Callable[[int, int], None]:

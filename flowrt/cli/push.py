@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 from flowrt.cli.apply import add_state
-from flowrt.cli.pull import add_registry, name_of, registry_of
+from flowrt.cli.pull import add_registry, registry_of
 from flowrt.registry.blobs import Refused
 from flowrt.registry.store import Store
 from flowrt.registry.transfer import CHUNK
 from flowrt.registry.trust import Policy
 from flowrt.runtime.places import state_folder
+from flowrt.updates.fetching import name_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,7 @@ from flowrt.updates.manager import Manager, Running, wait_settled
 
 if TYPE_CHECKING:
     from flowrt.updates.control import Control
+    from flowrt.updates.remote import Remote
     from flowrt.web.server import WebServer
 
 POLL_SECONDS = 0.01
@@ -72,6 +73,7 @@ class _Server:
         self._broker = broker
         self._web: WebServer | None = None
         self._control: Control | None = None
+        self._remote: Remote | None = None
         self._load = partial(loading.load_one, options)
         self._updates = Manager(state_folder(options.state), emit, self._load, options.drain)
         self.watched: set[Path] = set()
@@ -90,9 +92,27 @@ class _Server:
             print(f"metrics at {self._web.url}/metrics", file=sys.stderr, flush=True)
         _settle()
         runtime.start()
+        self._updates.changed = self._refresh_remote
         self._updates.attach(runtime)
         self._listen()
+        self._refresh_remote()
         return runtime
+
+    def _refresh_remote(self) -> None:
+        """Command topics and followed tags, where a graph has any: most have none, and nothing of it is loaded then."""
+        runtime = self.runtime
+        if runtime is None:
+            return
+        if self._remote is None:
+            wants = [graph.plan.updates for graph in runtime.graphs]
+            if not any(updates.commands is not None or updates.follow for updates in wants):
+                return
+            from flowrt.updates.arrivals import Arrivals
+            from flowrt.updates.remote import Remote
+
+            state = state_folder(self._options.state)
+            self._remote = Remote(Arrivals(self._updates, self._load, state), runtime.surroundings, state)
+        self._remote.refresh()
 
     def reload(self, go_on: Callable[[], bool]) -> None:
         """Read the files again and change what runs into what they say. With problems, what runs goes on. `go_on` is
@@ -115,8 +135,9 @@ class _Server:
         from flowrt.updates.control import Control
         from flowrt.updates.requests import Requests
 
+        state = state_folder(self._options.state)
         try:
-            self._control = Control(state_folder(self._options.state), Requests(self._updates, self._load))
+            self._control = Control(state, Requests(self._updates, self._load, state))
         except OSError as error:
             self._emit(StoreFailed("control socket", error.strerror or str(error), 0.0))
 
@@ -128,6 +149,8 @@ class _Server:
     def end(self) -> None:
         if self._control is not None:
             self._control.close()
+        if self._remote is not None:
+            self._remote.close()
         self._updates.close()
         self._stop()
         if self._web is not None:

@@ -41,7 +41,7 @@ class Stored:
     models: Mapping[str, Path] = field(default_factory=dict)
     """The same of models, by path as the graph spells it."""
     find: Callable[[str, str | None], Path | None] = lambda _name, _sha256: None
-    """Looks for a module that no folder has, by its name and, where the graph gives one, its digest."""
+    """Looks for a module or a model that no folder has, by its name and, where the graph gives one, its digest."""
 
 
 NOTHING_STORED = Stored()
@@ -191,6 +191,8 @@ def _inspected(model: ModelFile, home: Path, inspect_model: InspectModel, stored
     if model.path.startswith(ADDRESSES):
         return inspect_model(model.path, None)
     path = stored.models.get(model.path, home / model.path)
+    if not _is_file(path):
+        path = stored.find(model.path, getattr(model, "sha256", None)) or path
     if not _is_file(path):
         return Unreadable(f"there is no file {path}", missing=True)
     return inspect_model(path, model.encoding)

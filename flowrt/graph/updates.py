@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flowrt.graph.remote import Access, Commands, Follow
 from flowrt.options import Options
 from flowrt.quota.quantity import Seconds
 
@@ -69,6 +70,17 @@ class Updates(Options):
     """Whether a module that keeps state goes on with what the old version kept, or begins empty."""
     bounds: Bounds = Bounds()
     """How much worse a new version may be."""
+    commands: Commands | None = None
+    """A topic on which signed commands are taken. Unset: none is."""
+    follow: tuple[Follow, ...] = Field((), max_length=64)
+    """Tags and addresses that are asked for new versions."""
+    registries: tuple[Access, ...] = Field((), max_length=64)
+    """Where commands and `follow` may bring something from, and how these are reached. What is followed needs no entry
+    where it is reached by HTTPS without a password; commands bring nothing from elsewhere."""
+
+    def access(self, host: str) -> Access | None:
+        """How a registry is reached; None where nothing is said."""
+        return next((access for access in self.registries if access.host == host), None)
 
 
 NO_UPDATES = Updates()

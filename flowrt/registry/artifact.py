@@ -93,6 +93,17 @@ def entry_from(value: Mapping[str, Any]) -> Entry:
     return entry
 
 
+def signatures_from(data: bytes) -> tuple[Signature, ...]:
+    """What `flowrt store sign --detach` wrote, and stands beside a file as `FILE.sig`. Raises `Refused`."""
+    try:
+        return tuple(
+            Signature(base64.b64decode(one["payload"]), base64.b64decode(one["signature"]))
+            for one in (json.loads(data) if data else ())
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Refused(f"the signatures beside it cannot be read: {error!r}") from None
+
+
 def named(reference: str) -> tuple[str, str]:
     """Name and version of `name:version`. Raises `Refused`: both become names of files."""
     name, colon, version = reference.rpartition(":")

@@ -36,6 +36,9 @@ class Store:
         self.folder = folder
         self.blobs = Blobs(folder)
         self._names = folder / "names"
+        self._known = folder / "known"
+        """Who signed what, whether it goes by a name or not: a version that ran before stays trusted when its name has
+        moved on."""
 
     def take(self, entry: Entry, policy: Policy, *, downgrade: bool = False) -> Entry:
         """Let an artifact whose blobs are here go by its name. Raises `Refused` when it is not what its manifest says,
@@ -61,7 +64,14 @@ class Store:
 
     def name(self, entry: Entry) -> None:
         """Let what was checked go by its name. Raises OSError."""
+        self.note(entry)
         write_whole(self._path(entry), json.dumps(entry.as_json(), indent=1).encode())
+
+    def note(self, entry: Entry) -> None:
+        """Remember who signed what was checked. Raises OSError."""
+        if entry.signatures:
+            path = self._known / f"{entry.manifest.removeprefix('sha256:')}.json"
+            write_whole(path, json.dumps(entry.as_json(), indent=1).encode())
 
     def add(
         self, data: bytes, reference: str, policy: Policy, *, source: str, downgrade: bool = False,
@@ -113,8 +123,9 @@ class Store:
         return None
 
     def trusted(self, digest: str, policy: Policy) -> bool:
-        """Whether some name that content goes by is signed as the policy asks."""
-        for entry in self.all():
+        """Whether something that holds this content is signed as the policy asks."""
+        noted = (entry for path in self._known.glob("*.json") if (entry := self._read(path)) is not None)
+        for entry in (*noted, *self.all()):
             if entry.content == digest:
                 with contextlib.suppress(Refused):
                     verify(entry, policy)
@@ -134,6 +145,9 @@ class Store:
             if digest not in kept and now - found.st_mtime > FRESH_SECONDS:
                 self.blobs.remove(digest)
                 freed += found.st_size
+        for path in self._known.glob("*.json"):
+            if (entry := self._read(path)) is None or not self.blobs.has(entry.content):
+                path.unlink(missing_ok=True)
         return freed
 
     def _path(self, entry: Entry) -> Path:

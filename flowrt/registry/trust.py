@@ -21,6 +21,8 @@ from flowrt.registry.blobs import Refused
 
 _TYPE = "cosign container image signature"
 _REQUIRES = ("nothing", "signed")
+SECRET_BYTES_MIN = 32
+"""Of a secret that commands are signed with: what its hash has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,13 @@ class Key:
 
     name: str
     pem: bytes
+    """A public key; empty where it is a secret."""
     names: tuple[str, ...] = ("*",)
     """Patterns of the artifacts that it may sign."""
+    commands: tuple[str, ...] = ()
+    """Patterns of the graphs that it may command."""
+    secret: bytes = b""
+    """For commands only: what both sides know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ def read_policy(path: Path) -> Policy:
         raise StartError(f"the trust policy {path}: require is one of {', '.join(_REQUIRES)}; keys are [keys.NAME]")
     try:
         keys = tuple(_key(name, key) for name, key in value.get("keys", {}).items())
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, OSError) as error:
         raise StartError(f"the trust policy {path}: {error}") from error
     return Policy(require, keys)
 
@@ -90,7 +97,7 @@ def signed(entry: Entry, key: bytes) -> Signature:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     payload = statement(entry)
-    private = _load_private(key)
+    private = load_private(key)
     if isinstance(private, Ed25519PrivateKey):
         return Signature(payload, private.sign(payload))
     hashes, ec = _ecdsa()
@@ -107,7 +114,7 @@ def verify(entry: Entry, policy: Policy) -> str:
             reasons.append(str(refused))
             continue
         for key in policy.keys:
-            if not any(fnmatchcase(entry.name, pattern) for pattern in key.names):
+            if not key.pem or not any(fnmatchcase(entry.name, pattern) for pattern in key.names):
                 reasons.append(f"key '{key.name}' may not sign {entry.name}")
             elif _valid(key.pem, signature):
                 return key.name
@@ -148,19 +155,31 @@ def _check_statement(entry: Entry, payload: bytes) -> None:
 
 
 def _key(name: str, value: Mapping[str, Any]) -> Key:
-    names: Sequence[Any] = value.get("names", ["*"])
+    shared = "secret_file" in value
+    lists: dict[str, Sequence[Any]] = {
+        "names": value.get("names", [] if shared else ["*"]), "commands": value.get("commands", []),
+    }  # fmt: skip
+    for patterns in lists.values():
+        if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+            raise ValueError(f"key '{name}': names and commands are lists of patterns")
+    if set(value) - {"key", "file", "secret_file", *lists} or (shared and lists["names"]):
+        raise ValueError(f"key '{name}' has key (PEM) or file, names and commands; or secret_file and commands")
+    names, commands = (tuple(patterns) for patterns in lists.values())
+    if shared:
+        secret = Path(value["secret_file"]).read_bytes().strip()
+        if len(secret) < SECRET_BYTES_MIN:
+            raise ValueError(f"key '{name}': a secret has {SECRET_BYTES_MIN} bytes at least, not {len(secret)}")
+        return Key(name, b"", names, commands, secret)
     pem = value["key"].encode() if "key" in value else Path(value["file"]).read_bytes()
-    if set(value) - {"key", "file", "names"} or not all(isinstance(one, str) for one in names):
-        raise ValueError(f"key '{name}' has key (PEM) or file, and names")
-    _load_public(pem)
-    return Key(name, pem, tuple(names))
+    load_public(pem)
+    return Key(name, pem, names, commands)
 
 
 def _valid(pem: bytes, signature: Signature) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    public = _load_public(pem)
+    public = load_public(pem)
     try:
         if isinstance(public, Ed25519PublicKey):
             public.verify(signature.signature, signature.payload)
@@ -172,8 +191,8 @@ def _valid(pem: bytes, signature: Signature) -> bool:
     return True
 
 
-def _load_public(pem: bytes) -> Any:
-    """Raises ValueError."""
+def load_public(pem: bytes) -> Any:
+    """A public key. Raises ValueError."""
     serialization, ed25519 = _modules()
     _, ec = _ecdsa()
     key = serialization.load_pem_public_key(pem)
@@ -182,7 +201,8 @@ def _load_public(pem: bytes) -> Any:
     return key
 
 
-def _load_private(pem: bytes) -> Any:
+def load_private(pem: bytes) -> Any:
+    """A private key. Raises `StartError`."""
     serialization, ed25519 = _modules()
     _, ec = _ecdsa()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from flowrt.counters import UPDATE_ENDS, UPDATE_REASONS, UpdateCounters
+from flowrt.counters import COMMANDS, LOOKS, UPDATE_ENDS, UPDATE_REASONS, UpdateCounters
 from flowrt.families import Family, Graphs, Read, Sample
 
 
@@ -43,5 +43,17 @@ UPDATE_FAMILIES = (
         "Time for which messages stood still while nodes were exchanged.",
         "Above 1 ms: more than one stage had to come to rest.",
         lambda graphs: [((graph.name,), graph.updates.pause) for graph in graphs],
+    ),
+    Family(
+        "flowrt_update_commands", "counter", ("graph", "outcome"),
+        "Commands that came by MQTT, by what became of them.",
+        "Anything but `taken` is a mistake or an attack; the log names the key.",
+        _updates(lambda updates: updates.commands, COMMANDS),
+    ),
+    Family(
+        "flowrt_update_looks", "counter", ("graph", "outcome"),
+        "Looks for new versions behind followed tags and addresses, by what was found.",
+        "`failed` all the time: the registry cannot be reached.",
+        _updates(lambda updates: updates.looks, LOOKS),
     ),
 )  # fmt: skip

@@ -36,6 +36,10 @@ Load = Callable[[Path, bytes | None, Stored], tuple[Plan | None, list[Problem]]]
 """Reads a graph file, or the text that stands for it, as `flowrt run` reads its own."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class Declined(Exception):
     """An update that is not begun, in words for who asked."""
 
@@ -53,6 +57,8 @@ class Running:
     ended: threading.Event = field(default_factory=threading.Event)
     changed: threading.Condition = field(default_factory=threading.Condition)
     thread: threading.Thread | None = None
+    proven: Callable[[], None] = _nothing
+    """Called when it has proven itself, before that is written down. May raise OSError, which is told."""
 
 
 class Manager:
@@ -69,6 +75,8 @@ class Manager:
         self._lock = threading.Lock()
         self._last: dict[str, Running] = {}
         self._later: list[tuple[str, Deployment]] = []
+        self.changed: Callable[[], None] = _nothing
+        """Called when what runs, or how it may be updated, may be another than before."""
         self._keeper = threading.Thread(target=self._keep, name="flowrt/updates", daemon=True)
 
     # The start.
@@ -107,9 +115,13 @@ class Manager:
 
     # What may be asked for.
 
-    def apply(self, plan: Plan, *, again: bool = False, resumed: bool = False, base: bool = False) -> Running | None:
+    def apply(
+        self, plan: Plan, *, again: bool = False, resumed: bool = False, base: bool = False,
+        proven: Callable[[], None] = _nothing,
+    ) -> Running | None:  # fmt: skip
         """Begin to change a running graph into another; None when it is that already. `again`: also if it failed
-        before. `base`: it came from the files that the program was started with. Raises `Declined`."""
+        before. `base`: it came from the files that the program was started with. `proven` is called when it has proven
+        itself. Raises `Declined`."""
         with self._lock:
             graph = self._graph(plan)
             if (last := self._last.get(graph.name)) is not None and not last.ended.is_set():
@@ -130,6 +142,7 @@ class Manager:
             except (OSError, Refused) as error:
                 raise Declined(f"it cannot be kept in the store: {error}") from error
             running = self._last[graph.name] = self._made(graph, plan)
+            running.proven = proven
         running.thread = threading.Thread(
             target=self._run, args=(running, graph.name, plan, key), name=f"flowrt/update/{graph.name}", daemon=True
         )
@@ -164,6 +177,19 @@ class Manager:
         if running is None:
             raise Declined("what was proven before is what runs")
         return running
+
+    def graph(self, name: str) -> RunningGraph:
+        """What runs by a name. Raises `Declined`."""
+        graphs = self.runtime.graphs if self.runtime is not None else []
+        for graph in graphs:
+            if graph.name == name:
+                return graph
+        names = ", ".join(graph.name for graph in graphs) or "none"
+        raise Declined(f"no graph '{name}' is running here; running: {names}")
+
+    def under_way(self, name: str) -> bool:
+        """Whether an update of a graph is."""
+        return (last := self._last.get(name)) is not None and not last.ended.is_set()
 
     def status(self) -> list[dict[str, Any]]:
         """What runs, and how far its update has come, a graph each."""
@@ -227,8 +253,7 @@ class Manager:
             for graph in graphs:
                 if getattr(graph.plan, key) == getattr(plan, key):
                     return graph
-        names = ", ".join(graph.name for graph in graphs) or "none"
-        raise Declined(f"no graph '{plan.name}' is running here; running: {names}")
+        return self.graph(plan.name)
 
     def _keep_both(
         self, graph: RunningGraph, plan: Plan, wanted: Deployment, record: Record, key: str, *, resumed: bool
@@ -285,6 +310,7 @@ class Manager:
         running.ended.set()
         with running.changed:
             running.changed.notify_all()
+        self.changed()
 
     def _moved(self, name: str, running: Running, state: State, detail: str) -> None:
         """An end is written down when it is reached; what leads there may fail for want of a disk."""
@@ -299,6 +325,10 @@ class Manager:
     def _end(self, name: str, plan: Plan, key: str, running: Running, state: State) -> None:
         record = self.journal.read(name)
         if state == "proven":
+            try:
+                running.proven()
+            except OSError as error:
+                self._emit(StoreFailed("names of artifacts", str(error), 0.0))
             previous = record.proven if record.proven != deployment_of(plan) else record.previous
             record = Record(record.base, deployment_of(plan), previous, None, record.bad)
         else:
@@ -330,6 +360,7 @@ class Manager:
                 )
             if self.runtime is not None:
                 self.runtime.refresh()
+            self.changed()
         if record != self.journal.read(graph.name):
             with contextlib.suppress(OSError):
                 self.journal.write(graph.name, record)

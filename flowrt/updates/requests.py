@@ -14,9 +14,10 @@ from flowrt.updates.manager import Declined, Load, Manager, Running
 class Requests:
     """Answers requests. Any thread may ask."""
 
-    def __init__(self, manager: Manager, load: Load) -> None:
+    def __init__(self, manager: Manager, load: Load, state: Path) -> None:
         self._manager = manager
         self._load = load
+        self._state = state
 
     def __call__(self, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Answers as they come; the last has `done`, and `error` when nothing was done."""
@@ -24,8 +25,10 @@ class Requests:
             match request:
                 case {"do": "apply", "path": str(path), "text": str(text)}:
                     yield from self._apply(path, text, again=request.get("again") is True)
+                case {"do": "apply", "artifact": str(artifact), "graph": str(name)}:
+                    yield from self._arrive(name or self._only(), artifact, again=request.get("again") is True)
                 case {"do": "rollback", "graph": str(name)}:
-                    yield from _follow(self._manager.rollback(name or self._only()))
+                    yield from follow(self._manager.rollback(name or self._only()))
                 case {"do": "status"}:
                     yield {"graphs": self._manager.status(), "done": True}
                 case _:
@@ -44,7 +47,16 @@ class Requests:
         if running is None:
             yield {"graph": plan.name, "outcome": "proven", "reason": "it runs already", "done": True}
             return
-        yield from _follow(running)
+        yield from follow(running)
+
+    def _arrive(self, graph: str, artifact: str, *, again: bool) -> Iterator[Mapping[str, Any]]:
+        """A graph of the store, or of a registry: who may open the socket may name any."""
+        from flowrt.registry.orders import Order
+        from flowrt.updates.arrivals import Arrivals  # few updates come so
+
+        arrivals = Arrivals(self._manager, self._load, self._state)
+        order = Order("apply", "", "", 0, 0, artifact, again=again)
+        yield from arrivals.carry_out(order, graph, lambda _source: lambda _done, _total: None, anywhere=True)
 
     def _only(self) -> str:
         graphs = self._manager.runtime.graphs if self._manager.runtime else []
@@ -53,7 +65,7 @@ class Requests:
         return graphs[0].name
 
 
-def _follow(running: Running) -> Iterator[Mapping[str, Any]]:
+def follow(running: Running) -> Iterator[Mapping[str, Any]]:
     """Each step as it is made, then how it ended."""
     told = 0
     while True:

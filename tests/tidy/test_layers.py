@@ -35,7 +35,8 @@ LAYERS = (
 
 HOMES = {
     "oras": ("flowrt.registry.oci",),
-    "cryptography": ("flowrt.registry.trust",),
+    "cryptography": ("flowrt.registry.trust", "flowrt.registry.orders"),
+    "jwt": ("flowrt.registry.orders",),
     "wasmtime": ("flowrt.wasm",),
     "onnxruntime": ("flowrt.nn.backends.onnx", "flowrt.nn.backends.onnx_quantize", "flowrt.demo.offline"),
     "openvino": ("flowrt.nn.backends.openvino",),

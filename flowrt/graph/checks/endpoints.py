@@ -29,6 +29,20 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
         if isinstance(operation, SourceOperation | SinkOperation):
             yield from _named(graph, ("operations", index, "endpoint"), operation.endpoint, known)
         yield from _on_error(graph, index, operation, known)
+    yield from _commands(graph, known)
+
+
+def _commands(graph: Graph, known: Known) -> Iterator[Problem]:
+    """Commands come by MQTT."""
+    commands = graph.file.updates.commands if graph.file.updates is not None else None
+    if commands is None:
+        return
+    loc = ("updates", "commands", "endpoint")
+    yield from _named(graph, loc, commands.endpoint, known)
+    endpoint = known.get(commands.endpoint)
+    if endpoint is not None and endpoint.kinds not in ([MQTT], []):
+        message = f"commands come by MQTT, and endpoint '{commands.endpoint}' is none of its kind"
+        yield graph.problem(loc, "endpoint-kind", message)
 
 
 def unbound(graph: Graph) -> Iterator[Problem]:
