@@ -197,84 +197,100 @@ class Operator:
         self._client.loop_stop()
 
 
-@needs_broker
-def test_a_gateway_is_commanded_from_afar(tmp_path, keys, capsys, monkeypatch):
-    """Applied by the name of a graph in the store, rolled back, asked for its state; and attacked in between."""
-    acl = ["user operator", f"topic write {TOPIC}", f"topic read {TOPIC}/#", "user gateway", "topic readwrite #"]
-    state = tmp_path / "s"
-    with Broker(users={"operator": "secret", "gateway": "secret", "thief": "secret"}, acl=acl) as broker:
-        (tmp_path / "word").write_text("secret")
-        gateway = Gateway(tmp_path, broker)
-        monkeypatch.setenv("FLOWRT_TRUST", str(tmp_path / "trust.toml"))
-        (tmp_path / "trust.toml").write_text(
+class Afar:
+    """A gateway that takes commands, its broker, its store with versions 2 to 4 of the graph, and an operator."""
+
+    def __init__(self, folder, broker, keys, capsys):
+        self.folder, self.broker, self.capsys = folder, broker, capsys
+        self.gateway = Gateway(folder, broker)
+        (folder / "word").write_text("secret")
+        (folder / "ops.key").write_bytes(keys[0])
+        (folder / "trust.toml").write_text(
             f'require = "nothing"\n[keys.ops]\nnames = []\ncommands = ["g"]\nkey = """\n{keys[1].decode()}"""\n'
         )
-        (tmp_path / "ops.key").write_bytes(keys[0])
-
-        def write(module, version, name="graph.yaml"):
-            path = gateway.write(module, version=version, name=name)
-            text = path.read_text().partition("updates:")[0] + UPDATES
-            who = f"port: {broker.port}, credentials: {{username: gateway, passwordFile: {tmp_path}/word}}"
-            path.write_text(text.replace(f"port: {broker.port}", who))
-            return path
-
-        def signed(*arguments):
-            assert (
-                main(["command", *arguments, "--topic", TOPIC, "--key-name", "ops", "--key", f"{tmp_path}/ops.key"])
-                == 0
-            )
-            return capsys.readouterr().out.strip()
-
-        write("v1", "1")
+        self.write("v1", "1", "graph.yaml")
         for name, version in (("v2", "2"), ("trap", "3"), ("nothing", "4")):
-            path = write(name, version, f"g-{version}.yaml")
-            assert main(["pull", str(path), "--state", str(state)]) == 0
-        capsys.readouterr()
-        gateway.start("--metrics", "127.0.0.1:0")
-        gateway.wait_for("client id '[^']*-commands")
-        page = gateway.text.split("metrics at ")[1].split()[0]
-        operator = Operator(broker)
-        try:
-            first = signed("apply", "g:2")
-            answers = operator.ask(first)
-            assert answers[0]["taken"] == "apply"
-            assert [answer["state"] for answer in answers if "state" in answer][-1] == "proven"
-            assert (answers[-1]["outcome"], gateway.running()["version"]) == ("proven", "2")
+            path = self.write(name, version, f"g-{version}.yaml")
+            assert main(["pull", str(path), "--state", str(folder / "s")]) == 0
+        self.start()
+        self.page = self.gateway.text.split("metrics at ")[1].split()[0]
+        self.operator = Operator(broker)
 
-            assert operator.ask(first)[-1]["refused"] == "replayed"
-            assert operator.ask("rubbish")[-1]["refused"] == "malformed"
-            assert operator.ask(first[:-8] + "AAAAAAAA")[-1]["refused"] == "signature"
-            assert operator.ask("x" * 20_000)[-1]["refused"] == "size"
-            for artifact, words in {
-                "../../etc/passwd:1": "names no artifact",
-                "sha256:../../../etc/passwd": "is not a digest",
-                "oci://evil.example/g:1": "nothing is brought from 'evil.example'",
-                "file:///etc/passwd": "nothing is brought from ''",
-                "g:9": "g:9 is not in the store",
-                "g:4": "the graph has problems",
-            }.items():
-                assert words in operator.ask(signed("apply", artifact))[-1]["error"]
-            assert operator.ask(signed("status"))[-1]["graphs"][0]["version"] == "2"
+    def start(self):
+        self.gateway.start("--metrics", "127.0.0.1:0")
+        self.gateway.wait_for("client id '[^']*-commands")
 
-            # Not where the gateway's own sinks send to, whoever asks for it; and a thief may not even publish.
-            for elsewhere in ("out", TOPIC):
-                operator.publish(TOPIC, signed("rollback"), answer_to=elsewhere)
-            thief = Operator(broker, "thief")
-            thief.publish(TOPIC, signed("rollback"))
-            thief.close()
+    def write(self, module, version, name):
+        path = self.gateway.write(module, version=version, name=name)
+        text = path.read_text().partition("updates:")[0] + UPDATES
+        who = f"port: {self.broker.port}, credentials: {{username: gateway, passwordFile: {self.folder}/word}}"
+        path.write_text(text.replace(f"port: {self.broker.port}", who))
+        return path
 
-            assert operator.ask(signed("rollback"))[-1]["outcome"] == "proven"
-            assert gateway.running()["version"] == "1"
-            assert gateway.flowrt("apply", "g:2")[1].splitlines()[-1] == "proven"  # as one who is logged in says it
-            expected = {"taken": 9, "replayed": 1, "malformed": 1, "signature": 1, "size": 1, "topic": 2}
-            assert {kind: count for kind, count in counted(page).items() if count} == expected
-            gateway.end()
-            gateway.start()  # what was carried out is not carried out again
-            gateway.wait_for("client id '[^']*-commands")
-            assert operator.ask(first)[-1]["refused"] == "replayed"
-        finally:
-            operator.close()
-            gateway.end()
+    def signed(self, *arguments):
+        self.capsys.readouterr()
+        key = ["--topic", TOPIC, "--key-name", "ops", "--key", str(self.folder / "ops.key")]
+        assert main(["command", *arguments, *key]) == 0
+        return self.capsys.readouterr().out.strip()
+
+    def ask(self, payload):
+        return self.operator.ask(payload)[-1]
+
+    def close(self):
+        self.operator.close()
+        self.gateway.end()
+
+
+@pytest.fixture
+def afar(tmp_path, keys, capsys, monkeypatch):
+    monkeypatch.setenv("FLOWRT_TRUST", str(tmp_path / "trust.toml"))
+    acl = ["user operator", f"topic write {TOPIC}", f"topic read {TOPIC}/#", "user gateway", "topic readwrite #"]
+    with Broker(users=dict.fromkeys(("operator", "gateway", "thief"), "secret"), acl=acl) as broker:
+        made = Afar(tmp_path, broker, keys, capsys)
+        yield made
+        made.close()
+
+
+@needs_broker
+def test_a_gateway_is_commanded_from_afar(afar):
+    """Applied by the name of a graph in the store, rolled back, asked for its state; and attacked in between."""
+    gateway, operator, signed, ask = afar.gateway, afar.operator, afar.signed, afar.ask
+    first = signed("apply", "g:2")
+    answers = operator.ask(first)
+    assert answers[0]["taken"] == "apply"
+    assert [answer["state"] for answer in answers if "state" in answer][-1] == "proven"
+    assert (answers[-1]["outcome"], gateway.running()["version"]) == ("proven", "2")
+
+    assert ask(first)["refused"] == "replayed"
+    assert ask("rubbish")["refused"] == "malformed"
+    assert ask(first[:-8] + "AAAAAAAA")["refused"] == "signature"
+    assert ask("x" * 20_000)["refused"] == "size"
+    for artifact, words in {
+        "../../etc/passwd:1": "names no artifact",
+        "sha256:../../../etc/passwd": "is not a digest",
+        "oci://evil.example/g:1": "nothing is brought from 'evil.example'",
+        "file:///etc/passwd": "nothing is brought from ''",
+        "g:9": "g:9 is not in the store",
+        "g:4": "the graph has problems",
+    }.items():
+        assert words in ask(signed("apply", artifact))["error"]
+    assert ask(signed("status"))["graphs"][0]["version"] == "2"
+
+    # Not where the gateway's own sinks send to, whoever asks for it; and a thief may not even publish.
+    for elsewhere in ("out", TOPIC):
+        operator.publish(TOPIC, signed("rollback"), answer_to=elsewhere)
+    thief = Operator(afar.broker, "thief")
+    thief.publish(TOPIC, signed("rollback"))
+    thief.close()
+
+    assert ask(signed("rollback"))["outcome"] == "proven"
+    assert gateway.running()["version"] == "1"
+    assert gateway.flowrt("apply", "g:2")[1].splitlines()[-1] == "proven"  # as one who is logged in says it
+    expected = {"taken": 9, "replayed": 1, "malformed": 1, "signature": 1, "size": 1, "topic": 2}
+    assert {kind: count for kind, count in counted(afar.page).items() if count} == expected
+    gateway.end()
+    afar.start()  # what was carried out is not carried out again
+    assert ask(first)["refused"] == "replayed"
 
 
 def counted(page):
