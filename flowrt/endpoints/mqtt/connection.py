@@ -9,15 +9,15 @@ import select
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from time import monotonic, sleep
+from time import monotonic
 
 from flowrt.endpoints.base import EndpointCounters
 from flowrt.endpoints.mqtt.config import Announcement, MqttOptions
 from flowrt.endpoints.mqtt.envelope import Malformed, write_3, write_5
 from flowrt.endpoints.mqtt.frames import Envelope, encode_0, encode_acked, reply
+from flowrt.endpoints.mqtt.gather import gather
 from flowrt.endpoints.mqtt.link import ConnectFailed, Link
 from flowrt.endpoints.mqtt.scan import PUBREC, PUBREL, Item, KnownHeads, Reply
-from flowrt.endpoints.mqtt.transport import Transport
 from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
 from flowrt.message import Head
 from flowrt.quota.backoff import Backoff
@@ -33,14 +33,6 @@ TAKEOVERS = 3
 FLUSH_SECONDS = 2.0
 """What a disconnect waits for acknowledgements that a slow socket has not taken yet, and for the broker's end."""
 SESSION_TAKEN_OVER = 0x8E
-GATHER_SECONDS = 0.0005
-"""Under load, packets that trickle in are let come together for so long: a read, a hand-over and a write a batch cost
-ten times what a message does. It delays nothing at rates at which messages come one by one anyway."""
-GATHER_BUSY_SECONDS = 0.001
-"""The same where reads bring more than `BUSY_BYTES`: ten thousands of messages a second, which gain most by batches."""
-BUSY_BYTES = 1024
-GATHER_BYTES = 8192
-"""A read of this size needs no gathering."""
 _POLL_MS = 1000
 
 
@@ -193,7 +185,7 @@ class Connection(ABC):
                     if mask & select.POLLOUT:
                         transport.flush()
             if readable:
-                _gather(transport)
+                gather(transport)
                 self._take(link, link.read())
             now = monotonic()
             if not readable and link.is_dead(now):
@@ -255,12 +247,3 @@ class Connection(ABC):
     def _drain_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
-
-
-def _gather(transport: Transport) -> None:
-    """Wait a moment if the last read was a small one, and only just now."""
-    if transport.last_read_bytes < GATHER_BYTES:
-        wait = GATHER_BUSY_SECONDS if transport.last_read_bytes > BUSY_BYTES else GATHER_SECONDS
-        left = transport.last_received + wait - monotonic()
-        if left > 0:
-            sleep(left)

@@ -11,15 +11,18 @@ reading thread finds it writable.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import select
 import socket
 import ssl
+import sys
+import termios
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, cast
 
-from flowrt.endpoints.mqtt.scan import Item, Other, Scanner
+from flowrt.endpoints.mqtt.scan import Acks, Item, Other, Run, Scanner
 
 READ_BYTES = 65536
 """What one read takes: several hundred usual messages, and a size that an allocator reuses."""
@@ -48,7 +51,7 @@ class Transport:
         self._out = bytearray()
         self._closed = False
         self.last_received = self.last_sent = monotonic()
-        self.last_read_bytes = 0
+        self.last_read_bytes = self.last_read_messages = 0
         self._written = 0
 
     # What paho calls.
@@ -93,10 +96,21 @@ class Transport:
         self.last_received = monotonic()
         self.last_read_bytes = len(data)
         items = self._scanner.feed(data)
+        count = 0
         for item in items:
-            if type(item) is Other:
+            if type(item) is Run:
+                count += len(item.payloads)
+            elif type(item) is Acks:
+                count += len(item.ids)
+            elif type(item) is Other:
                 self._for_paho += item.packet
+        self.last_read_messages = count
         return items
+
+    def incoming(self) -> int:
+        """Bytes that the kernel holds for the next read; as they are on the wire, where that is encrypted."""
+        held = fcntl.ioctl(self._sock.fileno(), termios.FIONREAD, bytes(4))
+        return int.from_bytes(held, sys.byteorder)
 
     def buffered(self) -> bool:
         """Whether bytes have been decrypted that no poll will tell of."""
