@@ -22,9 +22,10 @@ help:
 demo: $(VENV)/.demo
 	@$(BIN)/flowrt demo
 
+# Files are dealt to a process a core: most tests wait for brokers and processes of their own.
 test: $(VENV)/.dev
 	@scripts/system-tools
-	@$(BIN)/pytest -rs
+	@$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile
 
 TORCH ?= torch==2.13.0
 test-pytorch: $(VENV)/.dev
