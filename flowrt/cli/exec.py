@@ -105,7 +105,9 @@ def _run(options: argparse.Namespace, command: Command) -> int:
     from flowrt.nn.registry import Models
 
     models = Models(options.threads)
-    door = NodeDoor(models, _uses(options.nn), memory=options.memory, report=_say, aloud=_speak)
+    door = NodeDoor(
+        models, _uses(options.nn), memory=options.memory, report=_say, aloud=_speak, deadline=options.deadline
+    )
     try:
         if command.facts.form == "component":
             offer = door.component({name for name, _, _ in command.facts.imports})

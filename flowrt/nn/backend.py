@@ -26,7 +26,7 @@ DTYPES = {
     "u32": "<u4", "i32": "<i4", "u64": "<u8", "i64": "<i8", "bool": "?", "string": "O",
 }  # fmt: skip
 """numpy's spelling of each tensor type. An array of strings holds `bytes` objects."""
-STANDS_FOR = {"u8": ("i8", "bool", "u16", "i16"), "i32": ("u32",), "i64": ("u64",)}
+STANDS_FOR = {"u8": ("i8", "bool", "u16", "i16", "bf16"), "i32": ("u32",), "i64": ("u64",)}
 """wasi-nn has no tags for some types models use. Their bytes come under the tag that is nearest, as guests do it."""
 
 Shape = tuple[int, ...]

@@ -27,6 +27,7 @@ _SUFFIXES = {
     ".xml": "openvino",
     ".pt": "pytorch",
     ".pth": "pytorch",
+    ".pt2": "pytorch",
     ".pb": "tensorflow",
 }
 REMOTE = "remote"

@@ -36,6 +36,8 @@ _FORBIDDEN = re.compile(r"\b(from_file|save|load|read_file|write_file|_load_for\
 """Operators that read or write files or leave the process, wherever the word stands as an operator's name."""
 _OPERATOR = re.compile(r"\btorch\s*\.\s*(\w+)\s*\(|\bops\s*\.\s*(\w+)\s*\.\s*(\w+)\s*\(")
 _NAMESPACES = {"aten", "prim", "quantized", "_quantized", "prepacked", "xnnpack"}
+_EXPORTED = {"archive_format", "serialized_exported_program.json"}
+"""What an archive of torch.export has: the former since PyTorch 2.7."""
 _CLASSES = re.compile(r"__torch__\s*\.\s*torch\s*\.\s*classes\s*\.\s*(\w+)")
 NOTE = "flowrt.json"
 """An extra file that `flowrt model convert` and users may put into an archive: what its tensors are."""
@@ -56,6 +58,14 @@ def _described(archive: zipfile.ZipFile, label: str, length: int) -> Described:
         raise ModelFault("too-large", f"'{label}' unpacks to far more than its {length} bytes")
     names = {member.filename.partition("/")[2]: member for member in members}
     if not any(name.startswith("code/") for name in names):
+        if _EXPORTED & {*names, *archive.namelist()} or any(
+            name.startswith("models/") and name.endswith(".json") for name in names
+        ):
+            raise ModelFault(
+                "unsupported-operation",
+                f"'{label}' is an archive of torch.export (.pt2), which only Python code can run; export ONNX from the "
+                "same program with torch.onnx.export, or TorchScript with torch.jit.trace and torch.jit.save",
+            )
         raise ModelFault(
             "security",
             f"'{label}' is a Python pickle (torch.save), which runs code as it loads; export TorchScript with "

@@ -348,6 +348,7 @@ class Builder:
             report=lambda text: emit(GuestLogged(graph, name, "warn", text)),
             pool=pool,
             refusals=counters.nn_refused,
+            deadline=node.operation.resources.deadline,
         )
         self.closers.append(door.close)
         self.beside[name] = [door.memory_bytes]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from nn_guest import Guest
 from nn_models import facts_of
 
 from flowrt.graph.plan import ModelUse
 from flowrt.nn.backend import Session, Source
+from flowrt.nn.doors.node import NodeDoor
 from flowrt.nn.faults import ModelFault
+from flowrt.nn.patience import patience
 from flowrt.nn.registry import Models
 
 pytest.importorskip("gguf", reason="the gguf package is not installed; make test-ggml")
@@ -91,6 +96,43 @@ def test_a_model_that_makes_text_for_somebody_is_busy(session: Session) -> None:
     stream.close()
     stream.close()
     ask(session)
+
+
+def test_texts_of_several_threads_take_turns(session: Session) -> None:
+    alone = ask(session)[0]
+    with ThreadPoolExecutor(4) as pool:
+        texts = list(pool.map(lambda _: ask(session)[0], range(8)))
+    assert texts == [alone] * 8
+
+
+def test_a_text_ends_when_its_caller_waits_no_longer(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is ours: each look at it is a second."""
+    clock = itertools.count()
+    monkeypatch.setattr("flowrt.nn.patience.monotonic", lambda: next(clock))
+    with patience(5), pytest.raises(ModelFault, match="not done when the call's deadline had passed") as caught:
+        ask(session)
+    assert caught.value.code == "timeout"
+    with patience(5):
+        stream = session.stream([octets(b"pump-7"), None])
+        assert stream is not None
+        with pytest.raises(ModelFault, match="deadline"):
+            list(iter(stream.next, None))
+    assert len(ask(session)[0]) == 12  # and the model is free again
+
+
+def test_the_deadline_of_a_guest_bounds_its_texts(path: Path) -> None:
+    """Its one call of `compute` would take for ever; it gets errno 5 and goes on, until its own deadline."""
+    models = Models()
+    use = ModelUse("m", facts_of(path), options=None)
+    door = NodeDoor(models, [use], memory=1 << 24, report=lambda _: None, deadline=0.0)
+    guest = Guest(door.core())
+    context = guest.context()
+    assert guest.set_input(context, np.frombuffer(b"pump-7", "u1"), tag=3) == 0
+    assert guest.call("compute", context) == 5
+    assert guest.call("compute_single", context) == 5
+    assert door.refusals == {"timeout": 2}
+    door.close()
+    models.close()
 
 
 def test_a_full_context_ends_a_stream_by_name_and_a_run_with_what_there_is(session: Session) -> None:

@@ -89,6 +89,30 @@ def test_an_archive_may_say_its_tensors_itself() -> None:
     assert described.operators == {"argmax": 1}
 
 
+@pytest.mark.parametrize("member", ["archive_format", "models/model.json", "serialized_exported_program.json"])
+def test_an_archive_of_torch_export_is_refused_with_the_way_out(member: str) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as made:
+        made.writestr(member if member.startswith("serialized") else f"m/{member}", b"pt2")
+        made.writestr("m/data/weights/model_weights_config.json", b"{}")
+    with pytest.raises(ModelFault, match=r"an archive of torch.export \(.pt2\).*torch.onnx.export") as caught:
+        torch_file.read(data.getvalue(), "m.pt2")
+    assert caught.value.code == "unsupported-operation"
+
+
+def test_a_real_archive_of_torch_export_is_refused_so(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Doubles(torch.nn.Module):
+        def forward(self, x):
+            return x + x
+
+    path = tmp_path / "m.pt2"
+    torch.export.save(torch.export.export(Doubles(), (torch.zeros(2, 3),)), path)
+    with pytest.raises(ModelFault, match=r"an archive of torch\.export"):
+        torch_file.read(path.read_bytes(), path.name)
+
+
 def test_a_real_archive_that_opens_files_is_refused_before_it_runs(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     target = tmp_path / "made"

@@ -24,6 +24,7 @@ from flowrt.nn import gguf_file
 from flowrt.nn.backend import Array, AtOnce, Session, Slot, Source, Stream
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.fits import check
+from flowrt.nn.patience import check_patience
 
 _ERRORS = (RuntimeError, ValueError, TypeError, MemoryError, OSError, IndexError, AssertionError)
 _CONTEXT = 2048
@@ -120,8 +121,9 @@ class GgmlSession(AtOnce):
 
     def run(self, arrays: Sequence[Array | None]) -> Sequence[Array]:
         check(self.label, self.inputs, arrays)
-        # Another run ends by itself; a text may be held for ever, by the caller's own other context at that.
+        # Runs take turns, each ends by itself; a text may be held for ever, by the caller's own other context at that.
         while not self._lock.acquire(timeout=_LOOK_SECONDS):
+            check_patience(self.label)
             if self._talking:
                 raise ModelFault("busy", f"model '{self.label}' makes text for somebody else")
         try:
@@ -232,6 +234,11 @@ class _Text:
         if len(self._prompt) + self._made >= self._room:
             self.close()
             raise ModelFault("context-full", f"model '{self._label}': its {self._room} tokens are full")
+        try:
+            check_patience(self._label)
+        except ModelFault:
+            self.close()
+            raise
         try:
             token = next(self._tokens)
         except _ERRORS as error:

@@ -131,7 +131,8 @@ class CoreDoor:
 
     def _compute_single(self, _memory: GuestMemory, context: int) -> None:
         """The next piece of text; errno 100 when there is no more."""
-        self._contexts.get(context).execution.compute_single()
+        found = self._contexts.get(context)
+        self._holdings.patiently(found, found.execution.compute_single)
 
     def _get_output_single(
         self, memory: GuestMemory, context: int, index: int, out: int, room: int, written: int

@@ -72,13 +72,16 @@ class Holdings:
         pool: Pool | None = None,
         aloud: Callable[[bytes], None] | None = None,
         choices: Mapping[str, Choice] = NO_CHOICES,
+        deadline: float | None = None,
     ) -> None:
         """`memory` bounds in bytes what the host holds for the guest: models it brought, tensors and outputs, which are
         taken from `pool` too. `report` is given the reason of a refusal, at the first, second, fourth, eighth … of its
         kind; `refusals` counts them. `runs` takes the times of the models it has by name; `aloud`
         says a text while it is made, to guests that ask for it. `choices` has, by name, what chooses between a model
-        and its fallback."""
+        and its fallback. `deadline`, in seconds, bounds a run that makes text: the guest's own, while it cannot be
+        interrupted."""
         self._choices = choices
+        self._deadline = deadline
         self.budget = Budget(memory, pool)
         self._refusals = {} if refusals is None else refusals
         self._runs = runs or {}
@@ -125,9 +128,19 @@ class Holdings:
     def compute(self, context: Context) -> None:
         """Run, and note how long it took. Raises `ModelFault`."""
         began = monotonic()
-        context.execution.compute()
+        self.patiently(context, context.execution.compute)
         if context.graph.runs is not None:
             context.graph.runs.inference.observe(monotonic() - began)
+
+    def patiently(self, context: Context, run: Callable[[], None]) -> None:
+        """A run that makes text is left when it takes longer than a call of the guest may."""
+        if self._deadline is None or all(slot.form != "text" for slot in context.graph.model.session.inputs[:1]):
+            run()
+            return
+        from flowrt.nn.patience import patience
+
+        with patience(self._deadline):
+            run()
 
     def end(self, context: Context) -> None:
         context.execution.close()

@@ -34,10 +34,11 @@ class NodeDoor:
         pool: Pool | None = None,
         refusals: dict[str, int] | None = None,
         aloud: Callable[[bytes], None] | None = None,
+        deadline: float | None = None,
     ) -> None:
         """`uses` are the models the node's guest may load by name; `memory` bounds in bytes what the host holds for it
         beside those, and `pool` all that is held for the node; `report` takes the reasons of refusals, made rare enough
-        for a log."""
+        for a log. `deadline` is that of the guest's calls, in seconds."""
         self.refusals: dict[str, int] = {} if refusals is None else refusals
         """Calls that got an errno, by its code, over all instances."""
         self.runs = {use.name: ModelCounters() for use in uses}
@@ -50,6 +51,7 @@ class NodeDoor:
         self._memory = memory
         self._report = report
         self._aloud = aloud
+        self._deadline = deadline
         self._pool = pool
         self._held: list[Handle | FallbackHandle] = []
         self._door: CoreDoor | ComponentDoor | None = None
@@ -86,7 +88,7 @@ class NodeDoor:
             self._door.close()
         return Holdings(
             self._models, self._uses, self._memory, self._report, self.refusals, self.runs, self._pool, self._aloud,
-            self._choices,
+            self._choices, self._deadline,
         )  # fmt: skip
 
     def close(self) -> None:
