@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from statistics import median
 
+from benchmarks.alternating import alternate
 from benchmarks.broker import Broker
 from benchmarks.component import measured
 from benchmarks.models.make_net import LAYERS
@@ -24,8 +23,8 @@ CHAINS = (1, 2, 4, 8, 16)
 BATCHES = (1, 8, 64, 256)
 COMPONENTS = {100: 15, 1000: 10}
 """Payload sizes, and how many times faster than stock a call is to be."""
-SLICE_SECONDS = 0.2
-"""How long one thing is repeated before the next has its turn."""
+TIMES = 50
+"""Calls of one thing before the next has its turn."""
 
 
 def rows(_: Broker, settings: Settings) -> list[Row]:
@@ -49,7 +48,7 @@ def calls(settings: Settings) -> list[Row]:
     with parts() as made:
         guest = made.guest("passthrough")
         jobs = {size: partial(guest.map, batch_of([PAYLOAD] * size)) for size in BATCHES}
-        shown = alternate(settings, jobs)
+        shown = alternate(settings, jobs, TIMES)
     found = []
     for size, values in shown.items():
         most = CALL_MICROSECONDS if size == 1 else None
@@ -67,7 +66,7 @@ def hops(settings: Settings) -> list[Row]:
             for length in CHAINS:
                 first = made.chain([made.map("passthrough") for _ in range(length)], nowhere)
                 jobs[length] = partial(first.accept, batch_of([PAYLOAD] * size))
-            shown = alternate(settings, jobs)
+            shown = alternate(settings, jobs, TIMES)
             slopes = tuple(
                 slope(CHAINS, [shown[length][turn] for length in CHAINS]) / size for turn in range(settings.rounds)
             )
@@ -82,7 +81,7 @@ def inference(settings: Settings) -> list[Row]:
     with parts() as made:
         model = made.model(MODEL)
         jobs = {size: partial(model.run_rows, [payload] * size) for size in BATCHES}
-        shown = alternate(settings, jobs)
+        shown = alternate(settings, jobs, TIMES)
     return [
         Row(GROUP, f"inference, {size} rows at once", "a row", "µs", tuple(value / size for value in values))
         for size, values in shown.items()
@@ -97,28 +96,6 @@ def component(settings: Settings) -> list[Row]:
         work = f"AIO operator component that reads {size} B and gives them back, one map"
         found.append(Row(GROUP, work, "calls/s against stock wasmtime-py", "×", ratios, at_least=least))
     return found
-
-
-def alternate(settings: Settings, jobs: Mapping[int, Callable[[], object]]) -> dict[int, list[float]]:
-    """CPU microseconds a call of each job, round by round, the jobs taking turns."""
-    shown: dict[int, list[float]] = {key: [] for key in jobs}
-    for job in jobs.values():
-        job()
-    for _ in settings.turns():
-        for key, job in jobs.items():
-            shown[key].append(_cost(job))
-    return shown
-
-
-def _cost(job: Callable[[], object]) -> float:
-    """Median over slices of CPU microseconds a call."""
-    costs, until = [], time.perf_counter() + SLICE_SECONDS
-    while time.perf_counter() < until:
-        started = time.process_time()
-        for _ in range(50):
-            job()
-        costs.append((time.process_time() - started) / 50 * 1e6)
-    return median(costs)
 
 
 def slope(x: tuple[int, ...], y: list[float]) -> float:

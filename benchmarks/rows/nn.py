@@ -19,6 +19,7 @@ import onnxruntime as ort
 import wasmtime
 
 from benchmarks import nn_guests
+from benchmarks.alternating import alternate
 from benchmarks.broker import Broker
 from benchmarks.parts import ROOT, nowhere, parts
 from benchmarks.report import Row, ratios
@@ -43,7 +44,6 @@ CORE_MICROSECONDS = 5.0
 OPERATION_RATIO, FRAME_RATIO = 1.10, 1.15
 BATCHES = (1, 8, 64, 256)
 MEMORY = 256 << 20
-SLICE_SECONDS = 0.3
 MILLISECOND = (512, 12)
 """A network whose one row takes about 1 ms: so wide, so many layers."""
 
@@ -82,7 +82,7 @@ def doors(settings: Settings) -> list[Row]:
                 "component": partial(component, max(1, times // 20)),
             }
             per = {"engine": times, "copy": times, "core": times, "component": max(1, times // 20)}
-            shown = {key: [cost / per[key] for cost in costs] for key, costs in _alternate(settings, jobs).items()}
+            shown = {key: [cost / per[key] for cost in costs] for key, costs in alternate(settings, jobs).items()}
         added = tuple(a - b - c for a, b, c in zip(shown["core"], shown["engine"], shown["copy"], strict=True))
         slow = tuple(a - b for a, b in zip(shown["component"], shown["engine"], strict=True))
         found += [
@@ -106,7 +106,7 @@ def operation(settings: Settings) -> list[Row]:
             "engine": partial(session.run, None, {"x": array}),
             "operation": partial(operator.process, batch),
         }
-        shown = _alternate(settings, jobs)
+        shown = alternate(settings, jobs)
     work = f"operation inference, a model of {median(shown['engine']) / 1000:.1f} ms"
     return [
         Row(GROUP, work, "against the engine alone", "×", ratios(shown["operation"], shown["engine"]),
@@ -127,7 +127,7 @@ def batches(settings: Settings) -> list[Row]:
                 "engine": partial(_repeat, 20, partial(session.run, None, {"x": array})),
                 "operation": partial(_repeat, 20, partial(operator.process, batch)),
             }
-            shown = _alternate(settings, jobs)
+            shown = alternate(settings, jobs)
             added = tuple((a - b) / size / 20 for a, b in zip(shown["operation"], shown["engine"], strict=True))
             found.append(Row(GROUP, f"operation inference, {size} rows of 64 B", "added to a row", "µs", added))
     return found
@@ -159,7 +159,7 @@ def frame(settings: Settings) -> list[Row]:
         ours, theirs = json.loads(last[-1].payloads[0]), json.loads(script())
         assert ours["label"] == theirs["label"], (ours, theirs)
         chain = made.chain(nodes, nowhere)
-        shown = _alternate(settings, {"graph": partial(chain.accept, _batch([pixels])), "script": script})
+        shown = alternate(settings, {"graph": partial(chain.accept, _batch([pixels])), "script": script})
     return [
         Row(GROUP, "frame of 224 x 224 x 3, one script with numpy", "a frame", "µs", tuple(shown["script"])),
         Row(GROUP, "the same, guest, model, guest", "against the script", "×", ratios(shown["graph"], shown["script"]),
@@ -295,23 +295,3 @@ def _batch(payloads: list[bytes]) -> Batch:
 def _repeat(times: int, job: Callable[[], object]) -> None:
     for _ in range(times):
         job()
-
-
-def _alternate(settings: Settings, jobs: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """CPU microseconds a call of each job, all of which run on this thread, round by round: the median of several short
-    slices in which jobs take turns."""
-    shown: dict[str, list[float]] = {key: [] for key in jobs}
-    for job in jobs.values():
-        for _ in range(3):
-            job()
-    for _ in settings.turns():
-        costs: dict[str, list[float]] = {key: [] for key in jobs}
-        until = time.perf_counter() + SLICE_SECONDS * len(jobs)
-        while time.perf_counter() < until or len(costs[next(iter(jobs))]) < 5:
-            for key, job in jobs.items():
-                began = time.thread_time()
-                job()
-                costs[key].append((time.thread_time() - began) * 1e6)
-        for key, values_ in costs.items():
-            shown[key].append(median(values_))
-    return shown

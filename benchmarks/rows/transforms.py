@@ -9,13 +9,14 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import systems
+from benchmarks.alternating import alternate
 from benchmarks.broker import Broker
 from benchmarks.client import Client, publish
 from benchmarks.load import mosquitto_load
 from benchmarks.parts import nowhere, parts
 from benchmarks.processes import BenchError, Process
 from benchmarks.report import Row, broken, ratios
-from benchmarks.rows.micro import alternate
+from benchmarks.rows.micro import TIMES
 from benchmarks.settings import Settings
 from benchmarks.systems import System, running
 from flowrt.counters import NodeCounters
@@ -64,7 +65,8 @@ def in_process(settings: Settings) -> list[Row]:
     with parts() as made:
         operators = [transform_operator(each, GRAPH.parent, StateStore, counters=NodeCounters()) for each in operations]
         chain = made.chain(operators, nowhere)
-        shown = alternate(settings, {size: partial(chain.accept, batch_of([PAYLOAD] * size)) for size in BATCHES})
+        jobs = {size: partial(chain.accept, batch_of([PAYLOAD] * size)) for size in BATCHES}
+        shown = alternate(settings, jobs, TIMES)
     return [
         Row(GROUP, f"{WORK}, {size} at once", "CPU a message", "µs", tuple(value / size for value in values),
             at_most=MICROSECONDS if size > 1 else None)

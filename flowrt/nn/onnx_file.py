@@ -25,11 +25,15 @@ _MAX_NAME = 4096
 _MAX_DEPTH = 16
 """Graphs within graphs (loops and conditions); more than any exporter makes, and no recursion limit is met."""
 
-TYPES = {
-    1: "f32", 2: "u8", 3: "i8", 4: "u16", 5: "i16", 6: "i32", 7: "i64", 9: "bool", 10: "f16", 11: "f64", 12: "u32",
-    13: "u64", 16: "bf16", 8: "string",
+_NAMED = {
+    1: ("f32", "float"), 2: ("u8", "uint8"), 3: ("i8", "int8"), 4: ("u16", "uint16"), 5: ("i16", "int16"),
+    6: ("i32", "int32"), 7: ("i64", "int64"), 8: ("string", "string"), 9: ("bool", "bool"), 10: ("f16", "float16"),
+    11: ("f64", "double"), 12: ("u32", "uint32"), 13: ("u64", "uint64"), 16: ("bf16", "bfloat16"),
 }  # fmt: skip
+TYPES = {number: kind for number, (kind, _) in _NAMED.items()}
 """TensorProto.DataType, those that flowrt carries."""
+NAMES = {name: kind for kind, name in _NAMED.values()}
+"""By the name that ONNX has for them."""
 _OTHER_TYPES = {14: "complex64", 15: "complex128"}
 _NOT_TENSORS = {4: "sequence", 5: "map", 7: "opaque", 8: "sparse tensor", 9: "optional"}
 

@@ -18,6 +18,7 @@ TYPES = {
     "f16": "f16", "f32": "f32", "f64": "f64", "bf16": "bf16", "u8": "u8", "i8": "i8", "u16": "u16", "i16": "i16",
     "u32": "u32", "i32": "i32", "u64": "u64", "i64": "i64", "boolean": "bool", "string": "string",
 }  # fmt: skip
+"""By OpenVINO's short name, in the file and in the engine."""
 _MAX_XML = 256 * 2**20
 _MAX_ELEMENTS = 2_000_000
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -180,6 +182,30 @@ def test_convert_torchscript_to_onnx(path: Path, capsys: pytest.CaptureFixture[s
 def test_convert_from_tensorflow_says_what_it_needs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "convert", str(path.parent), str(path.parent / "made.onnx")]) == 1
     assert "pip install tf2onnx tensorflow-cpu" in capsys.readouterr().err
+
+
+TENSORFLOW = """
+import tensorflow as tf, sys
+class Doubles(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
+    def __call__(self, x):
+        return {"y": x + x}
+made = Doubles()
+tf.saved_model.save(made, sys.argv[1], signatures=made.__call__.get_concrete_function())
+converter = tf.lite.TFLiteConverter.from_saved_model(sys.argv[1])
+open(sys.argv[1] + ".tflite", "wb").write(converter.convert())
+"""
+
+
+@pytest.mark.skipif(not has["tensorflow"], reason="TensorFlow and tf2onnx are not installed: 2 GB")
+def test_convert_from_tensorflow(tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    subprocess.run([sys.executable, "-c", TENSORFLOW, str(folder)], check=True, capture_output=True)
+    for source in (folder, tmp_path / "saved.tflite"):
+        out = tmp_path / "made.onnx"
+        assert main(["model", "convert", str(source), str(out)]) == 0
+        session = OnnxBackend().load(Source("m", (out.read_bytes(),)), "cpu", 1)
+        assert session.run([np.ones((2, 3), "f4")])[0].tolist() == [[2] * 3] * 2
 
 
 def test_a_way_that_is_none_names_those_there_are(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,14 +35,8 @@ _PROVIDERS = {
     "npu": ("CoreMLExecutionProvider", "QNNExecutionProvider", "VitisAIExecutionProvider"),
 }
 """What a target may be, the usual one first; the option `provider` names another one of the target's."""
-_TYPES = {
-    "tensor(float16)": "f16", "tensor(float)": "f32", "tensor(double)": "f64", "tensor(uint8)": "u8",
-    "tensor(int8)": "i8", "tensor(uint16)": "u16", "tensor(int16)": "i16", "tensor(uint32)": "u32",
-    "tensor(int32)": "i32", "tensor(uint64)": "u64", "tensor(int64)": "i64", "tensor(bool)": "bool",
-    "tensor(bfloat16)": "bf16", "tensor(string)": "string",
-}  # fmt: skip
-_BFLOAT16 = 16
-"""TensorProto.DataType.BFLOAT16"""
+_TYPES = {f"tensor({name})": kind for name, kind in onnx_file.NAMES.items()}
+_BFLOAT16 = next(number for number, kind in onnx_file.TYPES.items() if kind == "bf16")
 _OPERATOR = re.compile(r"while running (\S+) node\. Name:'([^']*)' Status Message: (.*)", re.DOTALL)
 _POSITION = re.compile(r"/\S+:\d+ [^(]*\([^)]*\) |\[ONNXRuntimeError\] : \d+ : \w+ : ")
 """Where in its source the engine stood; nobody here can use that."""

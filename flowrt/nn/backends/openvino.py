@@ -17,11 +17,6 @@ from flowrt.nn.faults import Code, ModelFault
 from flowrt.nn.fits import misfit
 
 _DEVICES = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
-_TYPES = {
-    "f16": "f16", "f32": "f32", "f64": "f64", "bf16": "bf16", "u8": "u8", "i8": "i8", "u16": "u16", "i16": "i16",
-    "u32": "u32", "i32": "i32", "u64": "u64", "i64": "i64", "boolean": "bool", "string": "string",
-}  # fmt: skip
-"""By OpenVINO's short name."""
 _ERRORS = (RuntimeError, ValueError, TypeError, MemoryError)
 """All that the engine raises."""
 _NOISE = re.compile(r"Exception from \S+:\d+:?|Check '[^\n]*' failed at \S+:\d+:|FrontEnd API failed with \w+:")
@@ -178,7 +173,7 @@ def _options(target: str, threads: int) -> dict[str, Any]:
 def _slot(label: str, role: str, port: Any, at: int) -> Slot:
     name = port.any_name if port.names else f"{role}{at}"
     kind = port.element_type.get_type_name()
-    if kind not in _TYPES:
+    if kind not in openvino_file.TYPES:
         raise ModelFault(
             "unsupported-operation", f"model '{label}': {role} '{name}' is {kind}, which no tensor here is"
         )
@@ -186,7 +181,7 @@ def _slot(label: str, role: str, port: Any, at: int) -> Slot:
     if shape.rank.is_dynamic:
         raise ModelFault("unsupported-operation", f"model '{label}': {role} '{name}' leaves its rank open")
     dims = tuple(f"?{name}.{i}" if dim.is_dynamic else dim.get_length() for i, dim in enumerate(shape))
-    return Slot(name, _TYPES[kind], dims)
+    return Slot(name, openvino_file.TYPES[kind], dims)
 
 
 def _tensor(slot: Slot, array: Array) -> Any:
