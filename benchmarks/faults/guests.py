@@ -36,6 +36,41 @@ _BUSY = """(module
     (i32.store (i32.const 4) (local.get $count))
     (i32.const 0)))
 """
+WINDOW_MS = 250
+_ROUND = """(module
+  (memory (export "memory") 64)
+  (func (export "flowrt_abi") (result i32) i32.const 1)
+  (func (export "flowrt_buffer") (param i32) (result i32) i32.const 1048576)
+  (func (export "flowrt_delay") (param $in i32) (param $count i32) (result i32) (local $i i32) (local $ms i64)
+    (loop $next
+      (if (i32.lt_u (local.get $i) (local.get $count)) (then
+        (local.set $ms (i64.shr_u (i64.load (local.get $in)) (i64.const 20)))
+        (local.set $ms (i64.sub (i64.add (local.get $ms) (i64.const {window}))
+          (i64.rem_u (local.get $ms) (i64.const {window}))))
+        (i64.store (i32.mul (local.get $i) (i32.const 8)) (i64.shl (local.get $ms) (i64.const 20)))
+        (local.set $in (i32.add (local.get $in) (i32.const 24)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next))))
+    (i32.const 0)))
+"""
+_JOIN = """(module
+  (memory (export "memory") 64)
+  (global $at (mut i32) (i32.const 0))
+  (func (export "flowrt_abi") (result i32) i32.const 1)
+  (func (export "flowrt_buffer") (param i32) (result i32) i32.const 2097152)
+  (func (export "flowrt_accumulate") (param $in i32) (param $count i32) (result i32)
+    (global.set $at (i32.const 65536))
+    (loop $next
+      (memory.copy (global.get $at) (i32.load offset=8 (local.get $in)) (i32.load offset=12 (local.get $in)))
+      (global.set $at (i32.add (global.get $at) (i32.load offset=12 (local.get $in))))
+      (local.set $in (i32.add (local.get $in) (i32.const 24)))
+      (br_if $next (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))
+    (i32.store (i32.const 0) (i32.const 1024))
+    (i32.store (i32.const 4) (i32.const 1))
+    (i32.store (i32.const 1028) (i32.const 65536))
+    (i32.store (i32.const 1032) (i32.sub (global.get $at) (i32.const 65536)))
+    (i32.const 0)))
+"""
 BUSY_SECONDS = 0.002
 """What `busy` spends on a message: at 1000 messages a second twice what one core can do."""
 
@@ -54,6 +89,15 @@ def write_busy(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = _BUSY.format(spin=_SPIN, iterations=iterations)
     (folder / "busy.wasm").write_bytes(bytes(wasmtime.wat2wasm(text)))
+
+
+def write_windows(folder: Path) -> None:
+    """`round.wasm` puts a message's time to the end of its window; `join.wasm` makes one message of a window's."""
+    import wasmtime
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (("round", _ROUND.format(window=WINDOW_MS)), ("join", _JOIN)):
+        (folder / f"{name}.wasm").write_bytes(bytes(wasmtime.wat2wasm(text)))
 
 
 def _timed(call: object) -> float:

@@ -11,9 +11,11 @@ import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.faults.broker import INFLIGHT, FaultBroker, free_port
+from benchmarks.faults.guests import write_busy, write_windows
 from benchmarks.processes import BenchError, Process
 from benchmarks.systems import node_red_program
 
@@ -28,11 +30,15 @@ endpoints:
 operations:
   - {{operationType: source, name: readings, endpoint: in, topics: ["in/#"], qos: 1}}
   - {{operationType: map, name: work, module: {module}, resources: {{message: 400{resources}}}}}
-  - {{operationType: sink, name: out, endpoint: out, topic: "out/{{topic[1]}}", qos: 1{sink_more}}}
+{behind}  - {{operationType: sink, name: out, endpoint: out, topic: "out/{{topic[1]}}", qos: 1{sink_more}}}
 connections:
   - {{from: {{name: readings}}, to: {{name: work}}}}
-  - {{from: {{name: work}}, to: {{name: out}}}}
-"""
+{connections}"""
+WINDOWS = (
+    "{operationType: delay, name: round, module: round}",
+    "{operationType: accumulate, name: window, module: join}",
+)
+"""Operations behind the map: what comes within `guests.WINDOW_MS` leaves as one message that holds all of it."""
 COMMON = (
     f"keepAlive: 1s, connectTimeout: 1s, receiveMaximum: {RECEIVE_MAXIMUM}, maxInflight: {RECEIVE_MAXIMUM}, "
     "reconnect: {min: 100ms, max: 500ms}"
@@ -50,6 +56,8 @@ class Work:
     env: Mapping[str, str] = field(default_factory=dict)
     limits: str = ""
     """A shell's `ulimit` arguments for the process."""
+    behind: Sequence[str] = ()
+    """Further operations, one behind the other, behind the map."""
     busy: bool = False
     """Two milliseconds of work a message."""
 
@@ -73,10 +81,10 @@ class Flowrt:
         program = Path(sys.executable).with_name("flowrt")
         if not program.exists():
             raise BenchError(f"{program} is missing: install flowrt in this environment")
-        if work.busy or work.module == "busy":
-            from benchmarks.faults.guests import write_busy
-
+        if work.busy:
             write_busy(folder / "modules")
+        if work.behind:
+            write_windows(folder / "modules")
         command = [
             str(program),
             "run",
@@ -95,6 +103,7 @@ class Flowrt:
         text = GRAPH.format(
             source=self._source, sink=self._sink, common=COMMON, module="busy" if work.busy else work.module,
             resources=f", {work.resources}" if work.resources else "", sink_more=f", {work.sink}" if work.sink else "",
+            behind="".join(f"  - {operation}\n" for operation in work.behind), connections=_connections(work),
         )  # fmt: skip
         self.graph.write_text(text)
 
@@ -135,6 +144,12 @@ class Flowrt:
 
     def close(self) -> None:
         self.process.close()
+
+
+def _connections(work: Work) -> str:
+    """From the map over what is behind it to the sink."""
+    names = ["work", *(operation.partition("name: ")[2].partition(",")[0] for operation in work.behind), "out"]
+    return "".join(f"  - {{from: {{name: {one}}}, to: {{name: {other}}}}}\n" for one, other in pairwise(names))
 
 
 class NodeRed:

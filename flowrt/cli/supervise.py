@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING
 
 from flowrt.cli import loading
 from flowrt.cli.signals import Signals
+from flowrt.counters import NodeCounters
+from flowrt.delivery.deadletters import DeadLetters
 from flowrt.endpoints.base import Source
 from flowrt.endpoints.registry import Endpoints
-from flowrt.errors import StartError
+from flowrt.errors import NodeFault, StartError
 from flowrt.events import Reloaded
 from flowrt.graph.plan import Plan
 from flowrt.logs import Logs
+from flowrt.message import Batch
+from flowrt.operators.base import Fault, OnError
 from flowrt.operators.source import SourceOperation
+from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.places import state_folder
 from flowrt.runtime.view import EndpointView, GraphView
 from flowrt.service import Service
 from flowrt.workers.allowed import objections
+from flowrt.workers.blame import CRASHES
 from flowrt.workers.crew import CANNOT_START, Worker
 from flowrt.workers.dealing import Dealer
 from flowrt.workers.figures import views
@@ -76,7 +82,13 @@ class Crew:
         emit: Callable[[object], None],
         wake: Callable[[], None],
     ) -> None:
-        self.workers = [Worker(number, _command(options), wake, emit) for number in range(options.workers)]
+        self.workers = [
+            Worker(number, _command(options), wake, emit, self._condemn) for number in range(options.workers)
+        ]
+        self._letters = DeadLetters(state_folder(options.state) / "dead-letters.sqlite")
+        self._stopping = threading.Event()
+        self._faults: list[tuple[str, str, NodeCounters, FaultHandler]] = []
+        """Of each source: the graph's name, its own, and what keeps its messages that end workers."""
         self._dealer = Dealer([worker.feed for worker in self.workers])
         self._sources: list[tuple[Plan, SourceOperation, Source]] = []
         self._wake = wake
@@ -87,6 +99,11 @@ class Crew:
             for node in plan.nodes.values():
                 if isinstance(node.operation, SourceOperation):
                     self._sources.append((plan, node.operation, ends.source(node.operation)))
+                    counters = NodeCounters()
+                    handler = FaultHandler(
+                        plan.name, node.name, OnError(), counters, self._letters, self._stopping, emit
+                    )
+                    self._faults.append((plan.name, node.name, counters, handler))
 
     def start(self) -> None:
         """Workers first: whoever reads must find a taker. Returns at once."""
@@ -117,13 +134,14 @@ class Crew:
         for plan, operation, source in self._sources:
             shown = EndpointView(operation.endpoint or operation.name, source.counters, source.ready)
             sources.setdefault(plan.name, []).append(shown)
-        return views(present, past, sources, self.ready)
+        return views(present, past, sources, self.ready, [told[:3] for told in self._faults])
 
     def stop(self, seconds: float) -> bool:
         """Read nothing more, let every worker finish what it has, acknowledge, and end. Safe to call twice."""
         if self._stopped:
             return True
         self._stopped = True
+        self._stopping.set()
         until = monotonic() + seconds + (GRACE_SECONDS if seconds else 0.0)
         for _, _, source in self._sources:
             source.stop()
@@ -138,7 +156,12 @@ class Crew:
             worker.feed.join()
         for _, _, source in self._sources:
             source.close()
+        self._letters.close()
         return all(drained)
+
+    def _condemn(self, source: int, message: Batch) -> None:
+        fault = NodeFault("crash", f"{CRASHES} worker processes ended while they had this message alone")
+        self._faults[source][3].handle(Fault(message, fault))
 
     def _one_ended(self) -> None:
         self._ended.append(None)

@@ -21,7 +21,7 @@ from flowrt.operators.source import SourceOperation
 from flowrt.runtime.places import state_folder
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
-from flowrt.workers.crew import ASK, FIGURES, READY, SIZE
+from flowrt.workers.crew import ASK, BEGUN, FIGURES, READY, SIZE
 from flowrt.workers.feed import FeedReader, WorkerEnds, source_keys
 from flowrt.workers.figures import figures
 
@@ -53,8 +53,9 @@ def work(plans: Sequence[Plan], options: argparse.Namespace) -> int:
         raise StartError(str(fault)) from fault
     gc.freeze()
     gc.enable()
-    runtime.start()
     spoken = socket.socket(fileno=words)
+    spoken.send(BEGUN)
+    runtime.start()
     ready = threading.Event()
     threading.Thread(target=_answer, args=(spoken, runtime, ready), name="flowrt/words", daemon=True).start()
     broken = _until_finished(runtime, ready, spoken, logs)

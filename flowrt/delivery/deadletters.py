@@ -163,6 +163,12 @@ class DeadLetters:
             query = f"UPDATE letters SET retry = ? WHERE {condition}"  # noqa: S608
             return self._open().execute(query, (time.time(), *values)).rowcount
 
+    def unmark(self, which: Which) -> None:
+        """Take that back. Raises `sqlite3.Error`."""
+        condition, values = which.where()
+        with self._lock:
+            self._open().execute(f"UPDATE letters SET retry = NULL WHERE {condition}", values)  # noqa: S608
+
     def marked(self, limit: int, after: int = 0) -> Iterator[DeadLetter]:
         """Letters that someone asked for, the oldest first, from the one behind number `after` on."""
         query = f"SELECT {_COLUMNS} FROM letters WHERE retry IS NOT NULL AND id > ? ORDER BY id LIMIT ?"  # noqa: S608

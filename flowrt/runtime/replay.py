@@ -71,18 +71,25 @@ class Replayer:
             for letter in found:
                 last = letter.id
                 graph = running.get(letter.graph)
-                if letter.id in self._under_way or graph is None or letter.node not in graph.nodes:
+                if letter.id in self._under_way or graph is None or not _has(graph, letter.node):
                     continue
                 if len(self._under_way) < UNDER_WAY_MAX:
+                    if letter.kind == "crash":  # should it end this process, the next one must not try it by itself
+                        self._letters.unmark(Which(ids=[(letter.id, letter.id)]))
                     self._under_way.add(letter.id)
-                    self._replay(graph, graph.nodes[letter.node], letter)
+                    self._replay(graph, letter)
 
-    def _replay(self, graph: RunningGraph, node: Node, letter: DeadLetter) -> None:
+    def _replay(self, graph: RunningGraph, letter: DeadLetter) -> None:
         tracker = Tracker(lambda _: self._settled(letter.id))
         message = letter.message
         batch = Batch(
             [message.head], [message.payload], [message.time], [monotonic()], tracker.open(1), tracker
         )  # fmt: skip
+        node = graph.nodes.get(letter.node)
+        if node is None:  # a source's: it had ended a process of `--workers`, nobody knows at which node
+            with suppress(Stopped):
+                graph.deliver_to(letter.node)(batch)
+            return
         stage = graph.plan_stages[graph.plan.nodes[letter.node].stage]
         stage.post(Errand(partial(_accept, node, batch)))
 
@@ -101,6 +108,10 @@ class Replayer:
                 self._done += done
             raise
         self._under_way.difference_update(done)
+
+
+def _has(graph: RunningGraph, node: str) -> bool:
+    return node in graph.nodes or node in graph.entrances
 
 
 def _accept(node: Node, batch: Batch) -> None:

@@ -10,14 +10,16 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 
 from flowrt.events import Emit, WorkerDied
+from flowrt.message import Batch
 from flowrt.quota.backoff import Backoff
 from flowrt.workers.dealing import Feed
 from flowrt.workers.figures import GraphFigures, total
 
-ASK, READY, FIGURES = b"?", b"r", b"f"
+ASK, BEGUN, READY, FIGURES = b"?", b"b", b"r", b"f"
 SIZE = struct.Struct("=I")
 CANNOT_START = 3
 """A worker's exit status when another try will not help."""
@@ -32,9 +34,19 @@ Command = Callable[[int, int, int], Sequence[str]]
 class Worker:
     """One place in the crew, whichever process holds it. Used by the supervising thread, but for `figures`."""
 
-    def __init__(self, number: int, command: Command, wake: Callable[[], None], emit: Emit) -> None:
+    def __init__(
+        self,
+        number: int,
+        command: Command,
+        wake: Callable[[], None],
+        emit: Emit,
+        condemn: Callable[[int, Batch], None],
+    ) -> None:
+        """`condemn`: see `Feed`."""
         self.number = number
-        self.feed = Feed(wake)
+        self.feed = Feed(wake, condemn)
+        self._begun = self._worked = False
+        """Whether this process reads messages, and whether the one before it did."""
         self.ready = False
         self.past: list[GraphFigures] | None = None
         """The last figures of those who died, added up."""
@@ -60,7 +72,8 @@ class Worker:
         self._words = our_words
         threading.Thread(target=self._listen, args=(our_words,), name="flowrt/worker", daemon=True).start()
         # On a thread: what the predecessor left may be more than fits under way before the new one reads.
-        threading.Thread(target=self.feed.attach, args=(ours,), name="flowrt/attach", daemon=True).start()
+        attach = partial(self.feed.attach, ours, worked=self._worked)
+        threading.Thread(target=attach, name="flowrt/attach", daemon=True).start()
 
     def look_after(self) -> int | None:
         """Start the process again when it has died; its exit status when that is of no use."""
@@ -108,7 +121,7 @@ class Worker:
         self._emit(WorkerDied(self.number, _cause(status), self.feed.open_count, pause))
         self._start_at = monotonic() + pause
         self._process = None
-        self.ready = False
+        self._worked, self._begun, self.ready = self._begun, False, False
         latest, self._latest = self._latest, None
         if latest is not None:
             for graph in latest:
@@ -119,7 +132,9 @@ class Worker:
         with words, words.makefile("rb") as stream:
             try:
                 while kind := stream.read(1):
-                    if kind == READY:
+                    if kind == BEGUN:
+                        self._begun = True
+                    elif kind == READY:
                         self.ready = True
                         self._wake()
                     elif kind == FIGURES:

@@ -10,6 +10,7 @@ from zlib import crc32
 
 from flowrt.endpoints.base import Stopped
 from flowrt.message import Batch
+from flowrt.workers.blame import Blame
 from flowrt.workers.wire import DONE, HEADS_MAX, Encoder
 
 _WINDOW = 1 << 18
@@ -20,9 +21,12 @@ class Feed:
     """The way to one worker, whichever process is it at present. What it has not done with is dealt to its successor,
     in the same order."""
 
-    def __init__(self, lost: Callable[[], None]) -> None:
-        """`lost` is called when a worker's end of the connection is gone."""
+    def __init__(self, lost: Callable[[], None], condemn: Callable[[int, Batch], None]) -> None:
+        """`lost` is called when a worker's end of the connection is gone; `condemn` brings a message of a source to its
+        end that ends workers, and settles it."""
         self._lost = lost
+        self._condemn = condemn
+        self._blame = Blame()
         self._attaching = threading.Lock()
         self._sending = threading.Lock()
         self._attached = threading.Condition(self._sending)
@@ -33,15 +37,16 @@ class Feed:
         self._reader: threading.Thread | None = None
         self._closed = False
 
-    def attach(self, connection: socket.socket) -> None:
-        """A worker has been started: deal to it what its predecessor left, then let new messages through."""
+    def attach(self, connection: socket.socket, *, worked: bool = False) -> None:
+        """A worker has been started: deal to it what its predecessor left, then let new messages through. `worked`:
+        there was one before, and it had begun to work."""
         with self._attaching:
-            self._attach(connection)
+            self._attach(connection, worked=worked)
 
     def send(self, source: int, batch: Batch) -> None:
         """Waits while there is no worker, or while it is busy. Raises `Stopped` once the feed is closed."""
         with self._sending:
-            while self._connection is None and not self._closed:
+            while (self._connection is None or self._blame.alone) and not self._closed:
                 self._attached.wait()
             if self._closed:
                 raise Stopped
@@ -78,18 +83,26 @@ class Feed:
         with self._open_lock:
             return sum(len(batch) for _, batch in self._open)
 
-    def _attach(self, connection: socket.socket) -> None:
+    def _attach(self, connection: socket.socket, *, worked: bool) -> None:
         if self._reader is not None:
             self._reader.join()  # what the predecessor said before its end counts
+            with self._open_lock:
+                guilty = self._blame.died(sum(len(batch) for _, batch in self._open), working=worked)
+            if guilty:
+                self._condemn(*self._oldest())
+                self._take_off(1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WINDOW)
         self._reader = threading.Thread(target=self._read, args=(connection,), name="flowrt/feed", daemon=True)
         self._reader.start()
         with self._sending:
             self._connection, self._encoder = connection, Encoder()
-            with self._open_lock:
-                left = list(self._open)
-            for source, batch in left:
-                self._write(source, batch)
+            if self._blame.alone:
+                self._write(*self._oldest())
+            else:
+                with self._open_lock:
+                    left = list(self._open)
+                for source, batch in left:
+                    self._write(source, batch)
             self._attached.notify_all()
 
     def _write(self, source: int, batch: Batch) -> None:
@@ -110,8 +123,27 @@ class Feed:
         self._lost()
 
     def _done(self, count: int) -> None:
+        alone = bool(self._blame.alone)
+        for batch in self._take_off(count):
+            if batch.tracker is not None:
+                batch.tracker.settle(batch.seqs)
+        if alone:
+            with self._sending:
+                if self._blame.alone:
+                    self._write(*self._oldest())
+                self._attached.notify_all()
+
+    def _oldest(self) -> tuple[int, Batch]:
+        """The oldest message that is not done with."""
+        with self._open_lock:
+            source, batch = self._open[0]
+            return source, batch.slice(0, 1)
+
+    def _take_off(self, count: int) -> list[Batch]:
+        """The oldest messages, which are done with."""
         finished = []
         with self._open_lock:
+            self._blame.done(count)
             while count and self._open:
                 source, batch = self._open.popleft()
                 size = min(count, len(batch))
@@ -119,9 +151,7 @@ class Feed:
                     self._open.appendleft((source, batch.slice(size, len(batch))))
                 finished.append(batch.slice(0, size))
                 count -= size
-        for batch in finished:
-            if batch.tracker is not None:
-                batch.tracker.settle(batch.seqs)
+        return finished
 
 
 class Dealer:

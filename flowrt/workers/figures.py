@@ -66,11 +66,19 @@ def views(
     past: Sequence[Sequence[GraphFigures]],
     sources: Mapping[str, Sequence[EndpointView]],
     ready: Callable[[], bool],
+    condemned: Sequence[tuple[str, str, NodeCounters]] = (),
 ) -> list[GraphView]:
-    """Each graph as if one process ran it. `past`: the last figures of workers that have died."""
+    """Each graph as if one process ran it. `past`: the last figures of workers that have died; `condemned`: by graph
+    and source, messages that ended workers."""
     if not workers:
         return []
-    return [_view(graphs, list(before), sources, ready) for graphs, before in _by_graph(workers, past)]
+    shown = [_view(graphs, list(before), sources, ready) for graphs, before in _by_graph(workers, past)]
+    for graph, source, counters in condemned:
+        for node in [node for view in shown if view.name == graph for node in view.nodes if node.name == source]:
+            node.counters.dead_lettered += counters.dead_lettered
+            for kind, count in counters.faults.items():
+                node.counters.fault(kind, count)
+    return shown
 
 
 def _by_graph(

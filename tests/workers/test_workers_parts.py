@@ -2,6 +2,8 @@
 
 import io
 import socket
+from concurrent.futures import ThreadPoolExecutor, wait
+from time import sleep
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from flowrt.counters import Histogram, NodeCounters
 from flowrt.delivery.tracker import Tracker
 from flowrt.message import Batch, Head, Tensor
 from flowrt.workers import wire
+from flowrt.workers.blame import Blame
 from flowrt.workers.dealing import Dealer, Feed
 from flowrt.workers.figures import total
 from flowrt.workers.wire import DONE, Decoder, Encoder
@@ -82,7 +85,7 @@ def test_a_topic_goes_to_one_feed_and_every_row_to_some():
 def test_what_a_worker_left_is_dealt_to_the_next_in_order():
     released = []
     tracker = Tracker(released.append)
-    feed = Feed(lambda: None)
+    feed = Feed(lambda: None, lambda *_: None)
     ours, theirs = socket.socketpair()
     feed.attach(ours)
     heads = [Head("a")] * 5
@@ -100,6 +103,55 @@ def test_what_a_worker_left_is_dealt_to_the_next_in_order():
     feed.join()
     assert sum(released) == 5
     assert feed.open_count == 0
+
+
+def life(connection):
+    """A worker's: it dies of the bad message. What it was dealt."""
+    seen = []
+    with connection, connection.makefile("rb") as stream:
+        decoder = Decoder(stream.read)
+        while (arrived := decoder.next()) is not None:
+            for payload in arrived.batch.payloads:
+                seen.append(payload)
+                if payload == b"bad":
+                    return seen
+                connection.sendall(DONE.pack(1))
+    return seen
+
+
+def test_a_message_that_ends_worker_after_worker_is_found_and_only_that_one():
+    released, condemned, lives = [], [], []
+    tracker = Tracker(released.append)
+
+    def condemn(source, batch):
+        condemned.append((source, batch.payloads[0]))
+        tracker.settle(batch.seqs)
+
+    feed = Feed(lambda: None, condemn)
+    batch = Batch([Head("a")] * 5, [b"0", b"1", b"bad", b"3", b"4"], range(5), [0.0] * 5, tracker.open(5), tracker)
+    with ThreadPoolExecutor() as pool:
+        for number in range(5):
+            ours, theirs = socket.socketpair()
+            lives.append(pool.submit(life, theirs))
+            feed.attach(ours, worked=number > 0)
+            if number == 0:
+                feed.send(7, batch)
+            if number < 4:
+                wait(lives)
+        while feed.open_count:
+            sleep(0.001)
+        feed.close()
+
+    assert [one.result() for one in lives] == [[b"0", b"1", b"bad"], [b"bad"], [b"bad"], [b"bad"], [b"3", b"4"]]
+    assert condemned == [(7, b"bad")]
+    assert sum(released) == 5
+
+
+def test_a_worker_that_never_began_to_work_blames_no_message():
+    blame = Blame()
+    for _ in range(20):
+        assert not blame.died(3, working=False)
+    assert not blame.alone
 
 
 def test_counters_of_several_add_up():

@@ -14,6 +14,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from brokers import Broker, needs_broker
 
+from flowrt.delivery.deadletters import DeadLetters
+
 ROOT = Path(__file__).parents[2]
 TOPICS = 12
 GRAPH = """
@@ -162,6 +164,35 @@ def test_a_killed_worker_loses_nothing(started, peer):
         firsts = list(dict.fromkeys(peer.got[f"out/{topic}"]))
         assert firsts == list(range(topic, 3000, TOPICS))
     assert flowrt.stop() == 0
+
+
+KILLS = """
+import os, signal
+from flowrt.operators.map import MapOperator
+process = MapOperator.process
+def deadly(self, batch):
+    if b"-7" in batch.payloads:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return process(self, batch)
+MapOperator.process = deadly
+"""
+"""As native code might that a message makes stumble: it ends the process."""
+
+
+@needs_broker
+def test_a_message_that_kills_workers_becomes_a_dead_letter_and_all_others_pass(started, peer, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(KILLS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    flowrt = started("--workers=2")
+    flowrt.wait_for(r"(?m)^ready$")
+    peer.publish([*range(120), -7, *range(120, 240)])
+    peer.wait_for(240)
+    flowrt.wait_for(r"2 worker processes ended while they had this message alone")
+    assert flowrt.stop() == 0
+    assert 3 <= flowrt.text.count("died of signal SIGKILL") <= 4
+    letters = DeadLetters(tmp_path / "dead-letters.sqlite")
+    assert [(letter.node, letter.kind, letter.message.payload) for letter in letters.list()] == [("in", "crash", b"-7")]
+    letters.close()
 
 
 @needs_broker

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.faults.rows import brokers, host, links, processes, spool, storage
+from benchmarks.faults.rows import brokers, host, links, processes, spool, storage, windows
 from benchmarks.faults.world import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     *processes.SCENARIOS,
     *links.SCENARIOS,
     *spool.SCENARIOS,
+    *windows.SCENARIOS,
     *brokers.SCENARIOS,
     *storage.SCENARIOS,
     *host.SCENARIOS,

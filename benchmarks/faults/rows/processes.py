@@ -25,6 +25,21 @@ def kill(world: World) -> None:
     world.system.start()
 
 
+def kill_worker(world: World) -> None:
+    """SIGKILL of one of two worker processes, twice; then of the process that reads."""
+    world.start()
+    for share in (0.2, 0.4):
+        world.wait_share(share)
+        os.kill(world.flowrt.children()[0], signal.SIGKILL)
+        world.interrupted()
+    world.wait_share(0.6)
+    world.flowrt.process.kill()
+    world.interrupted(2)
+    sleep(AWAY_SECONDS)
+    world.over()
+    world.flowrt.start()
+
+
 def kill_broker(world: World) -> None:
     """SIGKILL of the broker while the system is at work on what was published."""
     world.start()
@@ -82,6 +97,13 @@ SCENARIOS = (
         "kill -9 of an isolated node's process",
         kill_node,
         Work(resources="isolation: process"),
+        peers=False,
+    ),
+    Scenario(
+        "kill-workers",
+        "kill -9 of workers, then of the process that reads",
+        kill_worker,
+        Work(arguments=("--workers", "2")),
         peers=False,
     ),
     Scenario("kill-broker", "kill -9 of the broker", kill_broker, load=0.5),
