@@ -130,7 +130,7 @@ class Timing:
         self._stages = stages
         self.entrances: dict[str, TimedEntrance] = {}
         self.changed = threading.Condition()
-        """Notified when something is due earlier than before."""
+        """Notified when something is due before whatever was waited for, if anything was."""
         self._due: dict[str, int] = {}
         self._asked = START
         """The smallest mark that the sources gave when they were asked last."""
@@ -146,7 +146,8 @@ class Timing:
                     self._due.pop(node, None)
                 else:
                     self._due[node] = due
-                    if before is None or due < before:
+                    awaited = before is not None and self._asked < before <= due
+                    if due > self._asked and not awaited:
                         self.changed.notify()
 
         return told
