@@ -65,7 +65,7 @@ class Flowrt:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def _read(self):
         for line in self.process.stderr:
@@ -204,7 +204,7 @@ def test_a_file_that_ends_ends_the_run(started, peer, tmp_path):
     )
     flowrt = started("--workers=2", graph=graph)
     peer.wait_for(500)
-    assert flowrt.process.wait(30) == 0
+    assert flowrt.process.wait(120) == 0
     assert peer.got == {"out/0": list(range(500))}
 
 
@@ -250,7 +250,7 @@ def test_what_a_stop_leaves_comes_at_the_next_start_with_another_number_of_worke
 
 def test_a_graph_with_state_across_topics_is_refused(started):
     flowrt = started("--workers=2", graph=GRAPH.replace("passthrough", "pump-verdict"))
-    assert flowrt.process.wait(30) == 1
+    assert flowrt.process.wait(120) == 1
     said = flowrt.wait_for("not-for-workers: .*")
     assert "operation 'between': the module" in said
     assert "write `state: perTopic`" in said
@@ -260,7 +260,7 @@ def test_a_worker_that_cannot_start_ends_the_run(started):
     model = f"model: {{{{path: {ROOT}/graphs/models/pump-ae.onnx, target: gpu}}}}"
     graph = GRAPH.replace("map, name: between, module: passthrough:1.0.0", f"inference, name: between, {model}")
     flowrt = started("--workers=2", graph=graph)
-    assert flowrt.process.wait(30) == 3
+    assert flowrt.process.wait(120) == 3
     assert "asks for target gpu" in flowrt.wait_for(".*target gpu.*")
 
 
