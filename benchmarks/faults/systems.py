@@ -28,9 +28,9 @@ endpoints:
   - {{name: in, mqtt: {{host: 127.0.0.1, port: {source}, clientId: faults, {common}}}}}
   - {{name: out, mqtt: {{host: 127.0.0.1, port: {sink}, clientId: faults, {common}}}}}
 operations:
-  - {{operationType: source, name: readings, endpoint: in, topics: ["in/#"], qos: 1}}
+  - {{operationType: source, name: readings, endpoint: in, topics: ["in/#"], qos: {qos}}}
   - {{operationType: map, name: work, module: {module}, resources: {{message: 400{resources}}}}}
-{behind}  - {{operationType: sink, name: out, endpoint: out, topic: "out/{{topic[1]}}", qos: 1{sink_more}}}
+{behind}  - {{operationType: sink, name: out, endpoint: out, topic: "out/{{topic[1]}}", qos: {qos}{sink_more}}}
 connections:
   - {{from: {{name: readings}}, to: {{name: work}}}}
 {connections}"""
@@ -52,6 +52,8 @@ class Work:
     module: str = "passthrough"
     resources: str = ""
     sink: str = ""
+    qos: int = 1
+    """From end to end."""
     arguments: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     limits: str = ""
@@ -104,6 +106,7 @@ class Flowrt:
             source=self._source, sink=self._sink, common=COMMON, module="busy" if work.busy else work.module,
             resources=f", {work.resources}" if work.resources else "", sink_more=f", {work.sink}" if work.sink else "",
             behind="".join(f"  - {operation}\n" for operation in work.behind), connections=_connections(work),
+            qos=work.qos,
         )  # fmt: skip
         self.graph.write_text(text)
 

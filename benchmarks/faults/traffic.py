@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from benchmarks.faults.broker import HOST
+from benchmarks.faults.broker import HOST, INFLIGHT
 from benchmarks.faults.ledger import Ledger
 from benchmarks.processes import BenchError
 
@@ -29,20 +29,31 @@ class Publisher:
     than the graph's nodes take, and belong among the dead letters."""
 
     def __init__(
-        self, port: int, ledger: Ledger, seed: int, *, count: int, rate: float, topics: int = 8, oversized: int = 0
+        self,
+        port: int,
+        ledger: Ledger,
+        seed: int,
+        *,
+        count: int,
+        rate: float,
+        topics: int = 8,
+        oversized: int = 0,
+        qos: int = 1,
     ) -> None:
         self.count = count
         self.published = 0
+        self._qos = qos
         self._ledger, self._rate, self._topics, self._oversized = ledger, rate, topics, oversized
         self._random = random.Random(seed)
-        self._room = threading.Semaphore(UNACKNOWLEDGED_MAX)
+        unacknowledged = UNACKNOWLEDGED_MAX if qos == 1 else INFLIGHT // 2  # a broker ends a client over more
+        self._room = threading.Semaphore(unacknowledged)
         self._open = threading.Event()
         self._open.set()
         self._acknowledged = 0
         self._ended = False
         self._client = _client(f"faults-publisher-{port}")
         self._client.on_publish = self._on_publish
-        self._client.max_inflight_messages_set(UNACKNOWLEDGED_MAX)
+        self._client.max_inflight_messages_set(unacknowledged)
         self._client.connect(HOST, port, clean_start=True)
         self._client.loop_start()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -107,7 +118,7 @@ class Publisher:
             self.published += 1
             padding = "x" * 400 if number * self._oversized % 100 < self._oversized else ""
             payload = json.dumps({"t": key[0], "n": key[1], "v": number % 97, "p": padding})
-            self._client.publish(f"in/{topic}", payload, qos=1)
+            self._client.publish(f"in/{topic}", payload, qos=self._qos)
             due += 1 / self._rate
             if (early := due - monotonic()) > 0:
                 sleep(early)
@@ -136,8 +147,9 @@ class Witness:
 class Collector:
     """Keeps a session at the broker, so that nothing is lost between it and the ledger."""
 
-    def __init__(self, port: int, ledger: Ledger) -> None:
+    def __init__(self, port: int, ledger: Ledger, qos: int = 1) -> None:
         self._ledger = ledger
+        self._qos = qos
         self._subscribed = threading.Event()
         self._delivered: dict[int, bytes] = {}
         """By packet identifier, what came over the present connection; the one before it, in `_before`."""
@@ -157,7 +169,7 @@ class Collector:
 
     def _on_connect(self, *_: object) -> None:
         self._before, self._delivered = self._delivered, {}
-        self._client.subscribe("out/#", 1)
+        self._client.subscribe("out/#", self._qos)
 
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
         payload = bytes(message.payload)

@@ -90,7 +90,7 @@ class World:
         self.broker.start()
         self.source_link = self._kept(Proxy(self.broker.port, Witness(self.ledger).hears))
         self.sink_link = self._kept(Proxy(self.broker.port))
-        self.collector = self._kept(Collector(self.broker.port, self.ledger))
+        self.collector = self._kept(Collector(self.broker.port, self.ledger, scenario.work.qos))
         ports = self.source_link.port, self.sink_link.port
         self.system: System
         if self._node_red:
@@ -105,6 +105,7 @@ class World:
                 count=scale.messages,
                 rate=scale.rate * scenario.load,
                 oversized=scenario.oversized,
+                qos=scenario.work.qos,
             )
         )
 

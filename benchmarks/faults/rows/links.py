@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import sleep
 
+from benchmarks.faults.systems import Work
 from benchmarks.faults.world import Scenario, World
 
 
@@ -56,10 +57,23 @@ def slow_sink(world: World) -> None:
     world.over()
 
 
+def cut_exactly_once(world: World) -> None:
+    """Both links are cut in turn, for a moment and for longer than the spool waits: at QoS 2 nothing may come twice."""
+    world.start()
+    for share, factor in ((0.15, 0.1), (0.3, 0.1), (0.45, 1.5), (0.6, 0.1)):
+        world.wait_share(share)
+        for link in (world.source_link, world.sink_link):
+            link.cut()
+            sleep(world.scale.outage * factor)
+            link.restore()
+    world.over()
+
+
 SCENARIOS = (
     Scenario("cut-source", "source link cut", cut_source),
     Scenario("cut-sink", "sink link cut", cut_sink),
     Scenario("cut-sink-long", "sink link cut four times as long", cut_sink_long),
+    Scenario("exactly-once", "both links cut in turn, at QoS 2", cut_exactly_once, Work(qos=2), peers=False),
     Scenario("half-open", "both links silent, connections open", half_open),
     Scenario("slow-sink", "sink link passes a tenth of the load", slow_sink),
 )
