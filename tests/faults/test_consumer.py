@@ -50,25 +50,19 @@ class Two:
             process.kill()
             process.wait()
 
-    def kept(self):
+    def kept(self, greetings=False):
+        query = f"SELECT payload FROM alerts WHERE topic {'=' if greetings else '<>'} 'alerts/hello'"
         with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(self._database)) as db:
-            return [
-                int(payload) for (payload,) in db.execute("SELECT payload FROM alerts WHERE topic <> 'alerts/hello'")
-            ]
+            return [float(payload) for (payload,) in db.execute(query)]
         return []
 
     def wait_subscribed(self):
         """Until a greeting has gone all the way: from here on the broker keeps what comes for both."""
         until = monotonic() + 90
-        while not self.greetings():
+        while not self.kept(greetings=True):
             assert monotonic() < until
             self.publisher.publish("in/hello", str(monotonic()), 1)
             sleep(0.1)
-
-    def greetings(self):
-        with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(self._database)) as db:
-            return db.execute("SELECT count(*) FROM alerts WHERE topic = 'alerts/hello'").fetchone()[0]
-        return 0
 
     def wait_kept(self, count):
         until = monotonic() + 90
