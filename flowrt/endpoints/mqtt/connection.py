@@ -51,6 +51,8 @@ class Connection(ABC):
         self._wake_fd = -1
         self._wake_lock = threading.Lock()
         self._five = options.version != "3.1.1"
+        self._knows_five = False
+        """Whether the broker has spoken MQTT 5 with us."""
         self._first = True
         self._heads = KnownHeads()
         self._short_lived = 0
@@ -115,7 +117,9 @@ class Connection(ABC):
         try:
             link = self._connect(five=self._five)
         except ConnectFailed as failure:
-            if failure.version and self._options.version == "auto":
+            # A link that breaks during CONNECT looks like a broker without MQTT 5: not after it has spoken it.
+            unknown = failure.version and (failure.refused or not self._knows_five)
+            if unknown and self._options.version == "auto":
                 # The next try speaks the other version; which one a broker knows is learned anew each time.
                 self._five = not self._five
                 if not self._five:
@@ -144,6 +148,7 @@ class Connection(ABC):
         )
         link.connect(self._closing)
         self._first = False
+        self._knows_five = self._knows_five or five
         for counters in self._counters():
             counters.connected = 1
             counters.connects += 1
@@ -232,8 +237,13 @@ class Connection(ABC):
         self._short_lived = self._short_lived + 1 if lasted < SHORT_LIVED and link.end_reason is None else 0
         taken_over = link.end_reason is not None and link.end_reason[0] == SESSION_TAKEN_OVER
         if taken_over or self._short_lived >= TAKEOVERS:
-            sure = "uses" if taken_over else "seems to use"
-            words = f"another client {sure} the client id '{self._client_id}'; give each its own `clientId` ({reason})"
+            words = f"another client uses the client id '{self._client_id}'; give each its own `clientId` ({reason})"
+            if not taken_over:
+                words = (
+                    f"{TAKEOVERS} connections in a row ended within {SHORT_LIVED:g} s ({reason}): another client may "
+                    f"use the client id '{self._client_id}', the broker may end connections over a message, or the "
+                    "link breaks"
+                )
             self._emit(EndpointRefused(self.endpoint, self._options.address, words))
             pause = max(pause, min(REFUSED_PAUSE, self._options.reconnect.max))
         self._emit(EndpointLost(self.endpoint, self._options.address, reason, pause))
