@@ -32,6 +32,8 @@ TAKEOVERS = 3
 """So many in a row are told to the user."""
 FLUSH_SECONDS = 2.0
 """What a disconnect waits for acknowledgements that a slow socket has not taken yet, and for the broker's end."""
+UNANSWERED = 2
+"""So many unanswered CONNECT packets of MQTT 5 in a row, and a broker that is not known yet is spoken to in 3.1.1."""
 SESSION_TAKEN_OVER = 0x8E
 _POLL_MS = 1000
 
@@ -53,6 +55,8 @@ class Connection(ABC):
         self._five = options.version != "3.1.1"
         self._knows_five = False
         """Whether the broker has spoken MQTT 5 with us."""
+        self._unanswered = 0
+        """CONNECT packets of MQTT 5 in a row that were not answered."""
         self._first = True
         self._heads = KnownHeads()
         self._short_lived = 0
@@ -117,9 +121,7 @@ class Connection(ABC):
         try:
             link = self._connect(five=self._five)
         except ConnectFailed as failure:
-            # A link that breaks during CONNECT looks like a broker without MQTT 5: not after it has spoken it.
-            unknown = failure.version and (failure.refused or not self._knows_five)
-            if unknown and self._options.version == "auto":
+            if self._options.version == "auto" and self._should_change_version(failure):
                 # The next try speaks the other version; which one a broker knows is learned anew each time.
                 self._five = not self._five
                 if not self._five:
@@ -136,6 +138,14 @@ class Connection(ABC):
         self._five = self._options.version != "3.1.1"
         return 0.0 if self._closing.is_set() else self._ended(link, reason, monotonic() - started)
 
+    def _should_change_version(self, failure: ConnectFailed) -> bool:
+        """A link that breaks during CONNECT looks like a broker without MQTT 5: not after it has spoken it, and not
+        at once. MQTT 3.1.1 costs the sinks' session and all properties."""
+        if not failure.version or failure.refused or not self._five:
+            return failure.version
+        self._unanswered += 1
+        return not self._knows_five and self._unanswered >= UNANSWERED
+
     def _connect(self, *, five: bool) -> Link:
         link = Link(
             self._options,
@@ -148,6 +158,7 @@ class Connection(ABC):
         )
         link.connect(self._closing)
         self._first = False
+        self._unanswered = 0
         self._knows_five = self._knows_five or five
         for counters in self._counters():
             counters.connected = 1
