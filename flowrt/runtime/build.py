@@ -162,8 +162,10 @@ class Builder:
         }
         running = Node(self._plan.name, node.name, operator, faults, counters, **given)
         if needs_time(operation) and node.name not in self._around.stand_ins:
-            running = keeping(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
-            self.closers.append(running.close)
+            timed = keeping(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
+            timed.identify = self._identify
+            self.closers.append(timed.close)
+            running = timed
         elif keeps_state(operation) and node.name not in self._around.stand_ins:
             running = stateful(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
             self.closers.append(running.close)

@@ -28,6 +28,17 @@ def identified(batch: Batch) -> Batch:
     return batch.with_payloads(batch.payloads, heads)
 
 
+def identified_results(batch: Batch, where: str) -> Batch:
+    """Messages that a node made of many, with an identity of their own: two windows may give the same. `where` names
+    the node. What has one keeps it: it has left before, and comes from the disk."""
+    heads = []
+    for place, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
+        known = any(name == IDENTITY for name, _ in head.properties)
+        mine = _digest(where, str(time), str(place), payload)
+        heads.append(head if known else head.with_(properties=(*head.properties, (IDENTITY, mine))))
+    return batch.with_payloads(batch.payloads, heads)
+
+
 def identity_of(head: Head, payload: bytes) -> str:
     """The key that the sender gave, or a digest of all that came: topic, payload, properties, the sender's clock. Two
     messages that are alike in all of these cannot be told apart, so readings should carry a time or a counter."""

@@ -26,6 +26,7 @@ from flowrt.message import Batch, Message
 from flowrt.operators.accumulate import batch_of
 from flowrt.operators.base import Emission, Operator
 from flowrt.operators.timed import TimedOperator
+from flowrt.runtime.identity import identified_results
 from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.node import send
 from flowrt.runtime.onerror import FaultHandler
@@ -60,6 +61,8 @@ class TimedNode(KeepingNode):
         )
         self.woken: Callable[[int | None], None] = _ignored
         """Told the frontier at which something will leave, whenever that may have changed."""
+        self.identify = False
+        """Whether to give messages an identity, because some sink makes keys of it."""
         self._repeats = Repeats()
         self._records = Records()
         self._outbox = Tracker(self._released)
@@ -165,6 +168,8 @@ class TimedNode(KeepingNode):
 
     def _leave(self, out: Batch) -> None:
         """Put messages down, then hand them on under a tracker of our own."""
+        if self.identify:
+            out = identified_results(out, f"{self.graph}/{self.name}")
         seqs = self._outbox.open(len(out))
         for seq, message in zip(seqs, out.rows(), strict=True):
             self._journal.put(_out(seq), self._records.pack(message))

@@ -1,9 +1,11 @@
 """A redelivery carries the key of the first delivery; different messages have different keys."""
 
+from dataclasses import replace
+
 from test_graph import Bench
 
 from flowrt.delivery.tracker import Tracker
-from flowrt.runtime.identity import KEY, Keys, identified, identity_of
+from flowrt.runtime.identity import KEY, Keys, identified, identified_results, identity_of
 from flowrt.testing import batch_of
 
 GRAPH = """\
@@ -58,3 +60,22 @@ def test_a_key_that_came_with_a_message_is_its_identity():
     (head,) = batch_of([b""]).heads
     assert identity_of(head.with_(properties=((KEY, "k1"),)), b"x") == "k1"
     assert identity_of(head, b"x") != identity_of(head, b"y") != identity_of(head.with_(topic="t"), b"y")
+
+
+def test_two_windows_that_give_the_same_are_two_messages_and_one_that_comes_from_the_disk_is_the_same(tmp_path):
+    window = "count: {type: messageCount, maxMessageCount: 1, boundaryMessage: messageInCurrent}"
+    rules = "rules: {accumulate: [{inputs: [i], output: n, expression: count($1)}]}"
+    text = f"""\
+operations:
+  - {{operationType: source, name: in, endpoint: plant, topics: [a/#]}}
+  - {{operationType: transform, name: window, {window}, {rules}}}
+  - {{operationType: sink, name: out, endpoint: plant, topic: out, idempotencyKey: true}}
+connections: [{{from: {{name: in}}, to: {{name: window}}}}, {{from: {{name: window}}, to: {{name: out}}}}]
+"""
+    ends, _ = Bench(tmp_path).run(text, [[b'{"i": 1}', b'{"i": 1}', b'{"i": 1}']])
+    assert len({message.payload for message in ends.sinks["out"].messages}) == 1
+    assert len(set(keys(ends.sinks["out"]))) == 3
+
+    once = identified_results(batch_of([b"result"]), "g/window")
+    again = identified_results(replace(once, times=[5]), "g/window")
+    assert again.heads == once.heads
