@@ -5,6 +5,7 @@
  * properties `width` and `height` (or are `size`). Another size than the model's is scaled to it, bilinearly.
  * Properties: size (64), pixels each way.
  */
+#include "flowrt.h"
 #include "jpeg.h"
 
 static double side = 64;

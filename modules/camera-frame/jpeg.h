@@ -9,8 +9,10 @@
 
 #include <wasm_simd128.h>
 
-#include "flowrt.h"
-
+/* flowrt.h, or aio.h for a component, stands before it. */
+#ifndef JPEG_ALLOC
+#define JPEG_ALLOC flowrt_alloc /* NULL when memory is used up */
+#endif
 #define JPEG_SIDE_MAX 8192
 
 typedef struct {
@@ -117,7 +119,7 @@ static bool jpeg_frame(jpeg_file *file, const uint8_t *at, uint32_t size) {
     jpeg_component *part = &file->part[i];
     part->stride = (file->width + 8 * file->across - 1) / (8 * file->across) * 8 * part->across;
     part->rows = (file->height + 8 * file->down - 1) / (8 * file->down) * 8 * part->down;
-    part->plane = flowrt_alloc(part->stride * part->rows);
+    part->plane = JPEG_ALLOC(part->stride * part->rows);
     if (!part->plane) return false;
   }
   return true;
@@ -264,7 +266,7 @@ static bool jpeg_scan(jpeg_file *file, const uint8_t *at, uint32_t size) {
 static inline uint8_t jpeg_byte(int32_t value) { return value < 0 ? 0 : value > 255 ? 255 : (uint8_t)value; }
 
 static uint8_t *jpeg_colours(const jpeg_file *file) {
-  uint8_t *rgb = flowrt_alloc(3 * file->width * file->height), *out = rgb;
+  uint8_t *rgb = JPEG_ALLOC(3 * file->width * file->height), *out = rgb;
   if (!rgb) return NULL;
   for (uint32_t y = 0; y < file->height; y++)
     for (uint32_t x = 0; x < file->width; x++, out += 3) {
@@ -287,7 +289,7 @@ static uint8_t *jpeg_colours(const jpeg_file *file) {
 
 /* Width, height and RGB of a file, in the arena. NULL, and the message has failed, when it is no baseline JPEG. */
 FLOWRT_COLD uint8_t *jpeg_decode(const uint8_t *data, uint32_t size, uint32_t *width, uint32_t *height) {
-  jpeg_file *file = flowrt_alloc(sizeof *file);
+  jpeg_file *file = JPEG_ALLOC(sizeof *file);
   if (!file) return flowrt_fail("the module is out of memory"), NULL;
   __builtin_memset(file, 0, sizeof *file);
   file->end = data + size;

@@ -54,8 +54,9 @@ def test_scaling_keeps_places(formatted):
 @pytest.mark.parametrize(
     ("payload", "words"),
     [
-        (b"\xff\xd8\xff\xe0", "the picture is a JPEG; it takes 224 by 224 pixels of rgb24, and PPM"),
-        (b"", "the picture is neither 224 by 224 pixels of rgb24 nor PPM"),
+        (b"\xff\xd8\xff\xe0", "the JPEG is damaged, or of a kind that cameras do not make"),
+        (b"", "the picture is neither a JPEG, PNG or PPM nor 224 by 224 pixels of rgb24"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "the PNG is damaged, or has more than 8192 by 8192 pixels"),
         (b"P6 2 2 255\n123", "the PPM is cut off"),
         (b"P6 9000 1 255\n", "the PPM is larger than 8192 by 8192 pixels, or has not 8 bits a channel"),
         (b"P6 99999999999 1 255\n", "the PPM is larger than 8192 by 8192 pixels, or has not 8 bits a channel"),

@@ -1,6 +1,10 @@
 /* Makes pictures for models: 224 by 224 pixels of red, green and blue (`rgb24`). Takes such pixels as they are, and pictures
- * of any size as binary PPM (P6), which are scaled with a Lanczos filter of three lobes. */
+ * of any size as baseline JPEG, PNG and binary PPM (P6), which are scaled with a Lanczos filter of three lobes. */
 #include "aio.h"
+#include "png.h"
+
+#define JPEG_ALLOC aio_alloc_or_null
+#include "../../camera-frame/jpeg.h"
 
 #define SIDE 224
 #define CHANNELS 3
@@ -47,11 +51,14 @@ static void scale(const float *from, uint32_t count, uint32_t stride, float *int
 
 static uint8_t byte_of(float value) { return value <= 0 ? 0 : value >= 255 ? 255 : (uint8_t)(value + 0.5f); }
 
-static uint8_t *scaled(const uint8_t *pixels, uint32_t width, uint32_t height) {
+/* The picture at SIDE by SIDE pixels. NULL, and failed, where the operation's memory does not hold what that takes. */
+static const uint8_t *scaled(const uint8_t *pixels, uint32_t width, uint32_t height) {
+  if (width == SIDE && height == SIDE) return pixels;
   float *line = flowrt_alloc(width * CHANNELS * sizeof(float));
-  float *narrow = flowrt_alloc(height * SIDE * CHANNELS * sizeof(float));
-  float *small = flowrt_alloc(SIDE * SIDE * CHANNELS * sizeof(float));
-  uint8_t *out = flowrt_alloc(SIDE * SIDE * CHANNELS);
+  float *narrow = aio_alloc_or_null(height * SIDE * CHANNELS * sizeof(float));
+  float *small = aio_alloc_or_null(SIDE * SIDE * CHANNELS * sizeof(float));
+  uint8_t *out = aio_alloc_or_null(SIDE * SIDE * CHANNELS);
+  if (!narrow || !small || !out) return flowrt_fail("the picture needs more than the operation's memory"), NULL;
   for (uint32_t y = 0; y < height; y++) {
     for (uint32_t i = 0; i < width * CHANNELS; i++) line[i] = pixels[y * width * CHANNELS + i];
     scale(line, width, CHANNELS, narrow + y * SIDE * CHANNELS, CHANNELS);
@@ -74,29 +81,44 @@ static uint32_t number(const uint8_t **at, const uint8_t *end) {
   return value;
 }
 
-/* 224 by 224 pixels of a picture, or NULL, and failed. */
-static const uint8_t *pixels_of(flowrt_text picture) {
-  const uint8_t *at = (const uint8_t *)picture.data, *end = at + picture.size;
-  if (picture.size == SIDE * SIDE * CHANNELS) return at;
-  if (picture.size > 2 && at[0] == 0xFF && at[1] == 0xD8)
-    return flowrt_fail("the picture is a JPEG; it takes 224 by 224 pixels of rgb24, and PPM"), NULL;
-  if (picture.size < 3 || at[0] != 'P' || at[1] != '6')
-    return flowrt_fail("the picture is neither 224 by 224 pixels of rgb24 nor PPM"), NULL;
+static const uint8_t *of_ppm(const uint8_t *at, const uint8_t *end, uint32_t *width, uint32_t *height) {
   at += 2;
-  uint32_t width = number(&at, end), height = number(&at, end), most = number(&at, end);
-  if (!width || !height || width > EXTENT_MAX || height > EXTENT_MAX || most != 255)
+  *width = number(&at, end), *height = number(&at, end);
+  if (!*width || !*height || *width > EXTENT_MAX || *height > EXTENT_MAX || number(&at, end) != 255)
     return flowrt_fail("the PPM is larger than 8192 by 8192 pixels, or has not 8 bits a channel"), NULL;
   at++;
-  if (at > end || (uint64_t)(end - at) < (uint64_t)width * height * CHANNELS) return flowrt_fail("the PPM is cut off"), NULL;
-  return width == SIDE && height == SIDE ? at : scaled(at, width, height);
+  if (at > end || (uint64_t)(end - at) < (uint64_t)*width * *height * CHANNELS) return flowrt_fail("the PPM is cut off"), NULL;
+  return at;
+}
+
+/* The pixels of a picture, whatever it is stored as, or NULL, and failed. */
+static const uint8_t *decoded(flowrt_text picture, uint32_t *width, uint32_t *height) {
+  static const flowrt_text png = {"\x89PNG\r\n\x1A\n", 8};
+  const uint8_t *at = (const uint8_t *)picture.data;
+  if (picture.size > 2 && at[0] == 0xFF && at[1] == 0xD8) return jpeg_decode(at, picture.size, width, height);
+  if (picture.size > 8 && flowrt_same((flowrt_text){picture.data, 8}, png)) return png_decode(at, picture.size, width, height);
+  if (picture.size > 2 && at[0] == 'P' && at[1] == '6') return of_ppm(at, at + picture.size, width, height);
+  *width = *height = SIDE;
+  if (picture.size == SIDE * SIDE * CHANNELS) return at;
+  return flowrt_fail("the picture is neither a JPEG, PNG or PPM nor 224 by 224 pixels of rgb24"), NULL;
+}
+
+static aio_value *picture_in(aio_model *model) {
+  if (model->form == 2) return &model->snapshot.frame;
+  return model->form == 1 ? &model->message.payload : (aio_value *)&model->message;
+}
+
+static aio_timestamp time_of(const aio_model *model) {
+  if (model->form == 2) return model->snapshot.timestamp;
+  return model->form == 1 ? model->message.timestamp : (aio_timestamp){.node = {1, "", 0}};
 }
 
 static void to_picture(aio_model *model) {
-  if (model->form == 2) return flowrt_fail("it takes pictures as messages");
-  aio_value *payload = model->form == 1 ? &model->message.payload : (aio_value *)&model->message;
-  const uint8_t *pixels = pixels_of(aio_text(payload));
+  uint32_t width = 0, height = 0;
+  const uint8_t *pixels = decoded(aio_text(picture_in(model)), &width, &height);
+  if (pixels) pixels = scaled(pixels, width, height);
   if (!pixels) return;
-  const aio_timestamp timestamp = model->form == 1 ? model->message.timestamp : (aio_timestamp){.node = {1, "", 0}};
+  const aio_timestamp timestamp = time_of(model);
   model->form = 2;
   model->snapshot = (aio_snapshot){
       timestamp, {1, "rgb24", 5}, SIDE, SIDE, {1, (const char *)pixels, SIDE * SIDE * CHANNELS}};

@@ -130,6 +130,14 @@ static inline bool flowrt_same(flowrt_text a, flowrt_text b) {
 
 static inline void *flowrt_alloc(uint32_t size) { return aio_realloc(0, 0, 8, size); }
 
+/* The same for what a message asks for: NULL where there is no such room, and flowrt_alloc() would trap. */
+FLOWRT_COLD void *aio_alloc_or_null(uint64_t size) {
+  uint64_t end = (uintptr_t)aio_realloc(0, 0, 8, 0) + size, have = (uint64_t)__builtin_wasm_memory_size(0) << 16;
+  if (end > UINT32_MAX) return NULL;
+  if (end > have && __builtin_wasm_memory_grow(0, (end - have + 65535) >> 16) == (size_t)-1) return NULL;
+  return flowrt_alloc((uint32_t)size);
+}
+
 static flowrt_text aio_failure; /* of the present call; data is NULL while it goes well */
 static flowrt_text aio_output;
 
