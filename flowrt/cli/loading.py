@@ -112,8 +112,10 @@ def untrusted(plan: Plan, state: Path) -> list[Problem]:
     used = [
         (node.name, node.module.path, node.module.digest) for node in plan.nodes.values() if node.module is not None
     ]
+    # what a module carries its own signature covers
+    carried = {model.path for node in plan.nodes.values() if node.module for model in node.module.models}
     models = [(node.name, use) for node in plan.nodes.values() for use in with_fallbacks(node)]
-    used += [(node, use.facts.path, use.facts.digest) for node, use in models]
+    used += [(node, use.facts.path, use.facts.digest) for node, use in models if use.facts.path not in carried]
     used += [(node, library.path, library.digest) for node, use in models for library in use.libraries]
     return [
         Problem(

@@ -16,6 +16,16 @@ ModuleForm = Literal["core", "component", "command"]
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddedModel:
+    """A model that a module carries with it, brought to a file."""
+
+    name: str
+    """The name it is loaded by."""
+    encoding: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleFacts:
     """What a .wasm file says of itself, read from its bytes without running it."""
 
@@ -34,6 +44,10 @@ class ModuleFacts:
     """The tensors its `map` expects, when its `flowrt` section declares them."""
     outputs: tuple[Tensor, ...] = ()
     """The tensors its `map` makes, likewise."""
+    models: tuple[EmbeddedModel, ...] = ()
+    """The models it carries."""
+    properties: tuple[tuple[str, str], ...] = ()
+    """Parameters it carries: what its `init` is given where the graph gives no others."""
 
 
 @dataclass(frozen=True, slots=True)

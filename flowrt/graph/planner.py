@@ -151,8 +151,8 @@ def _node(graph: Graph, facts: Facts, operation: Operation, stage: int, sets: Ma
         targets=_targets(graph, name),
         stage=stage,
         module=module,
-        models=_models(graph, facts, operation, nn=nn),
-        properties=properties_of(graph.file, name, sets),
+        models=_models(graph, facts, operation, module if nn else None),
+        properties=_properties(graph, name, module, sets),
         schemas=schemas_of(graph, facts, operation, every=is_component(module)),
         nn=nn,
     )
@@ -167,13 +167,23 @@ def _targets(graph: Graph, name: str) -> tuple[tuple[str, ...], ...]:
     return (tuple(edge.target for edge in edges),)
 
 
-def _models(graph: Graph, facts: Facts, operation: Operation, *, nn: bool) -> tuple[ModelUse, ...]:
-    """An inference node has its model under its own name; a guest may load every model of the graph by name."""
-    uses: list[tuple[str, ModelOptions]] = []
+def _properties(
+    graph: Graph, name: str, module: ModuleFacts | None, sets: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """What the graph gives, and what the module carries where the graph gives nothing."""
+    carried = {} if module is None else dict(module.properties)
+    return tuple({**carried, **dict(properties_of(graph.file, name, sets))}.items())
+
+
+def _models(graph: Graph, facts: Facts, operation: Operation, module: ModuleFacts | None) -> tuple[ModelUse, ...]:
+    """An inference node has its model under its own name; a guest may load by name every model of the graph, and those
+    its module carries."""
+    uses: list[tuple[str, ModelFile]] = []
     if isinstance(operation, InferenceOperation):
         uses = [(operation.name, model_of(operation, graph))]
-    elif nn:
-        uses = [(model.name, model) for model in graph.file.models]
+    elif module is not None:
+        carried = {model.name: ModelFile(path=model.path, encoding=model.encoding) for model in module.models}
+        uses = list({**carried, **{model.name: model for model in graph.file.models}}.items())
     return tuple(use for name, model in uses if (use := _use(name, model, facts)) is not None)
 
 

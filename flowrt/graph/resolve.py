@@ -66,6 +66,9 @@ def gather(
     for model in models_of(graph):
         if model.path not in models:
             models[model.path] = _model(model, home, inspect_model, stored)
+    for module in modules.values():
+        for carried in module.models if isinstance(module, ModuleFacts) else ():
+            models[carried.path] = inspect_model(Path(carried.path), carried.encoding)
     files = {path: why for _, path in files_of(graph) if (why := _unreadable(path)) is not None}
     return Facts(modules, models, machine, files, _schemas(graph, home), _libraries(graph, home, stored))
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 import wasmtime
 import wasmtime.component
 
+from flowrt.wasm.cache_folder import cache_folder
 from flowrt.wasm.component.direct import REVISION
 from flowrt.wasm.component.lists import in_place
 from flowrt.wasm.engine import Engine
@@ -36,7 +37,7 @@ class CodeCache:
     def __init__(self, directory: Path | None = None) -> None:
         self.hits = 0
         self.misses = 0
-        self._directory = directory or _default_directory()
+        self._directory = directory or cache_folder()
 
     @property
     def directory(self) -> Path | None:
@@ -163,17 +164,6 @@ def _write(path: Path, code: bytes) -> None:
     except OSError:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def _default_directory() -> Path | None:
-    if systemd := os.environ.get("CACHE_DIRECTORY"):
-        return Path(systemd.split(":")[0])
-    if (xdg := os.environ.get("XDG_CACHE_HOME")) and Path(xdg).is_absolute():
-        return Path(xdg) / "flowrt"
-    try:
-        return Path.home() / ".cache" / "flowrt"
-    except RuntimeError:  # no home folder
-        return None
 
 
 def _machine() -> tuple[str, str]:

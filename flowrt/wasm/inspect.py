@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowrt.graph.facts import ModuleFacts, ModuleForm, Unreadable
 from flowrt.message import TENSOR_BYTES, Tensor
+from flowrt.wasm import embedded
 from flowrt.wasm.binary import Malformed, Reader
+from flowrt.wasm.cache_folder import cache_folder
 
 if TYPE_CHECKING:
     from flowrt.wasm.engine import Engine
@@ -52,12 +54,26 @@ def inspect_module(path: Path, *, engine: Engine | None = None) -> ModuleFacts |
         return Unreadable(f"{path} cannot be read: {error.strerror}")
     if len(code) > _FILE_MAX:
         return Unreadable(f"{path} is larger than {_FILE_MAX >> 20} MiB")
-    facts = inspect_bytes(code, str(path))
+    facts = _with_embedded(code, inspect_bytes(code, str(path)))
     if engine is not None and isinstance(facts, ModuleFacts) and facts.form != "component":
         reason = engine.refusal(code)
         if reason is not None:
             return Unreadable(f"the engine refuses it: {reason}")
     return facts
+
+
+def _with_embedded(code: bytes, facts: ModuleFacts | Unreadable) -> ModuleFacts | Unreadable:
+    """The facts, and what the module carries with it brought to files."""
+    if isinstance(facts, Unreadable):
+        return facts
+    sections = (section for kind, section in Reader(memoryview(code)[8:]).sections() if kind == _CUSTOM)
+    try:
+        carried = [embedded.read(section.rest()) for section in sections if section.name() == embedded.SECTION]
+        models = [model for models, _ in carried for model in embedded.as_files(models, cache_folder())]
+    except (Malformed, embedded.EmbeddedError) as error:
+        return Unreadable(str(error))
+    properties = {key: value for _, parameters in carried for key, value in parameters.items()}
+    return replace(facts, models=tuple(models), properties=tuple(properties.items()))
 
 
 def inspect_bytes(code: bytes, path: str = "") -> ModuleFacts | Unreadable:

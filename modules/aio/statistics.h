@@ -4,8 +4,8 @@
 
 #include "aio.h"
 
-enum { VALUE, COUNT, MAX, MIN, AVERAGE, LAST, FIGURES };
-static const char *const figure_names[FIGURES] = {"value", "count", "max", "min", "average", "last"};
+enum { COUNT, MAX, MIN, AVERAGE, LAST, FIGURES };
+static const char *const figure_names[FIGURES] = {"count", "max", "min", "average", "last"};
 
 /* The members of the object at `key` of a payload. False when there is none. */
 FLOWRT_COLD bool object_at(flowrt_text payload, const char *key, const char *const names[], uint32_t count, flowrt_text values[]) {
@@ -30,10 +30,10 @@ FLOWRT_COLD void add_figure(double figures[FIGURES], double value) {
   if (!count || value < figures[MIN]) figures[MIN] = value;
   figures[AVERAGE] = (figures[AVERAGE] * count + value) / (count + 1);
   figures[COUNT] = count + 1;
-  figures[VALUE] = figures[LAST] = value;
+  figures[LAST] = value;
 }
 
-/* {"KEY":{"value":…,"count":…,…,"last":… — without the closing braces, for what a reading has beside. */
+/* {"KEY":{"count":…,…,"last":… — without the closing braces, for what a reading has beside. */
 FLOWRT_COLD void write_figures(flowrt_writer *out, const char *key, const double figures[FIGURES]) {
   flowrt_write(out, "{\"");
   flowrt_write(out, key);

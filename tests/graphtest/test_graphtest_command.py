@@ -105,7 +105,7 @@ def test_the_official_complex_graph_folds_a_window(tests, tmp_path, capsys):
     (tmp_path / "input").mkdir()
     (tmp_path / "input" / "a.json").write_text('{"temperature": {"value": 1209, "unit": "F"}}')
     figures = {"count": 1, "unit": "C", "overtemp": True, "average": 653.8888888888889}
-    payload = json.dumps({"sensor_data": {"temperature": [figures], "humidity": [], "object": []}})
+    payload = json.dumps({"temperature": [figures], "humidity": [], "object": []})
     (tmp_path / "expected.json").write_text(json.dumps({"topic": "sensors", "payload": payload}))
     lines = {
         "name": "complex",

@@ -42,6 +42,7 @@ def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
             yield _unreadable(graph, loc, operation, module)
         elif module is not None:
             yield from _module(graph, loc, operation, module)
+            yield from _carried(graph, loc, module, facts)
 
 
 def _unreadable(graph: Graph, loc: Loc, operation: GuestOperation, module: Unreadable) -> Problem:
@@ -138,6 +139,14 @@ def _missing(module: ModuleFacts, name: str, signature: str, kind: str) -> str:
         )
     near = nearest(name, [export for export in module.exports if export not in REQUIRED and export not in OPTIONAL])
     return f"module {module.path} does not export {name} {signature}{near or '; build it with the C or Rust SDK'}"
+
+
+def _carried(graph: Graph, loc: Loc, module: ModuleFacts, facts: Facts) -> Iterator[Problem]:
+    for model in module.models:
+        found = facts.models.get(model.path)
+        if isinstance(found, Unreadable):
+            message = f"the model '{model.name}' that module {module.path} carries cannot be used: {found.reason}"
+            yield graph.problem(loc, "unreadable-model", f"{message}; embed it anew")
 
 
 def _feature(graph: Graph, loc: Loc, module: ModuleFacts) -> Iterator[Problem]:

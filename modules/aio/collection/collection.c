@@ -18,6 +18,15 @@ static void add(flowrt_writer *list, flowrt_text value) {
   flowrt_write_text(list, value);
 }
 
+/* A temperature as it is, with `overtemp` false where it has none. */
+static void add_temperature(flowrt_writer *list, flowrt_text value) {
+  static const char *const names[] = {"overtemp"};
+  flowrt_text found;
+  bool open = flowrt_json_find(value, names, 1, &found) && !found.data && *flowrt_json_space(value.data + 1, value.data + value.size) != '}';
+  add(list, open ? (flowrt_text){value.data, value.size - 1} : value);
+  if (open) flowrt_write(list, ",\"overtemp\":false}");
+}
+
 static void fold(aio_message *staged, aio_model *models, uint32_t count) {
   flowrt_writer lists[KINDS] = {{0}};
   flowrt_text found[KINDS], before = aio_payload(staged);
@@ -35,7 +44,7 @@ static void fold(aio_message *staged, aio_model *models, uint32_t count) {
       continue;
     }
     for (uint32_t kind = 0; kind < KINDS; kind++)
-      if (found[kind].data) add(&lists[kind], found[kind]);
+      if (found[kind].data) (kind ? add : add_temperature)(&lists[kind], found[kind]);
     take_place_of(staged, message);
   }
   flowrt_writer out = {0};

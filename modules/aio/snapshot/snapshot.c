@@ -2,8 +2,9 @@
  *
  * branch: true for the topic in the parameter `snapshot_topic` (snapshot_simulation), and for pictures.
  * map: a picture of 224 by 224 pixels of rgb24 becomes {"object":{"result":NAME}}. The model is one of the graph's `models`, loaded
- * with the first picture: parameters `model` (mobilenet), `input`, the name of its input (data), and `labels`, the names of its
- * classes, one a line; without them the result is the number of the class.
+ * with the first picture, or one that the module carries (flowrt modules embed): parameters `model` (mobilenet), `input`, the
+ * name of its input (data), and `labels`, the names of its classes, one a line, with or without a WordNet number in front;
+ * without them the result is the number of the class.
  * accumulate: each name once, joined by "; ". */
 #include "../statistics.h"
 #include "aio_nn.h"
@@ -55,11 +56,19 @@ static float *planes(const uint8_t *pixels) {
   return made;
 }
 
+/* A name without the number that lists of ImageNet's classes have in front of it: n02133161. */
+static flowrt_text without_number(flowrt_text name) {
+  uint32_t at = 1;
+  if (name.size < 11 || name.data[0] != 'n') return name;
+  while (at < 9 && name.data[at] >= '0' && name.data[at] <= '9') at++;
+  return at == 9 && name.data[9] == ' ' ? (flowrt_text){name.data + 10, name.size - 10} : name;
+}
+
 static void write_class(flowrt_writer *out, uint32_t number) {
   uint32_t start = 0, line = 0;
   for (uint32_t at = 0; labels.data && at <= labels.size; at++) {
     if (at < labels.size && labels.data[at] != '\n') continue;
-    if (line++ == number && at > start) return flowrt_write_json(out, (flowrt_text){labels.data + start, at - start});
+    if (line++ == number && at > start) return flowrt_write_json(out, without_number((flowrt_text){labels.data + start, at - start}));
     start = at + 1;
   }
   flowrt_write(out, "\"class ");

@@ -2,8 +2,8 @@
  * (branch), and the figures of those of one logical time (accumulate), whose fields the map's output has already. */
 #include "../statistics.h"
 
-enum { UNIT = FIGURES, OVERTEMP, FIELDS }; /* behind the figures */
-static const char *const names[FIELDS] = {"value", "count", "max", "min", "average", "last", "unit", "overtemp"};
+enum { UNIT = FIGURES, OVERTEMP, VALUE, FIELDS }; /* behind the figures */
+static const char *const names[FIELDS] = {"count", "max", "min", "average", "last", "unit", "overtemp", "value"};
 
 /* The fields of a reading. False, and failed, when there is none or it has no value or unit. */
 static bool reading(aio_message *message, flowrt_text fields[FIELDS]) {
@@ -103,7 +103,7 @@ static void fold(aio_message *staged, aio_model *models, uint32_t count) {
   }
   flowrt_writer out = {0};
   write_figures(&out, "temperature", figures);
-  flowrt_write(&out, ",\"unit\":\"C\",\"overtemp\":false}}");
+  flowrt_write(&out, ",\"unit\":\"C\"}}");
   aio_set_payload(staged, &out);
 }
 AIO_ACCUMULATE(fold)
