@@ -1,10 +1,13 @@
 """`modules/aio/filter`: JSON Schema in a component."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
-from component_guests import batch
+from component_guests import Maker, batch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowrt.errors import GuestTrap
 
@@ -61,6 +64,18 @@ CASES = [
         [["x"]],
     ),
     ({"properties": {"next": {"$ref": "#"}}, "required": ["v"]}, [{"v": 1, "next": {"v": 2}}], [{"v": 1, "next": {}}]),
+    ({"pattern": "^[A-Z]{2}-\\d{3,5}$"}, ['"AB-123"', '"XY-12345"', 1], ['"AB-12"', '"AB-123456"', '"xAB-123"', '""']),
+    ({"pattern": "ä|\\u00f6|\\.5"}, ['"xä"', '"\\u00e4"', '"ö"', '"1.5"'], ['"a"', '"15"']),
+    (
+        {"patternProperties": {"^t_": {"type": "number"}, "x": {"minimum": 5}}, "additionalProperties": False},
+        [{"t_a": 1}, {"t_x": 5}, {}],
+        [{"t_a": "1"}, {"t_x": 4}, {"a": 1}],
+    ),
+    (
+        {"dependencies": {"a": ["b"], "c": {"required": ["d"]}}},
+        [{"a": 1, "b": 1}, {"c": 1, "d": 1}, {}],
+        [{"a": 1}, {"c": 1}],
+    ),
     ({"format": "date", "title": "for people"}, ['"x"'], []),
 ]
 
@@ -75,7 +90,8 @@ def test_what_fits_and_what_does_not(fits, schema, good, bad):
     [
         ("{", "it is not JSON"),
         ("[]", "a schema in it is neither an object nor true or false"),
-        ({"properties": {"a": {"pattern": "x"}}}, "pattern, patternProperties and dependencies are not supported"),
+        ({"patternProperties": []}, "patternProperties or dependencies is no object"),
+        ({"dependencies": {"a": 1}}, "a schema in it is neither an object nor true or false"),
         ({"items": [{"minimum": "1"}]}, "a bound in it is no number"),
         ({"$ref": "other.json"}, "a $ref leads nowhere; it begins with #"),
         ({"multipleOf": 0}, "multipleOf is not above 0"),
@@ -106,3 +122,71 @@ def test_depth_costs_no_more_than_the_stack(fits):
 
 def test_a_long_array_needs_no_memory(fits):
     assert fits({"items": {"type": "integer"}}, list(range(2000))) == [True]
+
+
+BAD_PATTERNS = ["(", ")", "[a", "a{2,1}", "*a", "a**", "\\1", "(?=a)", "(?<n>a)", "\\p{L}", "\\u12", "a{1001}",
+                "(a{100}){100}", "a" * 600, "(" * 9 + ")" * 9, "\\", 1]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", BAD_PATTERNS)
+def test_a_pattern_that_cannot_be_used_is_refused(guest, fits, pattern):
+    with pytest.raises(GuestTrap, match="init refused"):
+        fits({"properties": {"a": {"pattern": pattern}}})
+    assert "a pattern in it is damaged, too long, or has a back reference" in guest.texts()[0][1]
+
+
+def test_no_pattern_takes_long(fits):
+    """What a backtracking matcher would need longer for than the world has stood."""
+    assert fits({"pattern": "^(a+)+$"}, json.dumps("a" * 5000 + "b"), json.dumps("a" * 5000)) == [False, True]
+    assert fits({"pattern": "(x?){200}x{200}$"}, json.dumps("x" * 400)) == [True]
+    assert fits({"pattern": "^((a*)*)*b"}, json.dumps("a" * 3000)) == [False]
+
+
+pieces = st.sampled_from(
+    [
+        "a",
+        "b",
+        "é",
+        ".",
+        "\\d",
+        "\\W",
+        "\\s",
+        "[ab]",
+        "[^a-c\\d]",
+        "[\\]x-]",
+        "^",
+        "$",
+        "\\b",
+        "\\x41",
+        "\\u00e9",
+        "\\.",
+        "-",
+    ]
+)
+counts = st.sampled_from(["", "*", "+", "?", "{2}", "{0,2}", "{1,}", "*?"])
+
+
+@st.composite
+def patterns(draw, depth=2):
+    made = []
+    for _ in range(draw(st.integers(0, 4))):
+        if depth and draw(st.integers(0, 3)) == 0:
+            piece = draw(st.sampled_from(["(", "(?:"])) + draw(patterns(depth - 1)) + ")"
+        else:
+            piece = draw(pieces)
+        made.append(
+            piece + ("" if piece in {"^", "$", "\\b"} else draw(counts)) + draw(st.sampled_from(["", "", "", "|"]))
+        )
+    return "".join(made)
+
+
+@given(pattern=patterns(), texts=st.lists(st.text("abcé5 .-]xA\n", max_size=8), min_size=1, max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_patterns_mean_what_re_takes_them_to_mean(engine, pattern, texts):
+    maker = Maker(engine)
+    instance = maker(CODE, "filter", schemas=[("s", "application/json", json.dumps({"pattern": pattern}))])
+    verdicts, errors = instance.decide("filter", batch(*(json.dumps(text).encode() for text in texts)))
+    ours = re.compile(pattern.replace("$", "\\Z"), re.ASCII)
+    assert errors == {}
+    assert [bool(verdict) for verdict in verdicts] == [ours.search(text) is not None for text in texts]
+    maker.close()

@@ -1,9 +1,9 @@
 /* JSON Schema, draft 7, as far as a message is judged by it: read where the schema's text lies, for each message anew.
- * `pattern`, `patternProperties` and `dependencies` are not known and make a schema unusable; `format` is for people. */
+ * A keyword that it does not know, `format` and `contentEncoding` among them, is for people. */
 #ifndef SCHEMA_H
 #define SCHEMA_H
 
-#include "aio.h"
+#include "pattern.h"
 
 #define DEPTH_MAX 48 /* of schemas within schemas, references followed too: what 16 KiB of stack bear */
 
@@ -164,16 +164,41 @@ static bool items(const flowrt_text *of, flowrt_text value, uint32_t depth) {
          (!of[UNIQUE].data || *of[UNIQUE].data != 't' || unique(value));
 }
 
+/* Whether a member fits the schemas of all patterns that its name fits; `known` when there is one. */
+static bool patterned(flowrt_text patterns, const walk *member_of, uint32_t depth, bool *known) {
+  for (walk w = begin(patterns); step(&w);) {
+    if (!pattern_found(w.key, member_of->key)) continue;
+    *known = true;
+    if (!valid(w.value, member_of->value, depth)) return false;
+  }
+  return true;
+}
+
+static bool has_all(flowrt_text names, flowrt_text value) {
+  for (walk w = begin(names); step(&w);)
+    if (!member(value, w.value).data) return false;
+  return true;
+}
+
+static bool depended(flowrt_text dependencies, flowrt_text value, uint32_t depth) {
+  for (walk w = begin(dependencies); step(&w);) {
+    if (!member(value, w.key).data) continue;
+    if (*w.value.data == '[' ? !has_all(w.value, value) : !valid(w.value, value, depth)) return false;
+  }
+  return true;
+}
+
 static bool properties(const flowrt_text *of, flowrt_text value, uint32_t depth) {
   for (walk w = begin(value); step(&w);) {
     flowrt_text schema = of[PROPERTIES].data ? member(of[PROPERTIES], w.key) : (flowrt_text){0};
-    if (!schema.data) schema = of[MORE_PROPERTIES];
+    bool known = schema.data;
+    if (of[PATTERNS].data && !patterned(of[PATTERNS], &w, depth, &known)) return false;
+    if (!known) schema = of[MORE_PROPERTIES];
     if (schema.data && !valid(schema, w.value, depth)) return false;
     if (of[NAMES].data && !valid(of[NAMES], w.key, depth)) return false;
   }
-  if (of[REQUIRED].data)
-    for (walk w = begin(of[REQUIRED]); step(&w);)
-      if (!member(value, w.value).data) return false;
+  if (of[REQUIRED].data && !has_all(of[REQUIRED], value)) return false;
+  if (of[DEPENDENCIES].data && !depended(of[DEPENDENCIES], value, depth)) return false;
   return sized(of[MIN_PROPERTIES], of[MAX_PROPERTIES], count(value));
 }
 
@@ -234,6 +259,7 @@ static bool valid(flowrt_text schema, flowrt_text value, uint32_t depth) {
   if (of[ENUM].data && !one_of(of[ENUM], value)) return false;
   if (is_number(value) && !within(of, value)) return false;
   if (*value.data == '"' && !sized(of[MIN_LENGTH], of[MAX_LENGTH], characters(value))) return false;
+  if (*value.data == '"' && of[PATTERN].data && !pattern_found(of[PATTERN], value)) return false;
   if (*value.data == '[' && !items(of, value, depth + 1)) return false;
   if (*value.data == '{' && !properties(of, value, depth + 1)) return false;
   return combined(of, value, depth + 1);
@@ -251,6 +277,20 @@ static bool all_usable(flowrt_text schemas, uint32_t depth) {
 
 static bool refuse(const char *words) { return wrong = words, false; }
 
+static const char *const unusable_pattern =
+    "a pattern in it is damaged, too long, or has a back reference, look-around or \\p, which are not supported";
+
+/* Keys that are patterns, or the names that others depend on, each with a schema; a dependency may be a list as well. */
+static bool keyed_usable(flowrt_text schemas, bool patterns, uint32_t depth) {
+  if (*schemas.data != '{') return refuse("patternProperties or dependencies is no object");
+  for (walk w = begin(schemas); step(&w);) {
+    if (patterns && !pattern_of(w.key)) return refuse(unusable_pattern);
+    if (!patterns && *w.value.data == '[') continue;
+    if (!usable(w.value, depth)) return false;
+  }
+  return true;
+}
+
 static bool usable(flowrt_text schema, uint32_t depth) {
   static const uint8_t one[] = {MORE_ITEMS, CONTAINS, MORE_PROPERTIES, NAMES, NOT, IF, THEN, ELSE};
   static const uint8_t several[] = {ALL, ANY, ONE};
@@ -260,8 +300,7 @@ static bool usable(flowrt_text schema, uint32_t depth) {
   if (*schema.data != '{') return refuse("a schema in it is neither an object nor true or false");
   if (depth >= DEPTH_MAX) return refuse("its schemas are nested too deep");
   flowrt_text *of = keywords_of(schema, depth);
-  if (of[PATTERN].data || of[PATTERNS].data || of[DEPENDENCIES].data)
-    return refuse("pattern, patternProperties and dependencies are not supported");
+  if (of[PATTERN].data && (*of[PATTERN].data != '"' || !pattern_of(of[PATTERN]))) return refuse(unusable_pattern);
   if (of[REFERENCE].data && !referred(of[REFERENCE]).data) return refuse("a $ref leads nowhere; it begins with #");
   if (of[TYPE].data && *of[TYPE].data != '"' && *of[TYPE].data != '[') return refuse("type is no text and no list");
   if (of[ENUM].data && *of[ENUM].data != '[') return refuse("enum is no list");
@@ -277,6 +316,8 @@ static bool usable(flowrt_text schema, uint32_t depth) {
     if (*of[several[i]].data != '[') return refuse("allOf, anyOf and oneOf are lists");
     if (!all_usable(of[several[i]], depth + 1)) return false;
   }
+  if (of[PATTERNS].data && !keyed_usable(of[PATTERNS], true, depth + 1)) return false;
+  if (of[DEPENDENCIES].data && !keyed_usable(of[DEPENDENCIES], false, depth + 1)) return false;
   if (of[ITEMS].data && !(*of[ITEMS].data == '[' ? all_usable(of[ITEMS], depth + 1) : usable(of[ITEMS], depth + 1))) return false;
   return !of[PROPERTIES].data || all_usable(of[PROPERTIES], depth + 1);
 }
