@@ -58,6 +58,7 @@ HOMES = {
     "re2": ("flowrt.transforms.patterns",),
     "pydantic": (
         "flowrt.options",
+        "flowrt.wasm.embedded",
         "flowrt.quota",
         "flowrt.transforms",
         "flowrt.formats",
