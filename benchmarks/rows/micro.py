@@ -12,6 +12,7 @@ from benchmarks.models.make_net import LAYERS
 from benchmarks.models.make_net import PATH as MODEL
 from benchmarks.parts import nowhere, parts
 from benchmarks.report import Row
+from benchmarks.rows.pieces import pieces
 from benchmarks.settings import Settings
 from flowrt.testing import batch_of
 
@@ -35,6 +36,7 @@ def rows(_: Broker, settings: Settings) -> list[Row]:
         "hop": hops,
         "inference": inference,
         "component": component,
+        "pieces": pieces,
     }
     for name, part in parts_of_group.items():
         if settings.wants(name):
