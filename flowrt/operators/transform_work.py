@@ -10,7 +10,9 @@ from flowrt.errors import NodeFault
 from flowrt.message import Batch, Head
 from flowrt.operators.base import Emission, Fault
 from flowrt.transforms.deciding import BranchTransform, FilterTransform
+from flowrt.transforms.inputs import Record
 from flowrt.transforms.mapping import MapTransform
+from flowrt.transforms.shared import shared
 from flowrt.transforms.throttle import ThrottleTransform
 
 Result = TypeVar("Result")
@@ -33,13 +35,14 @@ class MapRulesOperator(RulesOperator):
     """Applies the rules of a map."""
 
     def __init__(self, transform: MapTransform) -> None:
-        self._apply = transform.apply
+        self._transform = transform
 
     def process(self, batch: Batch) -> Emission:
-        made, rows, faults = _each(batch, self._apply)
+        made, rows, _, faults = _each(batch, self._transform.read, self._transform.make)
         if not made:
             return Emission((None,), faults=faults)
-        payloads, heads = zip(*made, strict=True)
+        payloads, heads, documents = zip(*made, strict=True)
+        shared.put(payloads, documents)
         return Emission((rows.with_payloads(payloads, heads),), faults=faults)
 
 
@@ -47,11 +50,15 @@ class FilterRulesOperator(RulesOperator):
     """Drops what the rules of a filter are true for."""
 
     def __init__(self, transform: FilterTransform) -> None:
-        self._drops = transform.drops
+        self._transform = transform
 
     def process(self, batch: Batch) -> Emission:
-        drops, rows, faults = _each(batch, self._drops)
-        return _split(rows, drops, faults)
+        drops, rows, documents, faults = _each(batch, self._transform.read, self._transform.drops)
+        emission = _split(rows, drops, faults)
+        (passing,) = emission.ports
+        if self._transform.reads and passing is not None:
+            _hand_on(passing, rows, documents, [not drop for drop in drops])
+        return emission
 
 
 class ThrottleOperator(RulesOperator):
@@ -70,36 +77,58 @@ class BranchRulesOperator(RulesOperator):
     """Chooses each message's arm by the rule of a branch."""
 
     def __init__(self, transform: BranchTransform) -> None:
-        self._arm = transform.arm
+        self._transform = transform
 
     def process(self, batch: Batch) -> Emission:
-        arms, rows, faults = _each(batch, self._arm)
-        if not any(arms):
-            return Emission((rows if arms else None, None), faults=faults)
-        if all(arms):
-            return Emission((None, rows), faults=faults)
-        return Emission((rows.select([not arm for arm in arms]), rows.select(arms)), faults=faults)
+        arms, rows, documents, faults = _each(batch, self._transform.read, self._transform.arm)
+        others = [not arm for arm in arms]
+        ports = [_where(rows, keep) for keep in (others, arms)]
+        if self._transform.reads:
+            for port, keep in zip(ports, (others, arms), strict=True):
+                if port is not None:
+                    _hand_on(port, rows, documents, keep)
+        return Emission(ports, faults=faults)
 
 
-def _each(batch: Batch, work: Callable[[bytes, Head], Result]) -> tuple[list[Result], Batch, list[Fault]]:
-    """What each row gave, the rows that gave something, and the faults of the others."""
+def _each(
+    batch: Batch, read: Callable[[bytes], Record], work: Callable[[Record, Head], Result]
+) -> tuple[list[Result], Batch, Sequence[Record], list[Fault]]:
+    """What each row gave, the rows that gave something with their documents, and the faults of the others."""
     results: list[Result] = []
+    documents: list[Record] = []
     faults: list[Fault] = []
     failed: set[int] = set()
+    known = shared.of(batch.payloads)
     for row, (payload, head) in enumerate(zip(batch.payloads, batch.heads, strict=True)):
         try:
-            results.append(work(payload, head))
+            document = read(payload) if known is None else known[row]
+            results.append(work(document, head))
         except NodeFault as fault:
             faults.append(Fault(batch.slice(row, row + 1), fault))
             failed.add(row)
+        else:
+            documents.append(document)
     rows = batch.select([row not in failed for row in range(len(batch))]) if failed else batch
-    return results, rows, faults
+    return results, rows, documents, faults
+
+
+def _where(rows: Batch, keep: Sequence[bool]) -> Batch | None:
+    """The rows to keep: all of them as they are, None for none."""
+    if all(keep):
+        return rows if keep else None
+    return rows.select(keep) if any(keep) else None
+
+
+def _hand_on(passing: Batch, rows: Batch, documents: Sequence[Record], keep: Sequence[bool]) -> None:
+    """Let the next node find the documents of rows that go on as they came."""
+    if passing is not rows:
+        documents = list(compress(documents, keep))
+    elif shared.of(rows.payloads) is not None:
+        return
+    shared.put(passing.payloads, documents)
 
 
 def _split(rows: Batch, drops: Sequence[bool], faults: Sequence[Fault]) -> Emission:
     """Rows that are dropped, and those that pass."""
-    if not any(drops):
-        return Emission((rows if drops else None,), faults=faults)
-    filtered = list(compress(rows.seqs, drops))
-    passing = None if all(drops) else rows.select([not drop for drop in drops])
-    return Emission((passing,), filtered, faults)
+    filtered = list(compress(rows.seqs, drops)) if any(drops) else ()
+    return Emission((_where(rows, [not drop for drop in drops]),), filtered, faults)

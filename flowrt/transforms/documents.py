@@ -2,13 +2,18 @@
 
 Of a key that stands twice the last counts, as with most parsers. Integers of any size pass unchanged. `NaN` and
 `Infinity`, text that is not UTF-8, and documents nested deeper than Python's parser goes are faults of kind `format`.
+
+msgspec reads and writes what is plain. Whatever it refuses, and every `null` that it writes, goes to the standard
+library, which has the last word: so there is one outcome, and one text, for all that is odd.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+import msgspec
 
 from flowrt.errors import NodeFault
 
@@ -19,23 +24,31 @@ def _no_constant(word: str) -> NoReturn:
 
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-# `decode` looks for space around the value by regular expressions and `encode` makes a new C encoder, each time: a
-# third of what a small document costs. Documents are trees, so circles need not be looked for.
-_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]
-_chunks: Callable[[object, int], Iterable[str]] = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
-    None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
-)
+_read: Final = msgspec.json.Decoder().decode
+_written: Final = msgspec.json.Encoder().encode
 
 
 def decode(payload: bytes) -> Any:
     """The document in a payload. Raises `NodeFault` of kind `format`."""
     try:
-        text = str(payload, "utf-8")
-        try:
-            document, end = _scan(text, 0)
-        except StopIteration:  # space before the value, or a mistake, which the decoder has words for
-            return _decoder.decode(text)
-        return document if end == len(text) else _decoder.decode(text)
+        return _read(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return decode_plainly(payload)
+
+
+def encode(document: object) -> bytes:
+    """A document as compact UTF-8. Raises `NodeFault` of kind `expression` for what JSON cannot hold."""
+    try:
+        made = _written(document)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError, ValueError):
+        return encode_plainly(document)
+    return made if b"null" not in made else encode_plainly(document)  # it writes NaN and infinity as null
+
+
+def decode_plainly(payload: bytes) -> Any:
+    """`decode` by the standard library."""
+    try:
+        return _decoder.decode(str(payload, "utf-8"))
     except UnicodeDecodeError as error:
         raise NodeFault("format", f"the payload is not JSON: it is not UTF-8, from byte {error.start} on") from None
     except RecursionError:
@@ -44,10 +57,10 @@ def decode(payload: bytes) -> Any:
         raise NodeFault("format", f"the payload is not JSON: {error}") from None
 
 
-def encode(document: object) -> bytes:
-    """A document as compact UTF-8. Raises `NodeFault` of kind `expression` for what JSON cannot hold."""
+def encode_plainly(document: object) -> bytes:
+    """`encode` by the standard library."""
     try:
-        return "".join(_chunks(document, 0)).encode()
+        return _encoder.encode(document).encode()
     except UnicodeEncodeError:
         raise NodeFault("expression", "the result holds half of a surrogate pair, which is no text") from None
     except RecursionError:

@@ -40,7 +40,7 @@ class Records:
         inputs = [parse_input(text) for text in dataset.inputs]
         self._paths = [given.path for given in inputs]
         condition = expression(dataset.expression, len(inputs), wanted=BOOL)
-        self._formula = Formula(f"dataset '{dataset.alias}'", condition.text, inputs, condition.run, required=False)
+        self._formula = Formula(f"dataset '{dataset.alias}'", condition, inputs, required=False)
         self._equal = _equality(condition.tree, self._paths)
         self._text: bytes | None = None
         self._lines: list[Record] = []

@@ -26,8 +26,9 @@ class Figure:
         inputs = [parse_input(text) for text in rule.inputs]
         self.inputs = len(inputs)
         self.output = parse_path(rule.output).segments
-        self._run = expression(rule.expression, len(inputs), Scope.WINDOW).run
-        self._formula = Formula(f"the figure '{rule.output}'", rule.expression, inputs, self._run, required=False)
+        known = expression(rule.expression, len(inputs), Scope.WINDOW)
+        self._run = known.run
+        self._formula = Formula(f"the figure '{rule.output}'", known, inputs, required=False)
         self._readers = [reader(given) for given in inputs]
 
     def read(self, row: Row) -> list[Any]:

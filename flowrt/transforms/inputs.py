@@ -8,16 +8,15 @@ from typing import Any, Final
 
 from flowrt.errors import NodeFault
 from flowrt.message import Head
-from flowrt.transforms.compile import Program
 from flowrt.transforms.documents import decode
+from flowrt.transforms.expression import Expression
 from flowrt.transforms.paths import InputPath, Path
-from flowrt.transforms.shared import shared
 from flowrt.transforms.tree import ExpressionError
 from flowrt.transforms.values import PLAIN, bound
 
 MISSING: Final = object()
 """What a reader gives where there is no value; a JSON null is None."""
-Record = Mapping[str, Any]
+Record = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -37,9 +36,6 @@ _KINDS = {list: "array", str: "string", bool: "boolean", type(None): "null"}
 
 def document_of(payload: bytes) -> dict[str, Any]:
     """The object in a payload, not to be changed. Raises `NodeFault` of kind `format` for anything else."""
-    document = shared.get(payload)
-    if document is not None:
-        return document
     document = decode(payload)
     if type(document) is dict:
         return document
@@ -113,27 +109,28 @@ def _or_default(read: Reader, default: object) -> Reader:
 class Formula:
     """An expression with its inputs: a function of a message."""
 
-    __slots__ = ("_inputs", "_readers", "_required", "_run", "_where", "aliases", "text")
+    __slots__ = ("_required", "_run", "_where", "aliases", "inputs", "readers", "text", "tree")
 
-    def __init__(self, where: str, text: str, inputs: Sequence[InputPath], run: Program, *, required: bool) -> None:
-        self.text = text
+    def __init__(self, where: str, known: Expression, inputs: Sequence[InputPath], *, required: bool) -> None:
+        self.text = known.text
+        self.tree = known.tree
+        self.inputs = inputs
+        self.readers = [reader(given) for given in inputs]
         self.aliases = tuple({given.path.alias for given in inputs if given.path.place == "context"})
         """Datasets without whose record there is nothing to evaluate."""
         self._where = where
-        self._inputs = inputs
-        self._readers = [reader(given) for given in inputs]
-        self._run = run
+        self._run = known.run
         self._required = required
 
     def evaluate(self, row: Row) -> Any:
         """The result for a message. Raises `NodeFault` of kind `expression`."""
-        return self.of([read(row) for read in self._readers])
+        return self.of([read(row) for read in self.readers])
 
     def of(self, found: Sequence[Any]) -> Any:
         """The result for what the readers found."""
         try:
             values = [
-                value if type(value) in PLAIN else self._given(value, number) for number, value in enumerate(found, 1)
+                value if type(value) in PLAIN else self.given(value, number) for number, value in enumerate(found, 1)
             ]
             return self._run(values)
         except ExpressionError as error:
@@ -141,10 +138,11 @@ class Formula:
 
     def fault(self, words: str, found: Sequence[Any] = ()) -> NodeFault:
         """A fault that names the rule, its expression and where its inputs come from."""
-        inputs = ", ".join(f"${number} is '{given.text}'" for number, given in enumerate(self._inputs, 1))
+        inputs = ", ".join(f"${number} is '{given.text}'" for number, given in enumerate(self.inputs, 1))
         return NodeFault("expression", f"{self._where}, '{self.text}': {words}{f'; {inputs}' if found else ''}")
 
-    def _given(self, value: Any, number: int) -> Any:
+    def given(self, value: Any, number: int) -> Any:
+        """What a reader found as a value. Raises `ExpressionError` for what is none, or missing though required."""
         if value is not MISSING:
             return bound(value, number)
         if self._required:

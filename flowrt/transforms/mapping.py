@@ -5,7 +5,7 @@ Rules are applied in their order, and a later one overwrites what an earlier one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowrt.errors import NodeFault
@@ -14,10 +14,11 @@ from flowrt.transforms.documents import detached, encode, put
 from flowrt.transforms.enrichment import Enrichment, Lookup
 from flowrt.transforms.expression import expression
 from flowrt.transforms.heads import HeadWriter, Write
-from flowrt.transforms.inputs import MISSING, Formula, Row, document_of, reader
+from flowrt.transforms.inputs import MISSING, Formula, Record, Row, document_of, reader
 from flowrt.transforms.paths import Path, parse_input, parse_path
 from flowrt.transforms.rules import MapRule, Rules
-from flowrt.transforms.shared import shared
+from flowrt.transforms.straight import making
+from flowrt.transforms.tree import ExpressionError
 from flowrt.transforms.wildcards import ParsedRule, Step, wildcard_step
 
 
@@ -26,24 +27,36 @@ class MapTransform:
 
     def __init__(self, rules: Rules, lookup: Lookup) -> None:
         parsed = [_parsed(rule, number) for number, rule in enumerate(rules.map or (), 1)]
-        self._steps = [_step(rule, rule.output, parsed[rule.number :]) for rule in parsed if rule.output is not None]
+        steps = [(rule, _step(rule, rule.output, parsed[rule.number :])) for rule in parsed if rule.output is not None]
+        self._steps = [step for _, step in steps]
+        self._straight = making(steps) or self._plainly
         self._enrichment = Enrichment(rules.datasets, lookup)
         self._heads = HeadWriter()
 
-    def apply(self, payload: bytes, head: Head) -> tuple[bytes, Head]:
-        """The message that a message becomes. Raises `NodeFault` of kind `format` or `expression`."""
+    read = staticmethod(document_of)
+
+    def make(self, document: Record, head: Head) -> tuple[bytes, Head, Record]:
+        """The message that one becomes, and its document. Raises `NodeFault` of kind `format` or `expression`."""
         try:
-            document = document_of(payload)
-            row = Row(document, head, self._enrichment.of(document))
-            out: dict[str, Any] = {}
-            writes: list[Write] = []
-            for step in self._steps:
-                step(row, out, writes)
+            records = self._enrichment.of(document)
+            try:
+                out, writes = self._straight(document, head, records)
+            except (ExpressionError, NodeFault, OverflowError):  # the steps have the words for it, if it is a fault
+                out, writes = self._plainly(document, head, records)
         except RecursionError:
             raise NodeFault("format", "the payload's JSON is nested too deeply") from None
-        made = encode(out)
-        shared.put(made, out)
-        return made, self._heads.written(head, writes) if writes else head
+        return encode(out), self._heads.written(head, writes) if writes else head, out
+
+    def _plainly(
+        self, document: Record, head: Head, records: Mapping[str, Record | None]
+    ) -> tuple[dict[str, Any], list[Write]]:
+        """One rule after the other."""
+        row = Row(document, head, records)
+        out: dict[str, Any] = {}
+        writes: list[Write] = []
+        for step in self._steps:
+            step(row, out, writes)
+        return out, writes
 
 
 def _parsed(rule: MapRule, number: int) -> ParsedRule:
@@ -52,8 +65,7 @@ def _parsed(rule: MapRule, number: int) -> ParsedRule:
     formula = None
     if rule.expression is not None:
         where = f"map rule {number} ({rule.description or 'to ' + rule.output})"
-        run = expression(rule.expression, len(inputs)).run
-        formula = Formula(where, rule.expression, inputs, run, required=False)
+        formula = Formula(where, expression(rule.expression, len(inputs)), inputs, required=False)
     return ParsedRule(number, inputs, output, formula)
 
 

@@ -1,41 +1,46 @@
 """Documents of payloads that were just read or written, for the next node: of three transforms in a row one parses.
 
-A payload is recognised by being the same object, so nothing is compared and equal messages share nothing. Documents
-are not changed once they are here: a map writes into copies.
+A column of payloads is recognised by being the same object, so nothing is compared, and equal messages share nothing.
+Documents are not changed once they are here: a map writes into copies.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
-PAYLOAD_MAX = 4096
-"""Bytes of a payload that is remembered: parsing what is larger is not what a message costs most."""
+COLUMNS_MAX = 4
+"""Columns that are remembered: a branch feeds all behind its first arm before it turns to the second."""
 BYTES_MAX = 2**19
 """Bytes of all payloads that are; their documents take some five times as much."""
+Document = dict[str, Any]
 
 
-class Shared:
-    """The latest documents. Threads may use one together: at worst one of them parses again."""
+class Shared(threading.local):
+    """The latest columns of a thread: nodes of one stage hand their batches on by plain calls."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[bytes, dict[str, Any]]] = {}
+        self._known: deque[tuple[Sequence[bytes], Sequence[Document], int]] = deque()
         self._bytes = 0
 
-    def get(self, payload: bytes) -> dict[str, Any] | None:
-        """The document of this very payload, if it is known."""
-        found = self._known.get(id(payload))
-        return found[1] if found is not None and found[0] is payload else None
+    def of(self, payloads: Sequence[bytes]) -> Sequence[Document] | None:
+        """The documents of this very column, if they are known."""
+        for column, documents, _ in self._known:
+            if column is payloads:
+                return documents
+        return None
 
-    def put(self, payload: bytes, document: dict[str, Any]) -> None:
-        """Whoever is given the payload next finds its document."""
-        size = len(payload)
-        if size > PAYLOAD_MAX:
+    def put(self, payloads: Sequence[bytes], documents: Sequence[Document]) -> None:
+        """Whoever is given the column next finds its documents."""
+        size = sum(map(len, payloads))
+        if size > BYTES_MAX:
             return
-        if self._bytes + size > BYTES_MAX:
-            self._known.clear()
-            self._bytes = 0
-        self._known[id(payload)] = (payload, document)
+        self._known.appendleft((payloads, documents, size))
         self._bytes += size
+        while self._bytes > BYTES_MAX or len(self._known) > COLUMNS_MAX:
+            self._bytes -= self._known.pop()[2]
 
 
 shared = Shared()

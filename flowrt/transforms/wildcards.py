@@ -43,6 +43,11 @@ class ParsedRule:
         return bool(self.inputs) and self.inputs[0].path.wildcard is not None
 
     @property
+    def reads_records(self) -> bool:
+        """Whether an input is a dataset's."""
+        return any(given.path.place == "context" for given in self.inputs)
+
+    @property
     def fields(self) -> list[Path]:
         """Paths of the message's document that it reads."""
         return [given.path for given in self.inputs if given.path.place == "payload"]

@@ -116,8 +116,9 @@ class _Trigger:
     def __init__(self, rule: TriggerRule, number: int) -> None:
         inputs = [parse_input(text) for text in rule.inputs]
         self.boundary = rule.boundary_message
-        self._run = expression(rule.trigger, len(inputs), Scope.TRIGGER, BOOL).run
-        self._formula = Formula(f"trigger {number}", rule.trigger, inputs, self._run, required=False)
+        known = expression(rule.trigger, len(inputs), Scope.TRIGGER, BOOL)
+        self._run = known.run
+        self._formula = Formula(f"trigger {number}", known, inputs, required=False)
         self._readers = [reader(given) for given in inputs]
         self._history = History(len(inputs))
 

@@ -55,6 +55,7 @@ HOMES = {
     "onnx": ("flowrt.demo",),
     "amqtt": ("flowrt.demo.broker",),
     "lark": ("flowrt.transforms.grammar",),
+    "msgspec": ("flowrt.transforms.documents",),
     "re2": ("flowrt.transforms.patterns",),
     "pydantic": (
         "flowrt.options",
@@ -117,7 +118,7 @@ def test_wasi_nn_meets_the_guests_engine_in_its_doors_only():
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(module, loaded):
     heavy = {"wasmtime", "onnxruntime", "numpy", "paho", "mqtt5", "prometheus_client", "pydantic", "yaml", "asyncio"}
-    heavy |= {"lark", "re2"}
+    heavy |= {"lark", "msgspec", "re2"}
     program = f"import sys, {module}; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= loaded

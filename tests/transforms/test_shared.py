@@ -6,23 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowrt.message import Head
+from flowrt.operators.transform_work import BranchRulesOperator, FilterRulesOperator, MapRulesOperator
+from flowrt.testing import batch_of
 from flowrt.transforms import inputs
 from flowrt.transforms.build import transform_of
 from flowrt.transforms.rules import Rules
 from flowrt.transforms.settings import Settings
-from flowrt.transforms.shared import BYTES_MAX, PAYLOAD_MAX, Shared, shared
+from flowrt.transforms.shared import BYTES_MAX, COLUMNS_MAX, Shared
 
-HEAD = Head("a")
-
-
-def transform(**rules):
-    return transform_of(Settings(Rules.model_validate(rules, by_alias=True)), lambda _: None, lambda *_: False)
+OPERATORS = {"map": MapRulesOperator, "filter": FilterRulesOperator, "branch": BranchRulesOperator}
 
 
-def same(payload):
-    """Equal bytes that are another object."""
-    return bytes(bytearray(payload))
+def operator(**rules):
+    (kind,) = rules
+    known = Rules.model_validate(rules, by_alias=True)
+    return OPERATORS[kind](transform_of(Settings(known), lambda _: None, lambda *_: False))
 
 
 @pytest.fixture
@@ -34,34 +32,44 @@ def parsed(monkeypatch):
 
 
 def test_three_in_a_row_parse_a_message_once(parsed):
-    dropping = transform(filter=[{"inputs": ["t"], "expression": "$1 > 1000"}])
-    mapping = transform(map=[{"inputs": ["t"], "output": "f", "expression": "cToF($1)"}])
-    branching = transform(branch={"inputs": ["f"], "expression": "$1 > 100"})
-    payload = same(b'{"t": 50}')
-    assert dropping.drops(payload, HEAD) is False
-    made, _ = mapping.apply(payload, HEAD)
-    assert branching.arm(made, HEAD) is True
-    assert parsed == [payload]
-    branching.arm(same(made), HEAD)
-    assert parsed == [payload, made]
+    """The filter drops one of five, and one is no JSON. What was parsed passes a branch, a map and a branch again."""
+    dropping = operator(filter=[{"inputs": ["t"], "expression": "$1 > 1000"}])
+    branching = operator(branch={"inputs": ["t"], "expression": "$1 > 100"})
+    mapping = operator(map=[{"inputs": ["t"], "output": "f", "expression": "cToF($1)"}])
+    last = operator(branch={"inputs": ["f"], "expression": "$1 > 100"})
+    payloads = [b'{"t": 50}', b'{"t": 1001}', b"no json", b'{"t": 500}', b'{"t": 30}']
+    (passing,) = dropping.process(batch_of(payloads)).ports
+    cold, hot = branching.process(passing).ports
+    made = [mapping.process(port).ports[0] for port in (cold, hot)]
+    assert [list(port.payloads) for port in made] == [[b'{"f":122.0}', b'{"f":86.0}'], [b'{"f":932.0}']]
+    assert [[port and list(port.seqs) for port in last.process(batch).ports] for batch in made] == [
+        [[4], [0]],
+        [None, [3]],
+    ]
+    assert parsed == payloads
+    last.process(made[0].with_payloads(list(made[0].payloads)))
+    assert parsed == [*payloads, *made[0].payloads]
 
 
-def test_a_payload_is_known_by_being_the_same_object():
-    known, payload = Shared(), same(b'{"a": 1}')
-    known.put(payload, {"a": 1})
-    assert known.get(payload) == {"a": 1}
-    assert known.get(same(payload)) is None
+def test_a_column_is_known_by_being_the_same_object():
+    known, payloads, documents = Shared(), [b'{"a": 1}'], [{"a": 1}]
+    known.put(payloads, documents)
+    assert known.of(payloads) is documents
+    assert known.of(list(payloads)) is None
 
 
 def test_what_is_remembered_is_bounded():
     known = Shared()
-    large = bytes(PAYLOAD_MAX + 1)
-    known.put(large, {})
-    assert known.get(large) is None
-    payloads = [bytes(PAYLOAD_MAX) for _ in range(BYTES_MAX // PAYLOAD_MAX + 1)]
-    for payload in payloads:
-        known.put(payload, {})
-    assert [known.get(payload) is not None for payload in payloads] == [False] * (len(payloads) - 1) + [True]
+    columns = [[b"x"] for _ in range(COLUMNS_MAX + 1)]
+    for column in columns:
+        known.put(column, [{}])
+    assert [known.of(column) is not None for column in columns] == [False] + [True] * COLUMNS_MAX
+    half, rest = [bytes(BYTES_MAX // 2)], [bytes(BYTES_MAX // 2 + 1)]
+    for column in (half, rest):
+        known.put(column, [{}])
+    assert [known.of(column) is not None for column in (half, rest, columns[-1])] == [False, True, False]
+    known.put(large := [bytes(BYTES_MAX + 1)], [{}])
+    assert known.of(large) is None
 
 
 leaves = st.one_of(st.none(), st.integers(0, 3), st.lists(st.integers(0, 3), max_size=2))
@@ -78,16 +86,16 @@ maps = st.builds(lambda star, rules: [ALL, *rules] if star else rules, st.boolea
 @given(documents, st.lists(maps, min_size=1, max_size=3))
 def test_maps_in_a_row_make_the_same_whether_they_share_or_not(document, rules):
     """The first reads the message again after the others have made theirs of it: it finds it unchanged."""
-    steps = [transform(map=each) for each in rules]
-    payload = json.dumps(document).encode()
+    steps = [operator(map=each) for each in rules]
+    keeping = operator(filter=[{"inputs": ["z ?? 1"], "expression": "$1 != 1"}])
+    batch = batch_of([json.dumps(document).encode()])
 
     def through(copy):
-        made = payload
+        (made,) = keeping.process(batch).ports
         for step in steps:
-            made, _ = step.apply(copy(made), HEAD)
-        return made
+            (made,) = step.process(copy(made)).ports
+        return list(made.payloads)
 
-    shared.put(payload, json.loads(payload))
-    handed_on, apart = through(lambda made: made), through(same)
+    handed_on, apart = through(lambda made: made), through(lambda made: made.with_payloads(list(made.payloads)))
     assert handed_on == apart
-    assert steps[0].apply(payload, HEAD) == steps[0].apply(same(payload), HEAD)
+    assert through(lambda made: made) == handed_on
