@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowrt.errors import NodeFault
-from flowrt.formats.base import JSON_TYPE, Around, DocumentCodec, Made
+from flowrt.formats.base import JSON_TYPE, Around, Made, WritingCodec
 from flowrt.formats.options import SparkplugOptions
 from flowrt.formats.sparkplug_nodes import EdgeNode, EdgeNodes, Key
 from flowrt.formats.sparkplug_wire import (
@@ -44,7 +44,7 @@ class Address:
     device: str | None
 
 
-class SparkplugCodec(DocumentCodec):
+class SparkplugCodec(WritingCodec):
     """Sparkplug B at work."""
 
     def __init__(self, options: SparkplugOptions, around: Around) -> None:

@@ -6,6 +6,7 @@ A graph's common tongue is JSON, because rules, modules and people read it: `dec
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -51,8 +52,8 @@ class Codec(Protocol):
         """What is to be asked of the other side since the last call; most formats ask nothing."""
 
 
-class DocumentCodec:
-    """What codecs share that turn values into JSON and back, value by value."""
+class WritingCodec(ABC):
+    """What codecs share that make their format of a JSON document."""
 
     def __init__(self, options: FormatOptions, around: Around, content_type: str) -> None:
         values = options if isinstance(options, ValueOptions) else ValueOptions()
@@ -62,10 +63,6 @@ class DocumentCodec:
         self._type = content_type
         self._heads = HeadWriter()
 
-    def decode(self, payload: bytes, head: Head) -> Made:
-        head = self._headed(head, JSON_TYPE)
-        return [(made, head) for made in self._plain.texts(self.load(payload))]
-
     def encode(self, payload: bytes, head: Head) -> Made:
         made = self.dump(decode_json(payload))
         return [(self._plain.small(made), self._headed(head, self._type))]
@@ -73,15 +70,23 @@ class DocumentCodec:
     def requests(self) -> Made:
         return ()
 
-    def load(self, payload: bytes) -> Sequence[Any]:
-        """The values in a payload: one message each. Raises `NodeFault`."""
-        raise NotImplementedError
-
+    @abstractmethod
     def dump(self, document: Any) -> bytes:
         """A document in the format. Raises `NodeFault`."""
-        raise NotImplementedError
 
     def _headed(self, head: Head, content_type: str | None) -> Head:
         if head.content_type == content_type:
             return head
         return self._heads.written(head, (("contentType", "", content_type),))
+
+
+class DocumentCodec(WritingCodec):
+    """What those share that also make JSON of their format value by value."""
+
+    def decode(self, payload: bytes, head: Head) -> Made:
+        head = self._headed(head, JSON_TYPE)
+        return [(made, head) for made in self._plain.texts(self.load(payload))]
+
+    @abstractmethod
+    def load(self, payload: bytes) -> Sequence[Any]:
+        """The values in a payload: one message each. Raises `NodeFault`."""

@@ -83,7 +83,7 @@ def expand(root: Tree, path: str, sets: Mapping[str, str]) -> tuple[Tree, list[P
         artifact = item.get("module") if isinstance(item, Tree) else None
         if isinstance(item, Tree) and isinstance(artifact, Scalar) and kind_of_artifact(artifact.value) is not None:
             configuration = _configuration(root, item, sets)
-            problems += _mistakes(item, artifact, configuration, path)
+            problems += mistakes(item, artifact, configuration, path)
             known = ARTIFACTS.get(kind_of_artifact(artifact.value) or "")
             if known is not None:
                 fitting = {key: value for key, value in configuration.items() if key in known.keys}
@@ -125,7 +125,8 @@ def _value(operation: str, key: str, parameter: Node, sets: Mapping[str, str]) -
     return (name, default) if isinstance(default, Scalar) and default.value is not None else None
 
 
-def _mistakes(operation: Tree, artifact: Scalar, configuration: Mapping[str, Scalar], path: str) -> Iterator[Problem]:
+def mistakes(operation: Tree, artifact: Scalar, configuration: Mapping[str, Scalar], path: str) -> Iterator[Problem]:
+    """What is wrong with an operation that names a built-in: its name, version, type, configuration keys."""
     name = operation.get("name")
     words = f"operation '{name.value}': " if isinstance(name, Scalar) else ""
     node = str(name.value) if isinstance(name, Scalar) else None

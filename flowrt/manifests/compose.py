@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from flowrt.graph.artifacts import ARTIFACTS, kind_of_artifact, operation_of
+from flowrt.graph.artifacts import ARTIFACTS, kind_of_artifact, mistakes, operation_of
 from flowrt.graph.tree import Entry, Node, Scalar
 from flowrt.graph.tree import Mapping as Tree
 from flowrt.manifests import resources
@@ -160,12 +160,9 @@ class _Composition:
     def _transform(self, kind: str, where: Tree, artifact: Scalar, settings: Mapping[str, Scalar]) -> None:
         """One of AIO's built-in transforms."""
         operation = replace(where, entries={"name": where.entries["name"]})
+        self._folder.problems += mistakes(operation, artifact, settings, str(self._folder.path))
         known = ARTIFACTS.get(kind)
-        for key, given in settings.items():
-            if known is not None and key not in known.keys:
-                message = f"{artifact.value} takes no configuration '{key}'; it takes {', '.join(known.keys) or 'none'}"
-                self._folder.problem(given, "bad-builtin", message)
-        fitting = {key: given for key, given in settings.items() if known is None or key in known.keys}
+        fitting = {key: given for key, given in settings.items() if known is not None and key in known.keys}
         self._add("operations", operation_of(operation, artifact, fitting))
 
     def _connect(self, connection: resources.NodeConnection, where: Tree) -> None:

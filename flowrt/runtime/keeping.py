@@ -7,6 +7,7 @@ settled that they came of.
 from __future__ import annotations
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
@@ -28,7 +29,7 @@ COMMIT_MESSAGES = 16
 """Unsettled messages for which a commit does not wait: a broker stops delivering at 20, by Mosquitto's defaults."""
 
 
-class KeepingNode(Node):
+class KeepingNode(Node, ABC):
     """See `Node`."""
 
     def __init__(
@@ -56,9 +57,9 @@ class KeepingNode(Node):
         self._given_up = False
         """The disk took nothing until the stop: what changed is in memory only, and goes with it."""
 
+    @abstractmethod
     def resume(self, *, clock_set_back: bool = False) -> None:
         """Begin with what is on disk. Before the first batch. Raises `Stopped`."""
-        raise NotImplementedError
 
     def commit_at(self) -> float | None:
         """When the next commit is due, on the monotonic clock; None when there is nothing to put down."""

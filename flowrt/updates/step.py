@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from flowrt.counters import UPDATE_REASONS
@@ -33,7 +34,7 @@ class Cut(Exception):
     """The program ends in the midst of an update."""
 
 
-class Steps:
+class Steps(ABC):
     """One update. Subclasses say what is done: `through`."""
 
     def __init__(self, graph: RunningGraph, plan: Plan, *, emit: Emit, moved: Moved, ending: threading.Event) -> None:
@@ -55,9 +56,9 @@ class Steps:
         self._moved = moved
 
     @property
+    @abstractmethod
     def what(self) -> Difference:
         """What differed when it began."""
-        raise NotImplementedError
 
     def run(self) -> tuple[State, str]:
         """The state it ended in and the reason; as long as the new version needs to prove itself. Raises `Cut`."""
@@ -81,9 +82,9 @@ class Steps:
             counters.ended[self.state] += 1
         return self.state, reason
 
+    @abstractmethod
     def through(self) -> None:
         """Every step. Raises `Failed` when what ran before runs again, and `Cut`."""
-        raise NotImplementedError
 
     def go(self, event: Event, detail: str) -> None:
         """Into the next state."""

@@ -121,6 +121,14 @@ def test_two_definitions_of_one_resource_keep_their_operations_apart(folder):
     assert [op.name for op in graph.file.operations] == ["sensor", "convert/pass", "hot/pass", "alarm", "rest"]
 
 
+def test_a_built_in_is_judged_as_in_a_graph_file(folder):
+    """Its version, and a configuration that it does not take: each once, where it stands."""
+    flow = FLOW.replace("graph-dataflow-branch:1.0.0", "graph-dataflow-branch:9.9.0")
+    flow = flow.replace("{key: rules,", "{key: rulez, value: x}, {key: rules,")
+    _, problems = found(folder(flow=flow, convert=DEFINITION, bindings=BINDINGS))
+    assert problems == [("flow.yaml", 20, 19, "bad-builtin"), ("flow.yaml", 21, 45, "bad-builtin")]
+
+
 def test_several_documents_stand_in_one_file(folder):
     profile = f"{GROUP}\nkind: DataflowProfile\nmetadata: {{name: default}}\nspec: {{instanceCount: 3}}\n"
     both = f"# ours\n---\n{FLOW}---\n{profile}"

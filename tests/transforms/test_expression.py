@@ -209,6 +209,71 @@ def test_a_function_of_one_argument(name, values, wanted):
             assert same(found, values[kind]), kind
 
 
+SEVERAL = {
+    "scale": ([3, 0, 8, 10, 20], [
+        {"int": 15.0, "float": 12.8125}, {"int": 7.5, "float": 11.304347826086957},
+        {"int": 17.5, "float": 23.333333333333332}, {"int": 10.0, "float": 8.90625}, {"int": 7.75, "float": 7.09375},
+    ], "a number"),
+    "round_n": ([1.23456, 2], [{"int": 4.0, "float": 2.25}, {"int": 1.2346}], ["a number", "an int"]),
+    "math::log": ([8, 2], [{"int": 2.0, "float": 1.1699250014423124}, {"int": 1.5, "float": 2.564266937027182}],
+                  "a number"),
+    "math::pow": ([2, 10], [{"int": 1048576.0, "float": 3325.256730079651}, {"int": 16.0, "float": 4.756828460010884}],
+                  "a number"),
+    "math::atan2": ([1, 1], [{"int": 1.3258176636680326, "float": 1.1525719972156676},
+                             {"int": 0.24497866312686414, "float": 0.4182243295792291}], "a number"),
+    "math::hypot": ([3, 3], [{"int": 5.0, "float": 3.75}, {"int": 5.0, "float": 3.75}], "a number"),
+    "str::substring": (["hello", 0, 2], [
+        {"string": "ab"}, {"int": "str::substring from 4 to 2 is outside a text of 5 characters (column 1)"},
+        {"int": "hell"},
+    ], ["a string", "an int", "an int"]),
+    "str::regex_replace": (["b", '"b"', "x"], [{"string": "ax"}, {}, {"string": "ab"}], "a string"),
+    "str::regex_matches": (["b", '"b"'], [{"string": True}, {}], "a string"),
+    "contains": ([[4, "ab", [1, 2.5]], 9], [
+        {"tuple": False}, {"int": True, "float": False, "string": True, "bool": False, "missing": False, "tuple": True},
+    ], "a tuple"),
+    "contains_any": ([[9, 2.5], [9]], [{"tuple": False}, {"tuple": True}], "a tuple"),
+    "if": ([False, 1, 2], [
+        {"bool": 1}, dict.fromkeys(ODD, 2),
+        {"int": 4, "float": 2.25, "string": "ab", "bool": True, "missing": None, "tuple": (1, 2.5)},
+    ], "a boolean"),
+    "min": ([3, 3], [{"int": 3, "float": 2.25}] * 2, "numbers"),
+    "max": ([3, 3], [{"int": 4, "float": 3}] * 2, "numbers"),
+    "len": ([1, 1], [dict.fromkeys(ODD, 2)] * 2, ""),
+    "typeof": ([1, 1], [dict.fromkeys(ODD, "tuple")] * 2, ""),
+    "str::from": ([1, 1], [
+        {"int": "(4, 1)", "float": "(2.25, 1)", "string": "(ab, 1)", "bool": "(true, 1)", "missing": "((), 1)",
+         "tuple": "((1, 2.5), 1)"},
+        {"int": "(1, 4)", "float": "(1, 2.25)", "string": "(1, ab)", "bool": "(1, true)", "missing": "(1, ())",
+         "tuple": "(1, (1, 2.5))"},
+    ], ""),
+}  # fmt: skip
+"""Arguments that fit; for each argument, what comes of the values of `ODD` in its place; what it takes otherwise. A
+pattern stands in the text."""
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [(name, place) for name, (given, _, _) in SEVERAL.items() for place in range(len(given))]
+)
+def test_each_argument_of_a_function_of_several(name, place):
+    """Every type in the place of every argument, the others as they should be."""
+    given, results, wanted = SEVERAL[name]
+    if isinstance(given[place], str) and given[place].startswith('"'):
+        text = f"{name}({', '.join(f'${at}' for at in range(1, len(given) + 1))})"
+        assert "a pattern has to be written out" in mistakes(text, 3)[0].message
+        return
+    spelt = [f"${at}" if not str(each).startswith('"') else each for at, each in enumerate(given, 1)]
+    takes = wanted if isinstance(wanted, str) else wanted[place]
+    for kind, odd in ODD.items():
+        found = value(f"{name}({', '.join(spelt)})", *given[:place], odd, *given[place + 1 :])
+        expected = results[place].get(kind, takes)
+        if kind not in results[place]:
+            assert f"{name} takes {takes}, and " in found, kind
+        elif isinstance(expected, float):
+            assert found == pytest.approx(expected, rel=1e-12), kind
+        else:
+            assert same(found, expected), (kind, found)
+
+
 @pytest.mark.parametrize(
     ("text", "inputs", "expected"),
     [
@@ -282,10 +347,9 @@ def test_a_function_of_several_arguments_and_at_its_edges(text, inputs, expected
 
 
 def test_every_function_stands_in_a_table_above():
-    tested = {*NUMERIC, *OTHERS}
-    several = {"scale", "round_n", "math::log", "math::pow", "math::atan2", "math::hypot", "str::substring"}
-    assert tested | several | {"contains", "contains_any"} == set(FUNCTIONS)
-    assert set(SPECIAL) == {"if", "str::regex_matches", "str::regex_replace"}
+    assert {*NUMERIC, *OTHERS, *SEVERAL} == {*FUNCTIONS, *SPECIAL}
+    takes_several = {name for name, each in FUNCTIONS.items() if len(each.parameters) > 1 or each.gathers}
+    assert set(SEVERAL) == takes_several | set(SPECIAL)
 
 
 @pytest.mark.parametrize(

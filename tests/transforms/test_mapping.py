@@ -1,8 +1,10 @@
 """The map transform: documented examples first, then what is decided, then properties."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from flowrt.message import Head
 from flowrt.transforms.mapping import MapTransform
 from flowrt.transforms.rules import Rules
 
+ROOT = Path(__file__).parents[2]
 HEAD = Head("sensors/temperature", "application/json", (("priority", "high"), ("priority", "low"), ("weird key", "w")))
 
 
@@ -49,78 +52,79 @@ EXTREMES = {"Temperature": {"Max": 85.3, "Min": 62.1}, "Pressure": {"Max": 15.2,
 DEEP = {"Saturation": {"Max": 0.42, "Min": 0.67, "Mid": {"Avg": 0.51, "Mean": 0.56}}}
 
 
-@pytest.mark.parametrize(
-    ("rules", "document", "expected"),
-    [
-        # documented
-        ([(["BirthDate"], "DateOfBirth")], PEOPLE, {"DateOfBirth": "19840202"}),
-        ([(["Name"], "Employee.Name"), (["BirthDate"], "Employee.DateOfBirth")], PEOPLE,
-         {"Employee": {"Name": "Grace Owens", "DateOfBirth": "19840202"}}),
-        ([(["Position", "Office"], "Employment.Position", '$1 + ", " + $2')], PEOPLE | {"Office": "Kent, WA"},
-         {"Employment": {"Position": "Analyst, Kent, WA"}}),
-        ([(["temperature"], "temperature_f", "cToF($1)")], {"temperature": 100}, {"temperature_f": 212.0}),
-        ([(["raw"], "pct", "scale($1, 0, 4095, 0, 100)")], {"raw": 4095}, {"pct": 100.0}),
-        ([ALL], PEOPLE, PEOPLE),
-        ([(["ColorProperties.*"], "*")], COLOURS, {"Hue": "blue", "Saturation": "90%"}),
-        ([(["ColorProperties.*"], "*"), (["TextureProperties.*"], "*")], COLOURS,
-         {"Hue": "blue", "Saturation": "90%", "type": "fabric"}),
-        ([(["*"], "Telemetry.*")], {"a": 1, "b": {"c": 2}}, {"Telemetry": {"a": 1, "b": {"c": 2}}}),
-        ([ALL, (["password", "internal_id"], "")], {"a": 1, "password": "x", "internal_id": 2}, {"a": 1}),
-        ([ALL, (["temperature"], "temperature", "cToF($1)")], {"temperature": 0, "b": 1},
-         {"temperature": 32.0, "b": 1}),
-        ([(["temperature ? $last ?? 0"], "temperature")], {}, {"temperature": 0}),
-        ([(["*.Max", "*.Min"], "Averaged.*", "($1 + $2) / 2")], EXTREMES,
-         {"Averaged": {"Temperature": pytest.approx(73.7), "Pressure": pytest.approx(14.65)}}),
-        ([(["*.Max", "*.Min"], "Averaged.*", "($1 + $2) / 2"),
-          (["Pressure.Max", "Pressure.Min"], "Averaged.PressureAdj", "($1 + $2 + 1.0) / 2")], EXTREMES,
-         {"Averaged": {"Temperature": pytest.approx(73.7), "PressureAdj": pytest.approx(15.15)}}),
-        ([(["*.Max", "*.Min"], "Averaged.*", "($1 + $2) / 2"), (["Pressure.Max", "Pressure.Min"], "")], EXTREMES,
-         {"Averaged": {"Temperature": pytest.approx(73.7)}}),
-        ([(["*.Max", "*.Min"], "Stats.*.Avg", "($1 + $2) / 2"), (["*.Max", "*.Min"], "Stats.*.Range", "$1 - $2")],
-         {"T": {"Max": 3, "Min": 1}}, {"Stats": {"T": {"Avg": 2, "Range": 2}}}),
-        ([(["*.Max", "*.Min", "*.Avg", "*.Mean"], "C.*", "($1, $2, $3, $4)")], DEEP, {}),
-        ([(["*.Max", "*.Min", "*.Mid.Avg", "*.Mid.Mean"], "C.*", "($1, $2, $3, $4)")], DEEP,
-         {"C": {"Saturation": [0.42, 0.67, 0.51, 0.56]}}),
-        ([(["Measurements"], "Measurement", "min($1)")], {"Measurements": [2.34, 12.3, 32.4]}, {"Measurement": 2.34}),
-        ([(["a", "b"], "c", "if($2 == (), $1, $1 * $2)")], {"a": 4}, {"c": 4}),
-        ([(['Payload."Tag.10".Value'], "v")], {"Payload": {"Tag.10": {"Value": 5}}}, {"v": 5}),
-        ([(['Payload.He said: "Hello", and waved'], "v")], {"Payload": {'He said: "Hello", and waved': 1}}, {"v": 1}),
-        # specialization
-        ([ALL, (["t"], "t_f", "cToF($1)")], {"t": 0, "b": 1}, {"b": 1, "t_f": 32.0}),
-        ([ALL, (["t"], "t_f", "cToF($1)"), (["t"], "t")], {"t": 0}, {"t_f": 32.0, "t": 0}),
-        ([ALL, (["a", "b"], "c", "$1 + $2")], {"a": 1, "b": 2}, {"a": 1, "b": 2, "c": 3}),
-        ([ALL, (["Sensors"], "S")], {"Sensors": {"a": 1}, "b": 2}, {"b": 2, "S": {"a": 1}}),
-        ([ALL, (["Sensors.*"], "*")], {"Sensors": {"a": 1, "d": {"e": 2}}, "b": 2}, {"b": 2, "a": 1, "d": {"e": 2}}),
-        ([ALL, (["A.secret"], "")], {"A": {"secret": 1}, "b": 2}, {"b": 2}),
-        ([ALL, (["A"], "")], {"A": {"secret": 1}, "b": 2}, {"b": 2}),
-        ([(["A.*"], "*"), (["A"], "")], {"A": {"x": 1}}, {}),
-        ([(["A.*"], "*"), (["A.x"], "")], {"A": {"x": 1, "y": 2}}, {"y": 2}),
-        ([(["t"], "t", "cToF($1)"), ALL], {"t": 0}, {"t": 0}),
-        # copies
-        ([ALL], {"n": None, "e": {}, "l": [{"a": 1}]}, {"n": None, "e": {}, "l": [{"a": 1}]}),
-        ([ALL], {"d": {"e": {}, "f": {"g": []}}}, {"d": {"e": {}, "f": {"g": []}}}),
-        ([(["a"], "b")], {"a": None}, {"b": None}),
-        ([(["a"], "b")], {}, {}),
-        ([(["a"], "b", "$1")], {"a": None}, {}),
-        ([(["a"], "b")], {"a": {"c": 1}}, {"b": {"c": 1}}),
-        ([(["a"], "b"), (["x"], "b.c")], {"a": {"c": 1}, "x": 2}, {"b": {"c": 2}}),
-        ([(["a"], "b"), (["a.c"], "d"), (["x"], "b.c"), (["a.c"], "e")], {"a": {"c": 1}, "x": 2},
-         {"b": {"c": 2}, "d": 1, "e": 1}),
-        ([(["a"], "b"), (["x"], "b.c")], {"a": 5, "x": 2}, {"b": {"c": 2}}),
-        ([(["a.b.c"], "d")], {"a": {"b": 5}}, {}),
-        ([(["big"], "b")], {"big": 2**70}, {"b": 2**70}),
-        ([(["a ?? null"], "b")], {}, {"b": None}),
-        ([(['a ?? "x y"'], "b")], {"a": None}, {"b": "x y"}),
-        ([([], "alert", "true")], {"a": 1}, {"alert": True}),
-        # wildcards in other places
-        ([(["Sensors.*.Reading"], "R.*")], {"Sensors": {"a": {"Reading": 1}, "b": {"x": {"Reading": {"y": 2}}}}},
-         {"R": {"a": 1, "b": {"x": {"y": 2}}}}),
-        ([(["*"], "*", "round_n($1, 1)")], {"a": 1.26, "b": {"c": 2.34}}, {"a": 1.3, "b": {"c": 2.3}}),
-        ([(["*.v", "k"], "*", "$1 * $2")], {"a": {"v": 1}, "b": {"v": 2}, "k": 10}, {"a": 10, "b": 20}),
-        ([(["*.v", "*.w ?? 1"], "*", "$1 * $2")], {"a": {"v": 2}, "b": {"v": 2, "w": 3}}, {"a": 2, "b": 6}),
-        ([(['"*"'], "star")], {"*": 1}, {"star": 1}),
-    ],
-)  # fmt: skip
+CASES = [
+    # documented
+    ([(["BirthDate"], "DateOfBirth")], PEOPLE, {"DateOfBirth": "19840202"}),
+    ([(["Name"], "Employee.Name"), (["BirthDate"], "Employee.DateOfBirth")], PEOPLE,
+     {"Employee": {"Name": "Grace Owens", "DateOfBirth": "19840202"}}),
+    ([(["Position", "Office"], "Employment.Position", '$1 + ", " + $2')], PEOPLE | {"Office": "Kent, WA"},
+     {"Employment": {"Position": "Analyst, Kent, WA"}}),
+    ([(["temperature"], "temperature_f", "cToF($1)")], {"temperature": 100}, {"temperature_f": 212.0}),
+    ([(["raw"], "pct", "scale($1, 0, 4095, 0, 100)")], {"raw": 4095}, {"pct": 100.0}),
+    ([ALL], PEOPLE, PEOPLE),
+    ([(["ColorProperties.*"], "*")], COLOURS, {"Hue": "blue", "Saturation": "90%"}),
+    ([(["ColorProperties.*"], "*"), (["TextureProperties.*"], "*")], COLOURS,
+     {"Hue": "blue", "Saturation": "90%", "type": "fabric"}),
+    ([(["*"], "Telemetry.*")], {"a": 1, "b": {"c": 2}}, {"Telemetry": {"a": 1, "b": {"c": 2}}}),
+    ([ALL, (["password", "internal_id"], "")], {"a": 1, "password": "x", "internal_id": 2}, {"a": 1}),
+    ([ALL, (["temperature"], "temperature", "cToF($1)")], {"temperature": 0, "b": 1},
+     {"temperature": 32.0, "b": 1}),
+    ([(["temperature ? $last ?? 0"], "temperature")], {}, {"temperature": 0}),
+    ([(["*.Max", "*.Min"], "Averaged.*", "($1 + $2) / 2")], EXTREMES,
+     {"Averaged": {"Temperature": pytest.approx(73.7), "Pressure": pytest.approx(14.65)}}),
+    ([(["*.Max", "*.Min"], "Averaged.*", "($1 + $2) / 2"),
+      (["Pressure.Max", "Pressure.Min"], "Averaged.PressureAdj", "($1 + $2 + 1.0) / 2")], EXTREMES,
+     {"Averaged": {"Temperature": pytest.approx(73.7), "PressureAdj": pytest.approx(15.15)}}),
+    ([(["*.Max", "*.Min"], "Averaged.*", "($1 + $2) / 2"), (["Pressure.Max", "Pressure.Min"], "")], EXTREMES,
+     {"Averaged": {"Temperature": pytest.approx(73.7)}}),
+    ([(["*.Max", "*.Min"], "Stats.*.Avg", "($1 + $2) / 2"), (["*.Max", "*.Min"], "Stats.*.Range", "$1 - $2")],
+     {"T": {"Max": 3, "Min": 1}}, {"Stats": {"T": {"Avg": 2, "Range": 2}}}),
+    ([(["*.Max", "*.Min", "*.Avg", "*.Mean"], "C.*", "($1, $2, $3, $4)")], DEEP, {}),
+    ([(["*.Max", "*.Min", "*.Mid.Avg", "*.Mid.Mean"], "C.*", "($1, $2, $3, $4)")], DEEP,
+     {"C": {"Saturation": [0.42, 0.67, 0.51, 0.56]}}),
+    ([(["Measurements"], "Measurement", "min($1)")], {"Measurements": [2.34, 12.3, 32.4]}, {"Measurement": 2.34}),
+    ([(["a", "b"], "c", "if($2 == (), $1, $1 * $2)")], {"a": 4}, {"c": 4}),
+    ([(['Payload."Tag.10".Value'], "v")], {"Payload": {"Tag.10": {"Value": 5}}}, {"v": 5}),
+    ([(['Payload.He said: "Hello", and waved'], "v")], {"Payload": {'He said: "Hello", and waved': 1}}, {"v": 1}),
+    # specialization
+    ([ALL, (["t"], "t_f", "cToF($1)")], {"t": 0, "b": 1}, {"b": 1, "t_f": 32.0}),
+    ([ALL, (["t"], "t_f", "cToF($1)"), (["t"], "t")], {"t": 0}, {"t_f": 32.0, "t": 0}),
+    ([ALL, (["a", "b"], "c", "$1 + $2")], {"a": 1, "b": 2}, {"a": 1, "b": 2, "c": 3}),
+    ([ALL, (["Sensors"], "S")], {"Sensors": {"a": 1}, "b": 2}, {"b": 2, "S": {"a": 1}}),
+    ([ALL, (["Sensors.*"], "*")], {"Sensors": {"a": 1, "d": {"e": 2}}, "b": 2}, {"b": 2, "a": 1, "d": {"e": 2}}),
+    ([ALL, (["A.secret"], "")], {"A": {"secret": 1}, "b": 2}, {"b": 2}),
+    ([ALL, (["A"], "")], {"A": {"secret": 1}, "b": 2}, {"b": 2}),
+    ([(["A.*"], "*"), (["A"], "")], {"A": {"x": 1}}, {}),
+    ([(["A.*"], "*"), (["A.x"], "")], {"A": {"x": 1, "y": 2}}, {"y": 2}),
+    ([(["t"], "t", "cToF($1)"), ALL], {"t": 0}, {"t": 0}),
+    # copies
+    ([ALL], {"n": None, "e": {}, "l": [{"a": 1}]}, {"n": None, "e": {}, "l": [{"a": 1}]}),
+    ([ALL], {"d": {"e": {}, "f": {"g": []}}}, {"d": {"e": {}, "f": {"g": []}}}),
+    ([(["a"], "b")], {"a": None}, {"b": None}),
+    ([(["a"], "b")], {}, {}),
+    ([(["a"], "b", "$1")], {"a": None}, {}),
+    ([(["a"], "b")], {"a": {"c": 1}}, {"b": {"c": 1}}),
+    ([(["a"], "b"), (["x"], "b.c")], {"a": {"c": 1}, "x": 2}, {"b": {"c": 2}}),
+    ([(["a"], "b"), (["a.c"], "d"), (["x"], "b.c"), (["a.c"], "e")], {"a": {"c": 1}, "x": 2},
+     {"b": {"c": 2}, "d": 1, "e": 1}),
+    ([(["a"], "b"), (["x"], "b.c")], {"a": 5, "x": 2}, {"b": {"c": 2}}),
+    ([(["a.b.c"], "d")], {"a": {"b": 5}}, {}),
+    ([(["big"], "b")], {"big": 2**70}, {"b": 2**70}),
+    ([(["a ?? null"], "b")], {}, {"b": None}),
+    ([(['a ?? "x y"'], "b")], {"a": None}, {"b": "x y"}),
+    ([([], "alert", "true")], {"a": 1}, {"alert": True}),
+    # wildcards in other places
+    ([(["Sensors.*.Reading"], "R.*")], {"Sensors": {"a": {"Reading": 1}, "b": {"x": {"Reading": {"y": 2}}}}},
+     {"R": {"a": 1, "b": {"x": {"y": 2}}}}),
+    ([(["*"], "*", "round_n($1, 1)")], {"a": 1.26, "b": {"c": 2.34}}, {"a": 1.3, "b": {"c": 2.3}}),
+    ([(["*.v", "k"], "*", "$1 * $2")], {"a": {"v": 1}, "b": {"v": 2}, "k": 10}, {"a": 10, "b": 20}),
+    ([(["*.v", "*.w ?? 1"], "*", "$1 * $2")], {"a": {"v": 2}, "b": {"v": 2, "w": 3}}, {"a": 2, "b": 6}),
+    ([(['"*"'], "star")], {"*": 1}, {"star": 1}),
+]  # fmt: skip
+"""Rules, a document, and what becomes of it."""
+
+
+@pytest.mark.parametrize(("rules", "document", "expected"), CASES)
 def test_a_document_becomes_this_one(rules, document, expected):
     assert mapped(rules, document) == expected
 
@@ -299,3 +303,16 @@ def test_a_wildcard_with_an_expression_finds_the_same_fields_as_a_copy(document)
         return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) and value else "x"
 
     assert found == {key: shape(inner) for key, inner in document.items()}
+
+
+def test_every_case_is_a_graph_test_too():
+    """What stands in the table above is run as a user would, with AIO's rules in `graphs/transforms`."""
+    suite = yaml.safe_load((ROOT / "graphs/transforms/aio-map.test.yaml").read_text())
+    known = {}
+    for case in suite["cases"]:
+        rules = json.loads(case["set"]["rules"])
+        first, (*_, last) = case["in"][0]["payload"], case.get("out", {}).get("out") or [{}]
+        known[json.dumps([rules.get("map"), first], sort_keys=True, default=str)] = last.get("payload")
+    for rules, document, expected in CASES:
+        written = [dict(zip(("inputs", "output", "expression"), rule, strict=False)) for rule in rules]
+        assert known[json.dumps([written, document], sort_keys=True)] == expected, rules
