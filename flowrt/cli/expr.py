@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flowrt.errors import FlowrtError
+from flowrt.errors import FlowrtError, NodeFault
 from flowrt.transforms.compile import Program
-from flowrt.transforms.documents import decode
+from flowrt.transforms.documents import decode, encode
 from flowrt.transforms.expression import expression
 from flowrt.transforms.tree import ExpressionError, Literal, Node, text_of
 from flowrt.transforms.values import bound
@@ -29,12 +29,12 @@ def run(options: argparse.Namespace) -> int:
         values = [_value(text, number) for number, text in enumerate(options.input, 1)]
         known = expression(options.expression, len(values), watch=_watch if options.explain else None)
         result = known.run(values)
-        print(json.dumps(result, allow_nan=False, ensure_ascii=False))
+        print(encode(result).decode())
     except ExpressionError as error:
         print(_pointing(options.expression, error), file=sys.stderr)
         return 1
-    except ValueError:
-        print("the result is NaN or infinite, which JSON cannot hold", file=sys.stderr)
+    except NodeFault as error:
+        print(error.detail, file=sys.stderr)
         return 1
     return 0
 

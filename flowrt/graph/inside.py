@@ -10,6 +10,10 @@ from flowrt.graph.tree import Mark, Scalar
 _ESCAPE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)")
 
 
+_PROPERTY = re.compile(r"[&!]\S*[ \t]*")
+"""An anchor or a tag, which stands before a value."""
+
+
 def place(text: str, scalar: Scalar, offset: int) -> Mark:
     """The mark of character `offset` (from 0) of a scalar's value, in the file's `text`. Where that cannot be told, as
     for a text with a variable filled in, the scalar's own."""
@@ -24,11 +28,18 @@ class _Walk:
     def __init__(self, lines: Sequence[str], start: Mark) -> None:
         self._lines = lines
         self._line, self._column = start.line - 1, start.column - 1
+        self._indentation = 0
+        self._style = ""
+        while property_ := _PROPERTY.match(self._rest()):
+            self._column += len(property_[0])
+            if not self._rest() and self._line + 1 < len(self._lines):
+                self._next_line()
         self._style = self._rest()[:1]
-        self._indentation: int | None = None
         if self._style in {'"', "'"}:
             self._column += 1
         elif self._style in {"|", ">"}:
+            after = (line for line in self._lines[self._line + 1 :] if line.strip())
+            self._indentation = _indentation(next(after, ""))
             self._next_line()
 
     def to(self, meaning: str) -> Mark | None:
@@ -46,12 +57,8 @@ class _Walk:
     def _next_line(self) -> None:
         """To where the text goes on, behind the indentation: in a block, as much as its first line has."""
         self._line += 1
-        line = self._lines[self._line] if self._line < len(self._lines) else ""
-        found = len(line) - len(line.lstrip(" "))
-        if self._style in {"|", ">"}:
-            self._indentation = found if self._indentation is None else self._indentation
-            found = min(found, self._indentation)
-        self._column = found
+        found = _indentation(self._lines[self._line] if self._line < len(self._lines) else "")
+        self._column = min(found, self._indentation) if self._style in {"|", ">"} else found
 
     def _past(self, char: str) -> bool:
         rest = self._rest()
@@ -66,3 +73,7 @@ class _Walk:
             return True
         self._column += 1
         return rest[:1] == char
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
