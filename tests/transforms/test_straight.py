@@ -87,7 +87,7 @@ def with_code_and_without(kind, rules, sent):
     return [[outcome(getattr(known, name), document, HEAD) for document in sent] for known in (by_code, by_closures)]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(expressions, min_size=1, max_size=3), st.lists(documents, min_size=1, max_size=4))
 @example(["if($1 == (), $2, $1 + $2)"], [{"o": {"x": 1}}, {"a": "p", "o": {"x": "q"}}, {"a": 1, "o": {"x": "q"}}])
 @example(['$1 + "/" + $2'], [{"a": 1.0, "o": {"x": True}}, {"a": None, "o": {"x": True}}, {"a": [1], "o": {}}])
@@ -107,7 +107,7 @@ def test_a_map_makes_the_same(written, sent):
     assert by_code == by_closures
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(expressions, min_size=1, max_size=3), st.lists(documents, min_size=1, max_size=4))
 def test_a_filter_and_a_branch_decide_the_same(written, sent):
     conditions = [{"inputs": INPUTS, "expression": f"({text}) == $1 || $7 != 3"} for text in written]
@@ -148,7 +148,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(json_values)
 @example([1e16, 1e-7, 5e-324, 10**400, -0.0, math.nan])
 @example({"a": math.inf, "b": None})
@@ -163,7 +163,7 @@ def test_documents_are_written_as_the_standard_library_writes_them(document):
         assert repr(json.loads(encode(document))) == repr(json.loads(encode_plainly(document)))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.one_of(json_values.map(lambda value: json.dumps(value).encode()), st.binary(max_size=20)), st.data())
 @example(b'{"a": 1, "a": 2}', None)
 @example(b"1e999", None)
