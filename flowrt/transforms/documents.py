@@ -54,7 +54,8 @@ def decode_plainly(payload: bytes) -> Any:
     except RecursionError:
         raise NodeFault("format", "the payload's JSON is nested too deeply") from None
     except ValueError as error:
-        raise NodeFault("format", f"the payload is not JSON: {error}") from None
+        words = "a number has more digits than are read" if "digits" in str(error) else error
+        raise NodeFault("format", f"the payload is not JSON: {words}") from None
 
 
 def encode_plainly(document: object) -> bytes:

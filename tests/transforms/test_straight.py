@@ -87,7 +87,7 @@ def with_code_and_without(kind, rules, sent):
     return [[outcome(getattr(known, name), document, HEAD) for document in sent] for known in (by_code, by_closures)]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(expressions, min_size=1, max_size=3), st.lists(documents, min_size=1, max_size=4))
 @example(["if($1 == (), $2, $1 + $2)"], [{"o": {"x": 1}}, {"a": "p", "o": {"x": "q"}}, {"a": 1, "o": {"x": "q"}}])
 @example(['$1 + "/" + $2'], [{"a": 1.0, "o": {"x": True}}, {"a": None, "o": {"x": True}}, {"a": [1], "o": {}}])
@@ -107,7 +107,7 @@ def test_a_map_makes_the_same(written, sent):
     assert by_code == by_closures
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(expressions, min_size=1, max_size=3), st.lists(documents, min_size=1, max_size=4))
 def test_a_filter_and_a_branch_decide_the_same(written, sent):
     conditions = [{"inputs": INPUTS, "expression": f"({text}) == $1 || $7 != 3"} for text in written]
