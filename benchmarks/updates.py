@@ -30,6 +30,9 @@ from benchmarks.processes import Process
 from flowrt.updates.control import ask
 
 TOPICS = 16
+PAUSE_MAX = 0.001
+P99_MAX = 2.0
+"""What an exchange may cost. Told, not judged: on a busy machine other things stand still as well."""
 PASS = Path(__file__).parents[1] / "modules/passthrough/passthrough.wasm"
 POLICY = "{shadow: 16, shadowTime: 5s, probation: 200ms, messages: 50, bounds: {latency: 1000}}"
 WATCHFUL = "{shadow: 0, probation: 60s, messages: 100000, bounds: {drift: 0, latency: LATENCY}}"
@@ -230,11 +233,13 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-def swaps(gateway: Gateway, count: int) -> bool:
+def swaps(gateway: Gateway, count: int, only: str = "") -> bool:
     """Exchange each kind of thing so often under load; whether all bounds were held."""
     good = True
     print("   exchanged times  lost twice order  pause p95  p99 during  outside, ms")
     for kind, nodes in swapping().items():
+        if only and kind != only:
+            continue
         load = Load(gateway.port)
         gateway.apply(nodes(0))  # under load too: a version is proven by messages
         time.sleep(1.0)
@@ -257,6 +262,8 @@ def swaps(gateway: Gateway, count: int) -> bool:
             flush=True,
         )
         good &= lost == 0 and doubled == 0 and disordered == 0
+        if pause > PAUSE_MAX or p99 > P99_MAX * rest:
+            print(f"{kind}: slower than the bound, a pause of {PAUSE_MAX * 1e3:g} ms and {P99_MAX:g} times the p99")
     return good
 
 
@@ -348,7 +355,7 @@ def measure(options: argparse.Namespace) -> bool:
         with gateway.process:
             gateway.process.wait_line("ready")
             if options.swaps:
-                good &= swaps(gateway, options.swaps)
+                good &= swaps(gateway, options.swaps, options.only)
             if options.memory:
                 good &= memory(gateway, options.memory)
             if options.bad:
@@ -361,6 +368,7 @@ def measure(options: argparse.Namespace) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.updates", description=__doc__)
     parser.add_argument("--swaps", type=int, default=50, help="of each kind (default 50)")
+    parser.add_argument("--only", default="", choices=["", *swapping()], help="of the kinds, this one")
     parser.add_argument("--memory", type=int, default=200, help="exchanges over which memory is compared (default 200)")
     parser.add_argument("--bad", type=int, default=5, help="of each bad module (default 5)")
     parser.add_argument("--kills", type=int, default=200, help="moments (default 200)")

@@ -295,3 +295,30 @@ class RegistryCounters:
 
 REGISTRY = RegistryCounters()
 """Of this process."""
+
+
+class StoreCounters:
+    """What the store and compiled code take on disk, as it was looked at last; in bytes."""
+
+    __slots__ = ("budget", "code", "evicted", "needed", "store")
+
+    def __init__(self) -> None:
+        self.budget = 0
+        self.store = 0
+        self.code = 0
+        self.needed = 0
+        """Of both, what running versions and those before them need."""
+        self.evicted = 0
+        """Files that gave way, since the program started."""
+
+    def samples(self) -> list[tuple[tuple[str], int]]:
+        return [
+            (("store",), self.store),
+            (("code",), self.code),
+            (("needed",), self.needed),
+            (("budget",), self.budget),
+        ]
+
+
+STORE = StoreCounters()
+"""Of this process."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.errors import StartError
+from flowrt.quota.quantity import parse_bytes
+from flowrt.registry.budget import disk_budget
 from flowrt.runtime.places import state_folder
 from flowrt.updates.control import ask
 
@@ -34,6 +36,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_state(parser: argparse.ArgumentParser) -> None:
     """`--state`, as `flowrt run` takes it."""
     parser.add_argument("--state", type=Path, metavar="DIR", help="state folder of the runtime, as `flowrt run` has it")
+
+
+def add_disk(parser: argparse.ArgumentParser) -> None:
+    """`--disk`."""
+    parser.add_argument(
+        "--disk",
+        type=size,
+        metavar="SIZE",
+        help="what artifacts and compiled code may take together (FLOWRT_DISK, else 2Gi); the longest unused give way",
+    )
+
+
+def size(text: str) -> int:
+    """For argparse."""
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def disk(options: argparse.Namespace) -> int:
+    """What `--disk` or `FLOWRT_DISK` says. Raises `StartError`."""
+    try:
+        return disk_budget(options.disk)
+    except ValueError as error:
+        raise StartError(f"FLOWRT_DISK: {error}") from None
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urlsplit
 
-from flowrt.cli.apply import add_state
+from flowrt.cli.apply import add_disk, add_state, disk
 from flowrt.quota.quantity import parse_bytes
 from flowrt.registry.artifact import Entry, Signature, signatures_from
 from flowrt.registry.blobs import Refused
+from flowrt.registry.budget import make_room
+from flowrt.registry.cache_folder import cache_folder
 from flowrt.registry.store import Store
 from flowrt.registry.transfer import CHUNK, Link, download, small
 from flowrt.registry.trust import Policy, policy_path, read_policy
 from flowrt.runtime.places import state_folder
 from flowrt.updates.fetching import SIGNATURES_BYTES_MAX, name_of
+from flowrt.updates.journal import Journal
 
 if TYPE_CHECKING:
     from flowrt.registry.oci import Registry
@@ -35,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_rate, metavar="SIZE", help="bytes a second at most, as 64Ki")
     parser.add_argument("--allow-downgrade", action="store_true", help="also when a newer version is here")
     add_registry(parser)
+    add_disk(parser)
     add_state(parser)
 
 
@@ -52,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     for source in options.sources:
         try:
             entry = _pull(source, options, store, policy)
+            make_room(store, Journal(state).digests(), entry.digests, disk(options), cache_folder())
         except (Refused, OSError) as error:
             failed += 1
             print(f"{source}: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from flowrt.cli import loading
+from flowrt.cli.apply import add_disk
 from flowrt.problem import Severity
 from flowrt.web.address import Address, parse_address
 
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drain", type=float, default=DRAIN_SECONDS, metavar="SECONDS", help="longest drain at a stop (default 10)"
     )
+    add_disk(parser)
     parser.add_argument(
         "--workers", type=_count, default=1, metavar="N", help="processes that divide the topics (default 1)"
     )

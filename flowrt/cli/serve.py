@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowrt.cli import loading
+from flowrt.cli.apply import disk
 from flowrt.cli.signals import Signals
 from flowrt.errors import FlowrtBug, NodeFault, StartError
 from flowrt.events import Reloaded, StoreFailed
@@ -75,7 +76,7 @@ class _Server:
         self._control: Control | None = None
         self._remote: Remote | None = None
         self._load = partial(loading.load_one, options)
-        self._updates = Manager(state_folder(options.state), emit, self._load, options.drain)
+        self._updates = Manager(state_folder(options.state), emit, self._load, options.drain, disk(options))
         self.watched: set[Path] = set()
         """The graph files and everything they name."""
 

@@ -14,18 +14,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from flowrt.cli.apply import add_state
+from flowrt.cli.apply import add_disk, add_state, disk
 from flowrt.registry import bundle
 from flowrt.registry.artifact import Entry
 from flowrt.registry.blobs import Refused
+from flowrt.registry.budget import keep_within, usage
+from flowrt.registry.cache_folder import cache_folder
 from flowrt.registry.store import Store
 from flowrt.registry.trust import Policy, make_key, policy_path, read_policy, signed, verify
 from flowrt.runtime.places import state_folder
+from flowrt.updates.journal import Journal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="every artifact, its digest, size and who signed it")
+    room = actions.add_parser("usage", help="what artifacts and compiled code take on disk, and what never gives way")
     check = actions.add_parser("verify", help="read everything again and compare it with its digest and signatures")
     drop = actions.add_parser("remove", help="let names go")
     drop.add_argument("artifacts", nargs="+", metavar="NAME:VERSION", help="artifact")
@@ -41,8 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     back = actions.add_parser("import", help="take all artifacts of a file")
     back.add_argument("file", type=Path, metavar="FILE", help="bundle")
     back.add_argument("--allow-downgrade", action="store_true", help="also when a newer version is here")
-    for action in (listing, check, drop, sign, out, back):
+    for action in (listing, room, check, drop, sign, out, back):
         add_state(action)
+    for action in (room, back):
+        add_disk(action)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
     state = state_folder(options.state)
     store, policy = Store(state / "store"), read_policy(policy_path(state))
     actions: dict[str, Callable[[argparse.Namespace, Store, Policy], int]] = {
-        "list": _list, "verify": _verify, "remove": _remove, "sign": _sign, "export": _export, "import": _import,
+        "list": _list, "usage": _usage, "verify": _verify, "remove": _remove, "sign": _sign, "export": _export,
+        "import": _import,
     }  # fmt: skip
     try:
         return actions[options.action](options, store, policy)
@@ -63,6 +70,12 @@ def run(options: argparse.Namespace) -> int:
 def _list(_: argparse.Namespace, store: Store, policy: Policy) -> int:
     for entry in store.all():
         print(f"{entry.reference} {entry.kind} {entry.content} {entry.size} {_signer(entry, policy)}")
+    return 0
+
+
+def _usage(options: argparse.Namespace, store: Store, _: Policy) -> int:
+    needed = Journal(state_folder(options.state)).digests()
+    print(usage(store, needed, disk(options), cache_folder()))
     return 0
 
 
@@ -126,6 +139,7 @@ def _export(options: argparse.Namespace, store: Store, _: Policy) -> int:
 def _import(options: argparse.Namespace, store: Store, policy: Policy) -> int:
     for entry in bundle.take(store, options.file, policy, downgrade=options.allow_downgrade):
         print(f"{entry.reference} {entry.kind} {entry.content} {_signer(entry, policy)}")
+    keep_within(store, Journal(state_folder(options.state)).digests(), disk(options), cache_folder())
     return 0
 
 

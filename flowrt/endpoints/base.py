@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from flowrt.errors import NodeFault
@@ -97,6 +97,14 @@ class Noting(Protocol):
 
     def note(self) -> None:
         """Keep a `Note` of each message at its tracker, from the next one on."""
+
+
+@runtime_checkable
+class Resubscribing(Protocol):
+    """A source that can read other topics while it runs."""
+
+    def resubscribe(self, topics: Sequence[str]) -> None:
+        """Read these from now on, over the same connection; what both name is not interrupted. Returns at once."""
 
 
 class Sink(Protocol):

@@ -6,8 +6,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flowrt.endpoints.mqtt.config import MqttOptions
+from flowrt.endpoints.topics import overlap
 from flowrt.graph.plan import ModelUse, NodePlan, Plan
-from flowrt.graph.timing import keeping, relaying
+from flowrt.graph.timing import keeping, needs_time
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.operators.transform import TransformOperation
@@ -22,6 +24,8 @@ class Difference:
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     """In both plans, with other code, another model, other parameters or other limits."""
+    resubscribed: tuple[str, ...] = ()
+    """Sources that subscribe to other topics at the same broker."""
     rewired: bool = False
     """Whether connections or the division into stages differ."""
     beyond: str = ""
@@ -39,13 +43,14 @@ class Difference:
         return (*self.changed, *self.removed)
 
     def __bool__(self) -> bool:
-        return bool(self.made or self.gone or self.rewired or self.beyond)
+        return bool(self.made or self.gone or self.resubscribed or self.rewired or self.beyond)
 
     def __str__(self) -> str:
         if self.beyond:
             return f"restart, because {self.beyond}"
         parts = [("changed", self.changed), ("added", self.added), ("removed", self.removed)]
         words = [f"{word} {', '.join(names)}" for word, names in parts if names]
+        words += [f"topics of {', '.join(self.resubscribed)}"] if self.resubscribed else []
         return "; ".join([*words, *(["connections"] if self.rewired else [])]) or "nothing"
 
 
@@ -61,8 +66,8 @@ def difference(running: Plan, wanted: Plan) -> Difference:
             for name in both
             if not _is_source(after[name]) and essence(before[name], running) != essence(after[name], wanted)
         ),
-        rewired=_layout(running) != _layout(wanted)
-        or any(before[name].targets != after[name].targets for name in both),
+        resubscribed=_resubscribed(running, wanted),
+        rewired=_rewired(running, wanted),
         beyond=_beyond(running, wanted),
     )
 
@@ -97,17 +102,80 @@ def _beyond(running: Plan, wanted: Plan) -> str:
         return "the graph has another name"
     if running.budget != wanted.budget:
         return "the graph's own resources differ"
-    if relaying(running) or relaying(wanted):
-        return "it keeps logical time, whose windows go on from their checkpoints"
-    if keeping(running) or keeping(wanted):
-        return "it keeps states of modules on disk"
+    if (kept := _kept(running, wanted)) is not None:
+        return kept
     before, after = _sources(running), _sources(wanted)
-    if before != after:
-        names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    if set(names) - set(_resubscribed(running, wanted)):
         return f"what is read differs at source {', '.join(names)}"
     used = _used(running), _used(wanted)
     differ = sorted(name for name in {*used[0], *used[1]} if used[0].get(name) != used[1].get(name))
     return f"endpoint {', '.join(differ)} differs" if differ else ""
+
+
+def _kept(running: Plan, wanted: Plan) -> str | None:
+    """Nodes that keep something on disk, and what leads marks to them, stay as they are while other nodes are
+    exchanged. Where that is not enough, the graph goes on from its checkpoints."""
+    keepers = [{name for name, node in plan.nodes.items() if needs_time(node.operation)} | keeping(plan)
+               for plan in (running, wanted)]  # fmt: skip
+    if not any(keepers):
+        return None
+    changed = sorted(
+        name
+        for name in set().union(*keepers)
+        if name not in running.nodes
+        or name not in wanted.nodes
+        or essence(running.nodes[name], running) != essence(wanted.nodes[name], wanted)
+    )
+    if changed:
+        return f"what {', '.join(changed)} keeps goes on from its checkpoint"
+    if _rewired(running, wanted):
+        return "it keeps windows or states on disk, and its connections differ"
+    return None
+
+
+def _rewired(running: Plan, wanted: Plan) -> bool:
+    before, after = running.nodes, wanted.nodes
+    both = before.keys() & after.keys()
+    return _layout(running) != _layout(wanted) or any(before[name].targets != after[name].targets for name in both)
+
+
+def _resubscribed(running: Plan, wanted: Plan) -> tuple[str, ...]:
+    """Sources of which only the topics differ, at an MQTT broker where no two sources would get the same message."""
+    found = tuple(
+        name
+        for name, node in wanted.nodes.items()
+        if name in running.nodes
+        and isinstance(old := running.nodes[name].operation, SourceOperation)
+        and isinstance(new := node.operation, SourceOperation)
+        and old.topics != new.topics
+        and _but_topics(old) == _but_topics(new)
+        and isinstance(wanted.endpoints.get(new.endpoint or ""), MqttOptions)
+    )
+    return found if not _overlapping(running, wanted, found) else ()
+
+
+def _but_topics(operation: SourceOperation) -> str:
+    return operation.model_dump_json(exclude={"topics", "description"})
+
+
+def _overlapping(running: Plan, wanted: Plan, names: tuple[str, ...]) -> bool:
+    """Whether a source would subscribe to what another of its endpoint does, or has done until then."""
+    sources = [
+        node.operation
+        for plan in (running, wanted)
+        for node in plan.nodes.values()
+        if isinstance(node.operation, SourceOperation)
+    ]
+    return any(
+        overlap(one, topic)
+        for name in names
+        if isinstance(new := wanted.nodes[name].operation, SourceOperation)
+        for other in sources
+        if other.name != name and other.endpoint == new.endpoint
+        for one in new.topics
+        for topic in other.topics
+    )
 
 
 def _sources(plan: Plan) -> dict[str, str]:

@@ -64,6 +64,9 @@ class Updates(Options):
     """How long the old version is kept warm beside the new one, ready to take over."""
     messages: int = Field(100, ge=0, le=1_000_000)
     """Messages the new version must have handled before it counts as proven, however long that takes."""
+    patience: Seconds | None = Field(None, ge=0, le=2_592_000)
+    """How long to wait for those `messages`, for a graph that sees few: then the new version counts as proven when
+    nothing was held against it. Unset: as long as it takes, the old version warm beside it."""
     timeout: Seconds = Field(10.0, gt=0, le=3600)
     """How long an exchange may wait for what is under way to pass."""
     state: Literal["carry", "fresh"] = "carry"

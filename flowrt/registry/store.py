@@ -134,7 +134,10 @@ class Store:
 
     def remove(self, reference: str) -> None:
         """Let a name go; what it held goes when nothing else needs it. Raises `Refused`."""
-        entry = self.get(reference)
+        self.forget(self.get(reference))
+
+    def forget(self, entry: Entry) -> None:
+        """The same of what is known."""
         self._path(entry).unlink(missing_ok=True)
 
     def tidy(self, needed: AbstractSet[str]) -> int:

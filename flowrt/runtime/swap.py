@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic, sleep
 
-from flowrt.endpoints.base import EndpointCounters
+from flowrt.endpoints.base import EndpointCounters, Resubscribing
 from flowrt.errors import FlowrtError, NodeFault
 from flowrt.graph.difference import Difference
 from flowrt.graph.plan import Plan
 from flowrt.operators.base import Operator
+from flowrt.operators.source import SourceOperation
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Errand, Stage
@@ -72,13 +73,26 @@ def swap(
         for name in what.made:
             parts[name].start()
         try:
-            if len(stages) == 1 and not what.rewired:
+            if not what.made and not what.gone and not what.rewired:  # only what sources subscribe to
+                graph.take(plan, parts, graph.plan_stages)
+                then()
+                pause = 0.0
+            elif len(stages) == 1 and not what.rewired:
                 pause = _within_stage(graph, plan, parts, pairs, graph.plan_stages[stages.pop()], timeout, state, then)
             else:
                 pause = _whole(graph, plan, parts, pairs, timeout, state, then)
         except NodeFault as fault:
             raise SwapRefused(f"the new version refuses the state of the old one: {fault}") from fault
+        _resubscribe(graph, plan, what)
         return Swapped(*before, pause)
+
+
+def _resubscribe(graph: RunningGraph, plan: Plan, what: Difference) -> None:
+    """Once what is to handle it is in place."""
+    for name in what.resubscribed:
+        source, operation = graph.sources[name], plan.nodes[name].operation
+        if isinstance(source, Resubscribing) and isinstance(operation, SourceOperation):
+            source.resubscribe(operation.topics)
 
 
 def place_operator(graph: RunningGraph, name: str, operator: Operator, timeout: float) -> None:

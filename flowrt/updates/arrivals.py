@@ -37,6 +37,10 @@ class Arrivals:
         entries = [*others, *([graph[0]] if graph is not None else [])]
         for entry in entries:
             self.manager.store.note(entry)
+        try:
+            self.manager.make_room({digest for entry in entries for digest in entry.digests})
+        except Refused as refused:
+            raise Declined(str(refused)) from refused
         plan, problems = self._load(Path(runs.path), text.encode(), Stored(find=self._finding(others)))
         if plan is None or has_errors(problems):
             shown = "; ".join(map(str, problems[:PROBLEMS_SHOWN]))

@@ -99,7 +99,8 @@ def attempt(plan: Plan, what: Difference) -> str:
     nodes = [(name, repr(essence(plan.nodes[name], plan))) for name in what.made]
     wiring = [(name, node.targets) for name, node in plan.nodes.items()] if what.rewired or what.beyond else []
     ends = sorted((name, options.model_dump_json()) for name, options in plan.endpoints.items()) if what.beyond else []
-    return _hash((plan.name, nodes, what.removed, wiring, ends))
+    topics = [(name, getattr(plan.nodes[name].operation, "topics", ())) for name in what.resubscribed]
+    return _hash((plan.name, nodes, what.removed, wiring, ends, topics))
 
 
 def _hash(value: object) -> str:

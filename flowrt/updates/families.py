@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from flowrt.counters import COMMANDS, LOOKS, UPDATE_ENDS, UPDATE_REASONS, UpdateCounters
+from flowrt.counters import COMMANDS, LOOKS, STORE, UPDATE_ENDS, UPDATE_REASONS, UpdateCounters
 from flowrt.families import Family, Graphs, Read, Sample
 
 
@@ -55,5 +55,18 @@ UPDATE_FAMILIES = (
         "Looks for new versions behind followed tags and addresses, by what was found.",
         "`failed` all the time: the registry cannot be reached.",
         _updates(lambda updates: updates.looks, LOOKS),
+    ),
+    Family(
+        "flowrt_store_bytes", "gauge", ("kind",),
+        "Disk that artifacts (`store`) and compiled code (`code`) take, what of both never gives way (`needed`), and "
+        "what they may take (`budget`).",
+        "`needed` close to `budget`: nothing new will be taken; see `--disk`.",
+        lambda _: STORE.samples(),
+    ),
+    Family(
+        "flowrt_store_evictions", "counter", (),
+        "Artifacts and files of compiled code that gave way to newer ones.",
+        "Many: what is followed or pulled does not fit into the budget.",
+        lambda _: [((), STORE.evicted)],
     ),
 )  # fmt: skip

@@ -16,6 +16,8 @@ from flowrt.graph.plan import Plan
 from flowrt.graph.resolve import Stored
 from flowrt.problem import Problem
 from flowrt.registry.blobs import Blobs, Refused
+from flowrt.registry.budget import DEFAULT_BYTES, keep_within, make_room
+from flowrt.registry.cache_folder import cache_folder
 from flowrt.registry.store import Store
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.runtime import Runtime
@@ -64,13 +66,15 @@ class Running:
 class Manager:
     """Made before the runtime; `attach` once that is there."""
 
-    def __init__(self, state: Path, emit: Emit, load: Load, drain: float) -> None:
+    def __init__(self, state: Path, emit: Emit, load: Load, drain: float, disk: int = DEFAULT_BYTES) -> None:
+        """`disk`: bytes that the store and compiled code may take."""
         self.journal = Journal(state)
         self.store = Store(state / "store")
         self.runtime: Runtime | None = None
         self._emit = emit
         self._load = load
         self._drain = drain
+        self._disk = disk
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._last: dict[str, Running] = {}
@@ -418,11 +422,21 @@ class Manager:
         self.tidy()
 
     def tidy(self) -> None:
-        """Let go of what nothing needs."""
-        needed = self.journal.digests()
-        for graph in self.runtime.graphs if self.runtime is not None else ():
-            needed |= deployment_of(graph.plan).digests
+        """Let go of what nothing needs, and of what has not been used for longest where the disk budget asks for it."""
+        needed = self.needed()
         self.store.tidy(needed)
+        keep_within(self.store, needed, self._disk, cache_folder())
+
+    def needed(self) -> set[str]:
+        """Digests of what a running, proven, previous or tried version needs."""
+        found = self.journal.digests()
+        for graph in self.runtime.graphs if self.runtime is not None else ():
+            found |= deployment_of(graph.plan).digests
+        return found
+
+    def make_room(self, coming: set[str]) -> None:
+        """For what has just come. Raises `Refused` where there is none."""
+        make_room(self.store, self.needed(), coming, self._disk, cache_folder())
 
 
 def wait_settled(updates: Sequence[Running], seconds: float, go_on: Callable[[], bool]) -> None:

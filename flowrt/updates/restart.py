@@ -115,12 +115,14 @@ class Restart(Steps):
     def _watch(self, new: RunningGraph) -> None:
         updates = self.plan.updates
         until = monotonic() + updates.probation
+        given_up = None if updates.patience is None else monotonic() + updates.patience
         while True:
             self.look(new)
             for watched in self._watched:
                 if watched.verdict is not None:
                     raise Failed(watched.verdict)
             enough = not self._watched or any(watched.seen >= updates.messages for watched in self._watched)
+            enough = enough or (given_up is not None and monotonic() >= given_up)
             if monotonic() >= until and enough:
                 return
 

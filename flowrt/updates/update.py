@@ -161,6 +161,9 @@ class Update(Steps):
         self._runtime.refresh()
         try:
             self.go("take", "")
+            self._taken = monotonic()
+            if what.resubscribed:
+                self._until_subscribed()
             self.settled.set()
             self._watch(plan.updates.probation, lambda: False, self._enough)
         except (Failed, OSError) as error:
@@ -173,6 +176,14 @@ class Update(Steps):
         self.go("prove", "")
         for name in what.gone:
             before.parts[name].retire(timeout)
+
+    def _until_subscribed(self) -> None:
+        """A broker may refuse a topic. Raises `Failed` and `Cut`."""
+        until = monotonic() + self.plan.updates.timeout
+        while not self.graph.ready():
+            self.look(self.graph)
+            if monotonic() > until:
+                raise Failed(f"ready: not every topic is subscribed after {self.plan.updates.timeout:g} s")
 
     def _swap_back(self, plan: Plan, parts: Mapping[str, NodeParts], failed: Failed) -> None:
         """As often as it takes: a trial that has tripped gives everything to the old version meanwhile."""
@@ -248,6 +259,8 @@ class Update(Steps):
         return trial
 
     _beside: Beside | None = None
+    _taken = 0.0
+    """When the new version took over, on the monotonic clock."""
 
     def _end_beside(self) -> None:
         if self._beside is not None:
@@ -303,7 +316,9 @@ class Update(Steps):
                 return
 
     def _enough(self) -> bool:
-        wanted = self.plan.updates.messages
+        wanted, patience = self.plan.updates.messages, self.plan.updates.patience
+        if patience is not None and monotonic() >= self._taken + patience:
+            return True
         return not self._trials or any(trial.seen >= wanted for trial in self._trials.values())
 
 

@@ -20,7 +20,8 @@ from typing import TypeVar
 import wasmtime
 import wasmtime.component
 
-from flowrt.wasm.cache_folder import cache_folder
+from flowrt.registry.budget import DIGEST_CHARACTERS
+from flowrt.registry.cache_folder import cache_folder
 from flowrt.wasm.component.direct import REVISION
 from flowrt.wasm.component.lists import in_place
 from flowrt.wasm.engine import Engine
@@ -55,6 +56,7 @@ class CodeCache:
             with contextlib.suppress(OSError, wasmtime.WasmtimeError):
                 code = _read(path)
                 module = None if code is None else read(engine.native(fuel=fuel), code)
+                os.utime(path)  # what is used stays longest: see `registry/budget.py`
         if module is None:
             self.misses += 1
         else:
@@ -78,7 +80,7 @@ class CodeCache:
         if folder is None:
             return None
         key = "\n".join((digest, str(REVISION), version("wasmtime"), engine.settings(fuel=fuel), *_machine()))
-        return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.code"
+        return folder / f"{digest[:DIGEST_CHARACTERS]}-{hashlib.sha256(key.encode()).hexdigest()[:48]}.code"
 
     def _folder(self) -> Path | None:
         """The folder, made when it is not there; None when others could write into it."""

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from flowrt.graph.facts import ModuleFacts, ModuleForm, Unreadable
 from flowrt.message import TENSOR_BYTES, Tensor
+from flowrt.registry.cache_folder import cache_folder
 from flowrt.wasm import embedded
 from flowrt.wasm.binary import Malformed, Reader
-from flowrt.wasm.cache_folder import cache_folder
 
 if TYPE_CHECKING:
     from flowrt.wasm.engine import Engine

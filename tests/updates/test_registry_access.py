@@ -255,7 +255,7 @@ def test_a_download_goes_on_in_the_next_command(tmp_path):
 def test_a_large_model_goes_through_a_bundle_in_little_memory(tmp_path):
     store, other = Store(tmp_path / "store"), Store(tmp_path / "other")
     piece = bytes(range(256)) * 4096
-    content = store.blobs.put_unnamed(piece for _ in range(64))
+    content = store.blobs.put_unnamed(piece for _ in range(24))
     entry = store.take(store.made(*content, "large:1.0.0", source="here"), NONE)
     path = tmp_path / "stick.flowrt"
 
@@ -266,6 +266,6 @@ def test_a_large_model_goes_through_a_bundle_in_little_memory(tmp_path):
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert size > 64 * 2**20
-    assert other.blobs.check(entry.content) == 64 * 2**20
+    assert size > 24 * 2**20
+    assert other.blobs.check(entry.content) == 24 * 2**20
     assert most < 8 * 2**20

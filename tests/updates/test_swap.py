@@ -2,9 +2,10 @@
 
 import struct
 import threading
+from time import monotonic, sleep
 
 import pytest
-from update_bench import chain, counting, marking
+from update_bench import MODULES, chain, counting, marking
 
 from flowrt.errors import StartError
 from flowrt.graph.difference import difference
@@ -140,6 +141,9 @@ def test_a_new_version_that_does_not_come_up_is_never_seen(two):
     assert list(graph.nodes) == ["m", "out"]
 
 
+READS = "restart, because what is read differs at source in"
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
@@ -148,7 +152,8 @@ def test_a_new_version_that_does_not_come_up_is_never_seen(two):
         (chain(("m", "module: one, description: new")), "nothing"),
         (chain(("m", "module: one, onError: {policy: drop}")), "changed m"),
         (chain(("n", "module: one")), "added n; removed m; connections"),
-        (chain(("m", "module: one")).replace("a/#", "b/#"), "restart, because what is read differs at source in"),
+        (chain(("m", "module: one")).replace("a/#", "b/#"), "topics of in"),
+        (chain(("m", "module: one")).replace("topics: [a/#]", "topics: [a/#], qos: 0"), READS),
         (chain(("m", "module: one")).replace("topic: out", "topic: new"), "changed out"),
         (
             chain(("m", "module: one"), more="resources: {cpu: 500m}\n"),
@@ -163,3 +168,51 @@ def test_the_difference_names_what_has_to_be_done(two, wanted, words):
 def test_the_same_bytes_at_another_place_are_the_same_module(two):
     two.module("copy", marking("1"))
     assert not difference(two.plan(chain(("m", "module: one"))), two.plan(chain(("m", "module: copy"))))
+
+
+FOLDED = """\
+operations:
+  - {operationType: source, name: in, endpoint: plant, topics: [a/#]}
+  - {operationType: map, name: before, module: BEFORE}
+  - operationType: transform
+    name: fold
+    delay: {type: duration, delaySeconds: 100000}
+    rules: {accumulate: [{inputs: [v], output: n, expression: count($1)}]}
+  - {operationType: map, name: after, module: AFTER}
+  - {operationType: sink, name: out, endpoint: plant, topic: out}
+connections:
+  - {from: {name: in}, to: {name: before}}
+  - {from: {name: before}, to: {name: fold}}
+  - {from: {name: fold}, to: {name: after}}
+  - {from: {name: after}, to: {name: out}}
+"""
+
+
+def folded(before, after):
+    return FOLDED.replace("BEFORE", before).replace("AFTER", after)
+
+
+def test_an_open_window_stays_open_while_what_is_around_it_is_exchanged(two):
+    """Not drained and started anew: the node that keeps the window is the same one, before and after."""
+    graph = two.start(folded("passthrough", "one"))
+    fold = graph.nodes["fold"]
+    two.feed([b'{"v": 1}'], [b'{"v": 2}'])
+    source = two.ends.sources["in"]
+    wait_until(lambda: source.acknowledged == 2)
+
+    two.module("copy", (MODULES / "passthrough/passthrough.wasm").read_bytes() + b"\0\x02\x01v")
+    two.swap(folded("copy", "two"))
+
+    two.feed([b'{"v": 3}'])
+    two.feed.end()
+    assert two.out(1) == [b'2"n":3}']
+    assert graph.nodes["fold"] is fold
+    changed = two.plan(folded("copy", "two").replace("delaySeconds: 100000", "delaySeconds: 10"))
+    assert str(difference(graph.plan, changed)) == ("restart, because what fold keeps goes on from its checkpoint")
+
+
+def wait_until(reached):
+    until = monotonic() + 20
+    while not reached():
+        assert monotonic() < until
+        sleep(0.01)

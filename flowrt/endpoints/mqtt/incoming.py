@@ -70,7 +70,10 @@ class Incoming(Connection):
         self._session: Session | None = None
         self._granted: set[str] = set()
         self._refused: set[str] = set()
+        self._asked: set[str] = set()
         self._subscribed_at = 0.0
+        self._changed = False
+        """Whether filters are others than those that the broker was told of."""
         self._keeper = threading.Thread(target=self._keep_alive, name=f"flowrt/{endpoint}/alive", daemon=True)
 
     def start(self) -> None:
@@ -94,6 +97,11 @@ class Incoming(Connection):
         if all(source.closed for source in self.sources):
             self.close()
 
+    def filters_changed(self) -> None:
+        """Some source wants other topics. From any thread."""
+        self._changed = True
+        self._wake()
+
     # What `Connection` asks for.
 
     def _counters(self) -> Sequence[EndpointCounters]:
@@ -110,6 +118,9 @@ class Incoming(Connection):
         self._granted.clear()
         self._refused.clear()
         self._session = Session(link)
+        self._changed = False
+        self._asked = set(self._filters())
+        self._routes.forget()
         self._subscribe(link, self._filters(), reconnected=reconnected)
         if self._remembered is not None:
             self._give_up_old(link, self._remembered)
@@ -128,6 +139,8 @@ class Incoming(Connection):
     def _tick(self, link: Link, now: float) -> None:
         for answer in link.answers():
             self._answered(answer)
+        if self._changed:
+            self._change(link)
         if self._refused and now - self._subscribed_at > RESUBSCRIBE_SECONDS:
             filters = self._filters()
             self._subscribe(link, {name: filters[name] for name in self._refused if name in filters}, reconnected=False)
@@ -159,6 +172,28 @@ class Incoming(Connection):
             asked = {name: (qos, again if wanted else _SEND_NO_RETAINED) for name, (qos, wanted) in sound.items()}
             link.subscribe(asked)
 
+    def _change(self, link: Link) -> None:
+        """Tell the broker what differs, and nothing else."""
+        self._changed = False
+        filters = self._filters()
+        gone, new = self._asked - set(filters), set(filters) - self._asked
+        self._asked = set(filters)
+        self._routes.forget()
+        self._granted -= gone
+        self._refused -= gone
+        if new:
+            self._subscribe(link, {name: filters[name] for name in new}, reconnected=False)
+        if gone:
+            link.unsubscribe(sorted(gone))
+        if self._remembered is not None:
+            self._remember(self._remembered)
+
+    def _remember(self, remembered: Path) -> None:
+        try:
+            write_filters(remembered, set(self._filters()))
+        except OSError as error:
+            self._emit(StoreFailed(str(remembered), error.strerror or str(error), self._options.reconnect.max))
+
     def _give_up_old(self, link: Link, remembered: Path) -> None:
         """A persistent session keeps what earlier versions of the graph subscribed to, until it is told otherwise."""
         filters = set(self._filters())
@@ -166,10 +201,7 @@ class Incoming(Connection):
         if link.session_present and old - filters:
             link.unsubscribe(sorted(old - filters))
         if old != filters:
-            try:
-                write_filters(remembered, filters)
-            except OSError as error:
-                self._emit(StoreFailed(str(remembered), error.strerror or str(error), self._options.reconnect.max))
+            self._remember(remembered)
 
     def _answered(self, answer: Subscribed) -> None:
         asked = self._filters().get(answer.filter, (0, False))[0]

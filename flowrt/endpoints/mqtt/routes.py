@@ -13,20 +13,26 @@ TOPICS_MAX = 16384
 
 
 class Routes:
-    """Filters are compared once a topic. `sources` may grow until the first message."""
+    """Filters are compared once a topic. `sources` may grow until the first message; after other changes of filters,
+    `forget`."""
 
     def __init__(self, sources: Sequence[MqttSource]) -> None:
         self._sources = sources
         self._known: dict[str, MqttSource | None] = {}
 
+    def forget(self) -> None:
+        """Compare anew."""
+        self._known = {}
+
     def of(self, head: Head) -> MqttSource | None:
         """The source that subscribed to a message's topic and wants what was retained, if it was."""
-        if head.topic not in self._known:
-            if len(self._known) >= TOPICS_MAX:
-                self._known.clear()
+        known = self._known
+        if head.topic not in known:
+            if len(known) >= TOPICS_MAX:
+                known.clear()
             wanting = (one for one in self._sources if any(matches(name, head.topic) for name in one.filters))
-            self._known[head.topic] = next(wanting, None)
-        source = self._known[head.topic]
+            known[head.topic] = next(wanting, None)
+        source = known[head.topic]
         return None if source is not None and head.retain and not source.wants_retained else source
 
     def of_all(self, heads: Sequence[Head]) -> MqttSource | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ class MqttSource:
 
     def __init__(self, connection: Incoming, operation: SourceOperation) -> None:
         self.counters = EndpointCounters()
-        self.filters = operation.topics
+        self.filters: Sequence[str] = operation.topics
         self.qos = operation.qos
         self.wants_retained = operation.retained == "include"
         self.stopped = False
@@ -45,6 +45,11 @@ class MqttSource:
     def note(self) -> None:
         """See `flowrt.endpoints.base.Noting`."""
         self._connection.noting = True
+
+    def resubscribe(self, topics: Sequence[str]) -> None:
+        """See `flowrt.endpoints.base.Resubscribing`."""
+        self.filters = tuple(topics)
+        self._connection.filters_changed()
 
     def stop(self) -> None:
         self.stopped = True
