@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flowrt.cli.main import main
@@ -18,6 +18,7 @@ ITEMS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 10), st.booleans(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # on a busy machine it is
 @given(ITEMS, st.integers(0, 500))
 def test_the_longest_unused_give_way_and_what_is_needed_never(items, budget):
     gone = to_let_go(items, budget)
