@@ -80,7 +80,7 @@ class Control:
     def _answers(self, client: socket.socket) -> Iterator[Mapping[str, Any]]:
         try:
             request = json.loads(_line(client))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield {"error": f"that is no request: {error}", "done": True}
             return
         if not isinstance(request, dict):

@@ -10,6 +10,9 @@ from flowrt.graph.resolve import NOTHING_STORED
 from flowrt.problem import has_errors
 from flowrt.updates.manager import Declined, Load, Manager, Running
 
+PATH_MAX = 4096
+"""Characters; what Linux takes."""
+
 
 class Requests:
     """Answers requests. Any thread may ask."""
@@ -37,7 +40,13 @@ class Requests:
             yield {"error": str(declined), "done": True}
 
     def _apply(self, path: str, text: str, *, again: bool) -> Iterator[Mapping[str, Any]]:
-        plan, problems = self._load(Path(path), text.encode(), NOTHING_STORED)
+        if not path.startswith("/") or "\0" in path or len(path) > PATH_MAX:
+            raise Declined("path is the whole path of a file: what the graph names is looked for from there")
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise Declined(f"that is no text: {error}") from None
+        plan, problems = self._load(Path(path), data, NOTHING_STORED)
         for problem in problems:
             yield {"problem": str(problem)}
         if plan is None or has_errors(problems):
