@@ -150,9 +150,9 @@ class _Server:
     def end(self) -> None:
         if self._control is not None:
             self._control.close()
+        self._updates.close()
         if self._remote is not None:
             self._remote.close()
-        self._updates.close()
         self._stop()
         if self._web is not None:
             self._web.stop()

@@ -89,6 +89,12 @@ class Registry:
 
     def pull(self, reference: Reference, name: str, blobs: Blobs, link: Link) -> Entry:
         """Bring an artifact's blobs into the store; what it is. Raises `Refused` and OSError."""
+        try:
+            return self._pulled(reference, name, blobs, link)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise Refused(f"what {reference.host} answers makes no sense: {error!r}") from None
+
+    def _pulled(self, reference: Reference, name: str, blobs: Blobs, link: Link) -> Entry:
         manifest = self._manifest(reference.path, reference.digest or reference.tag)
         digest = digest_of(manifest)
         if reference.digest and digest != reference.digest:

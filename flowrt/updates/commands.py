@@ -102,8 +102,9 @@ class CommandTopic:
     def close(self) -> None:
         """Take nothing more, give the last answers."""
         self._source.stop()
-        self._queue.put(None)
         until = monotonic() + LEAVE_SECONDS
+        with contextlib.suppress(queue.Full):  # its thread waits for the broker, until the sink is closed
+            self._queue.put(None, timeout=LEAVE_SECONDS / 2)
         for thread in (self._thread, *self._at_work):
             thread.join(max(0.0, until - monotonic()))
         self._sink.flush(max(0.0, until - monotonic()))
@@ -147,11 +148,14 @@ class CommandTopic:
             raise Unlawful("busy", f"{AT_ONCE_MAX} commands are being carried out")
         try:
             return self._lawful(payload)
-        except BaseException as error:
+        except Exception as error:
             self._places.release()
-            if isinstance(error, FlowrtError) and not isinstance(error, Unlawful):
+            if isinstance(error, Unlawful):
+                raise
+            if isinstance(error, FlowrtError):
                 raise Unlawful("key", str(error)) from None
-            raise
+            # Whatever bytes a library trips over, the next command is looked at all the same.
+            raise Unlawful("malformed", f"it cannot be read: {error!r}") from None
 
     def _answer_to(self, head: Head) -> Head | None:
         """Where an answer goes; None where it must not."""
