@@ -91,7 +91,8 @@ def test_closed_lists_are_exposed_whole():
 def test_no_graph_no_figures_but_those_of_the_process():
     assert {sample[0].split("_")[0] for sample in scraped([])} == {"process", "flowrt"}
     ours = {sample[0] for sample in scraped([]) if sample[0].startswith("flowrt")}
-    assert ours == {"flowrt_build_info", "flowrt_model_registry_total"}
+    store = {"flowrt_store_bytes", "flowrt_store_evictions_total"}
+    assert ours == {"flowrt_build_info", "flowrt_model_registry_total", *store}
 
 
 def test_labels_are_escaped():
