@@ -22,8 +22,13 @@ from flowrt.isolation.frame import BadFrame, Block, read, write
 from flowrt.isolation.idle import NURSERY
 from flowrt.quota.meter import Meter
 
+COME_UP_SECONDS = 120.0
+"""Longest that a child may take to come up, which is our own code alone: a second, and minutes where a machine is
+emulated."""
 START_SECONDS = 30.0
-"""Longest that a child may take to come up: imports alone take half a second on a slow gateway."""
+"""Longest that it may take to load its node."""
+WAITING = 10
+"""So many times as long as it may take, it may wait for a core: on a busy machine that is not its fault."""
 LOOK_SECONDS = 0.01
 """How often a child that works is looked at: what it may overdraw its share by."""
 THREADS_MAX = 64
@@ -68,7 +73,7 @@ class Child:
         if cgroup is not None:
             cgroup.take(self.pid)
         try:
-            self.unconfined = str(self.answer(START_SECONDS)[0].get("unconfined", ""))
+            self.unconfined = str(self.answer(COME_UP_SECONDS)[0].get("unconfined", ""))
         except GuestTrap as trap:
             self.close()
             raise StartError(f"a process does not come up: {trap.detail}") from trap
@@ -109,9 +114,12 @@ class Child:
         os.eventfd_write(self.channel.asked, 1)
 
     def answer(self, seconds: float) -> tuple[dict[str, Any], list[Block | None]]:
-        """Its answer within `seconds`, in which waits for its share do not count. Raises `GuestTrap`, of kind
-        `deadline` when it takes longer, of kind `crash` when it dies; either way it is gone then."""
+        """Its answer within `seconds` of its processor time, or `WAITING` times as long, in which waits for its share
+        do not count. Raises `GuestTrap`, of kind `deadline` when it takes longer, of kind `crash` when it dies; either
+        way it is gone then."""
         due = time.monotonic() + seconds
+        last = due + (WAITING - 1) * seconds
+        most = self._counted + seconds
         answered = self.channel.answered
         while True:
             ready = readable((answered, self._ended), LOOK_SECONDS)
@@ -126,7 +134,7 @@ class Child:
                     raise GuestTrap("abi", f"its process answered nonsense: {error}") from error
             if self._ended in ready:
                 raise GuestTrap("crash", self._obituary())
-            if time.monotonic() > due:
+            if (now := time.monotonic()) > last or (now > due and self._counted > most):
                 self.close()
                 raise GuestTrap("deadline", f"its process took longer than {seconds:g} s")
             if (threads := _threads(self.pid)) > THREADS_MAX:
@@ -135,7 +143,8 @@ class Child:
             if self._swollen():
                 self.close()
                 raise GuestTrap("memory", "its process was ended: it held more than its memory by a trick")
-            due += self._hold_back()
+            held_back = self._hold_back()
+            due, last = due + held_back, last + held_back
 
     def close(self) -> None:
         """End it. Safe to call twice."""

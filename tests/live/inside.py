@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
-PATIENCE = 240.0
+PATIENCE = 900.0
 """Seconds until a state that should come is given up: the machine may be emulated."""
 SHARE, SECONDS = 0.25, 20.0
 HOG = """
@@ -29,7 +29,10 @@ moduleRequirements: {apiVersion: "1.1.0", runtimeVersion: "1.1.0"}
 endpoints: [{name: plant, mqtt: {host: 127.0.0.1, clientId: busy}}]
 operations:
   - {operationType: source, name: in, endpoint: plant, topics: ["busy/#"]}
-  - {operationType: filter, name: hog, module: hog, resources: {isolation: process, cpu: 250m, memory: 64Mi}}
+  - operationType: filter
+    name: hog
+    module: hog
+    resources: {isolation: process, cpu: 250m, memory: 64Mi, deadline: 1m}
   - {operationType: sink, name: out, endpoint: plant, topic: out}
 connections:
   - {from: {name: in}, to: {name: hog}}
@@ -89,7 +92,7 @@ def life():
     report("killed, it is started again", second not in {"", first})
     folder = Path("/etc/systemd/system/flowrt@pump.service.d")
     folder.mkdir()
-    (folder / "watchdog.conf").write_text("[Service]\nWatchdogSec=5\n")
+    (folder / "watchdog.conf").write_text("[Service]\nWatchdogSec=30\n")
     run("systemctl", "daemon-reload")
     run("systemctl", "restart", "flowrt@pump")
     third = working("flowrt@pump")
@@ -153,6 +156,7 @@ def main():
             part()
         except Exception as error:  # whatever it is, the machine must still end
             report(part.__name__, good=False, seen=f"{type(error).__name__}: {error}")
+            run("systemctl", "stop", "flowrt@*", check=False)
             print(run("journalctl", "--unit", "flowrt@*", "--lines", "30", "--output", "cat", check=False))
     for line in run("/opt/flowrt/bin/flowrt", "doctor", check=False).splitlines():
         print("  " + line)
