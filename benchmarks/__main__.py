@@ -11,7 +11,7 @@ from benchmarks.processes import BenchError
 from benchmarks.settings import Settings
 
 GROUPS = {
-    "pipeline": "the pipeline against its floor and its peers (parts: throughput, qos1, latency, start)",
+    "pipeline": "the pipeline against its floor and its peers (parts: throughput, qos1, quotas, latency, start)",
     "micro": "calls, hops and model runs in one process (parts: call, hop, inference, component, pieces)",
     "nn": "models through each door of wasi-nn (parts: doors, operation, batches, frame, cold)",
     "transforms": "rules without a module, beside Node-RED's nodes (parts: process, throughput)",

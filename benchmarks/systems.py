@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import DEVNULL, CalledProcessError, run
 
@@ -86,6 +86,12 @@ def flowrt_of(graphs: Sequence[Path], name: str = "flowrt", *, verdicts: bool = 
 def pipeline(qos: int = 0) -> System:
     """The pipeline in flowrt, every default quota on."""
     return flowrt(HERE / ("pipeline-qos1.yaml" if qos else "pipeline.yaml"))
+
+
+def unbounded() -> System:
+    """The pipeline in flowrt with no quota at all: nothing is bounded, measured or charged (`unbounded.py`)."""
+    system = flowrt(HERE / "pipeline.yaml", "flowrt without quotas")
+    return replace(system, command=[sys.executable, "-m", "benchmarks.unbounded", *system.command[1:]])
 
 
 def flowrt_echo() -> System:

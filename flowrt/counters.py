@@ -45,7 +45,7 @@ class Histogram:
 OWN_BOUNDS = tuple(step * 10.0**power for power in range(-3, 7) for step in (1, 3))
 """Of a guest's own histograms, whose unit is not known: a millisecond to a fortnight, a byte to megabytes."""
 OWN_SERIES = 100
-"""Series one node's guests may make: names times label values."""
+"""Series one node's guests may make, unless its `metricSeries` says otherwise: names times label values."""
 _OWN_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,199}")
 _OWN_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 _OWN_VALUE = 200
@@ -59,6 +59,8 @@ class OwnMetrics:
     """The counters and histograms that a node's guests count themselves, under their own names."""
 
     def __init__(self) -> None:
+        self.series_max = OWN_SERIES
+        """How many there may be."""
         self.series: dict[tuple[str, Labels], int | Histogram] = {}
         """By name (a counter's without `_total`) and sorted labels."""
         self.refused = 0
@@ -109,8 +111,8 @@ class OwnMetrics:
             return "the name of a metric is letters, digits and _, and does not begin with flowrt_"
         if self._kinds.get(name, kind) != kind:
             return f"{name} is a {self._kinds[name]}"
-        if len(self.series) >= OWN_SERIES:
-            return f"a node has at most {OWN_SERIES} series"
+        if len(self.series) >= self.series_max:
+            return f"the node has at most {self.series_max} series"
         keys = [key for key, _ in labels]
         if len(set(keys)) != len(keys) or not all(map(_OWN_LABEL.fullmatch, keys)):
             return "labels are letters, digits and _, each once"
@@ -142,6 +144,7 @@ class NodeCounters:
         "filtered",
         "late",
         "latency",
+        "lines_left_out",
         "nn_refused",
         "own",
         "processing",
@@ -194,6 +197,8 @@ class NodeCounters:
         """Seconds each message was under way from its source; sinks only."""
         self.nn_refused: dict[str, int] = {}
         """Calls of wasi-nn that its guest got an error for, by the error's name."""
+        self.lines_left_out = 0
+        """Log lines of its guest over `logLines`."""
         self.late = 0
         """Messages that came after their time had passed."""
         self.drifted = 0

@@ -96,6 +96,10 @@ class Message:
     """Logical time: milliseconds since the epoch << 20 | counter (docs/decisions/002-logical-time.md)."""
 
 
+UNKNOWN = 2**63
+"""Larger than any payload."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Messages of one source, in order, as columns."""
@@ -110,6 +114,8 @@ class Batch:
     """What each row answers for at `tracker`. A `range` while a source's batch is whole: the tracker is fast then."""
     tracker: Tracker | None = field(default=None, repr=False)
     """Who waits for these rows to be settled; None where the source cannot be told (QoS 0)."""
+    largest: int = field(default=UNKNOWN, repr=False, compare=False)
+    """Bytes that no payload is larger than, as far as somebody has looked: not every node has to look again."""
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -127,6 +133,7 @@ class Batch:
             list(compress(self.born, keep)),
             list(compress(self.seqs, keep)),
             self.tracker,
+            self.largest,
         )
 
     def take(self, rows: Iterable[int]) -> Batch:
@@ -150,6 +157,7 @@ class Batch:
             self.born[start:stop],
             self.seqs[start:stop],
             self.tracker,
+            self.largest,
         )
 
     def rows(self) -> Iterable[Message]:
@@ -171,6 +179,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         [born for batch in batches for born in batch.born],
         _join_seqs([batch.seqs for batch in batches]),
         first.tracker,
+        max(batch.largest for batch in batches),
     )
 
 

@@ -68,6 +68,13 @@ def _denied_calls(graphs: Graphs) -> Iterator[Sample]:
                 yield (graph.name, node.name, call), count
 
 
+def _bounds(graphs: Graphs) -> Iterator[Sample]:
+    for graph in graphs:
+        for node in graph.nodes:
+            for bound, value in node.bounds.items():
+                yield (graph.name, node.name, bound), value
+
+
 def _fallbacks(graphs: Graphs) -> Iterator[Sample]:
     for graph in graphs:
         for model in graph.models:
@@ -92,6 +99,8 @@ NODE = ("graph", "node")
 MODEL = ("graph", "node", "model")
 WORKERS = ("map", "filter", "branch", "concatenate", "accumulate", "delay", "inference", "transform", "sink")
 """Operation types that work on messages; a source works for its endpoint."""
+GUESTS = ("map", "filter", "branch", "accumulate", "delay")
+"""Operation types with a module."""
 KEEPING = ("delay", "accumulate", "transform")
 """Operation types that keep time."""
 
@@ -161,6 +170,24 @@ FAMILIES = (
         "Calls of WASI that the node's guest made without a grant, by their names; a series begins with its first.",
         "A module that needs the clock or random numbers says so here; grant them with `grants`, or leave it.",
         _denied_calls,
+    ),
+    Family(
+        "flowrt_node_left_out_log_lines", "counter", NODE,
+        "Log lines of the node's guest over its `logLines`.",
+        "An increase: the log misses what it says; mend the module, or raise the bound.",
+        _nodes(lambda node: node.counters.lines_left_out, kinds=GUESTS),
+    ),
+    Family(
+        "flowrt_node_refused_metric_values", "counter", NODE,
+        "Values of its own metrics that a guest counted in vain: too many series, or a name or label that cannot be.",
+        "An increase: the module makes a series of something that has no end, or `metricSeries` is too small.",
+        _nodes(lambda node: node.counters.own.refused, kinds=GUESTS),
+    ),
+    Family(
+        "flowrt_node_limit", "gauge", (*NODE, "bound"),
+        "The node's other bounds, by the name of their option: messages, bytes, seconds, or so many a second.",
+        "What is used of them: the waiting messages and bytes, the rates, faults of kind deadline, fuel, size.",
+        _bounds,
     ),
     Family(
         "flowrt_node_restarts", "counter", NODE,

@@ -65,16 +65,25 @@ def _believe(key: list[Any], value: float, counters: NodeCounters, runs: Runs) -
             counters.nn_refused[code] = counters.nn_refused.get(code, 0) + value
         case ["ownRefused"], int():
             own.refused += value
+        case ["linesLeftOut"], int():
+            counters.lines_left_out += value
         case ["ownCounter", str(name), list(labels)], int():
             own.add(name, value, _labels(labels))
         case ["ownHistogram", str(name), list(labels), int(bucket)], _:
             if isinstance(histogram := own.histogram(name, _labels(labels)), Histogram):
                 _add(histogram, bucket, value)
-        case ["model", str(name), "fallback", str(reason)], int() if name in runs and reason in _REASONS:
-            fallbacks = runs[name].fallbacks = dict(runs[name].fallbacks)
-            fallbacks[reason] = fallbacks.get(reason, 0) + value
-        case ["model", str(name), str(what), int(bucket)], _ if name in runs and what in _HISTOGRAMS:
-            _add(getattr(runs[name], what), bucket, value)
+        case ["model", str(name), *rest], _ if name in runs:
+            _believe_run(rest, value, runs[name])
+        case _:
+            raise BadFrame("a count of nothing known")
+
+
+def _believe_run(key: list[Any], value: float, run: ModelCounters) -> None:
+    match key, value:
+        case ["fallback", str(reason)], int() if reason in _REASONS:
+            run.fallbacks = {**run.fallbacks, reason: run.fallbacks.get(reason, 0) + value}
+        case [str(what), int(bucket)], _ if what in _HISTOGRAMS:
+            _add(getattr(run, what), bucket, value)
         case _:
             raise BadFrame("a count of nothing known")
 
@@ -103,6 +112,8 @@ def _of_node(counters: NodeCounters) -> Iterator[tuple[tuple[Any, ...], float]]:
         yield ("denied", call), count
     for code, count in counters.nn_refused.items():
         yield ("nnRefused", code), count
+    if counters.lines_left_out:
+        yield ("linesLeftOut",), counters.lines_left_out
     if counters.own.refused:
         yield ("ownRefused",), counters.own.refused
     for (name, labels), held in counters.own.series.items():

@@ -44,6 +44,8 @@ class Gate:
 
     def charge(self, payloads: Sequence[bytes]) -> tuple[float, str]:
         """Take what these messages used; the seconds to wait for messages or bytes, and the bound that asks for it."""
+        if self._messages is None and self._bytes is None:
+            return 0.0, ""
         now = self._clock()
         longest, bound = 0.0, ""
         if self._messages is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
+from flowrt.counters import OWN_SERIES
 from flowrt.options import Options
 from flowrt.quota.quantity import Bytes, Cores, Seconds
 
@@ -36,6 +38,12 @@ class Budget(Options):
 
 
 NO_BUDGET = Budget()
+
+
+_BOUNDS = (
+    "deadline", "fuel", "message_rate", "byte_rate", "inbox", "inbox_memory", "message", "outputs", "log_lines",
+    "metric_series",
+)  # fmt: skip
 
 
 class Resources(Options):
@@ -80,6 +88,15 @@ class Resources(Options):
     """Messages a guest may make of one message."""
     log_lines: int = Field(100, ge=0, le=100_000)
     """Log lines a guest may write a second; more are counted and left out."""
+    metric_series: int = Field(OWN_SERIES, ge=0, le=10_000)
+    """Series of metrics of its own that a guest may make, names times label values; values of more are counted and
+    refused. 100: some ten metrics with some labels, and a page of metrics that a slow gateway still answers quickly."""
+
+    def bounds(self) -> dict[str, float]:
+        """Every bound that has no metric of its own, by the name of its option, those unset left out: messages, bytes
+        and seconds."""
+        named = {to_camel(name): getattr(self, name) for name in _BOUNDS}
+        return {name: float(value) for name, value in named.items() if value is not None}
 
     @property
     def declared_cpu(self) -> float:

@@ -132,7 +132,9 @@ class Builder:
     def _counters(self, node: NodePlan) -> NodeCounters:
         """A node that takes the place of another of its name goes on counting where that one is."""
         present = self._beside.nodes.get(node.name) if self._beside is not None else None
-        return present.counters if present is not None else NodeCounters()
+        counters = present.counters if present is not None else NodeCounters()
+        counters.own.series_max = node.operation.resources.metric_series
+        return counters
 
     def _node(self, node: NodePlan) -> Node:
         operation, counters = node.operation, self._counters(node)
@@ -170,6 +172,7 @@ class Builder:
             running = stateful(self._plan.name, node, operator, faults, counters, self._around.checkpoints, **given)
             self.closers.append(running.close)
         running.holds += self.beside.get(node.name, ())
+        running.bounds_outputs = isinstance(operation, GuestOperation) and node.name not in self._around.stand_ins
         faults.quota = partial(quota_state, running.memory_bytes, operation.resources, counters)
         return running
 
@@ -286,6 +289,7 @@ class Builder:
             meter=limits.meter,
             pool=pool,
             denied=counters.denied,
+            counters=counters,
         )
 
     def _component_factory(self, node: NodePlan, counters: NodeCounters, limits: Limits, pool: Pool) -> GuestFactory:
@@ -310,6 +314,7 @@ class Builder:
             pool=pool,
             grants=Grants(frozenset(operation.grants), folders, operation.environment),
             denied=counters.denied,
+            counters=counters,
             **nn,
         )
 
@@ -407,7 +412,7 @@ def alone(parts: tuple[Plan, Path, bool], emit: Emit) -> tuple[Operator, NodeCou
     around = Surroundings(emit, state, interpreter=interpreter)
     builder = Builder(plan, around)
     (node,) = plan.nodes.values()
-    counters = NodeCounters()
+    counters = builder._counters(node)
     limits = Limits(plan.name, node.name, node.operation.resources, counters, threading.Event(), emit)
     pool = Pool(node.operation.resources.memory, "its quota")
     operator = builder.operator(node, counters, None, limits, pool)

@@ -139,6 +139,7 @@ class Inbox:
 
     def _add(self, batch: Batch, size: int) -> None:
         self._batches.append((batch, size))
+        batch.largest = min(batch.largest, size)
         self.messages += len(batch)
         self.bytes += size
         if self._taker_waits:

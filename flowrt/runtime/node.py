@@ -69,6 +69,8 @@ class Node:
         """For each port, who takes what comes out of it. Set once while the graph is built."""
         self.holds: list[Callable[[], int]] = [operator.memory_bytes]
         """What tells the bytes held for the node: its operator, and what the builder knows of beside it."""
+        self.bounds_outputs = False
+        """Whether its operator makes no payload larger than the node takes."""
         self._faults = faults
         self._on_error = on_error
         self._limits = limits
@@ -95,7 +97,7 @@ class Node:
         """Take a batch through the operator and hand on what comes out."""
         counters = self.counters
         counters.received += len(batch)
-        if max(map(len, batch.payloads)) > self._message_max:
+        if batch.largest > self._message_max and max(map(len, batch.payloads)) > self._message_max:
             batch = self._without_oversized(batch)
             if not len(batch):
                 return
@@ -258,6 +260,8 @@ class Node:
         for out, targets in zip(emission.ports, self.targets, strict=False):
             if out is not None:
                 self.counters.emitted += len(out)
+                if self.bounds_outputs:
+                    out.largest = min(out.largest, self._message_max)
                 send(out, targets, self.counters)
 
     def _without_oversized(self, batch: Batch) -> Batch:

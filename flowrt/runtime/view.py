@@ -5,7 +5,7 @@ Metrics and the live page read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ class NodeView:
     cpu_limit: float | None
     """Cores."""
     inbox: Inbox | None
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    """Its other bounds, by the name of their option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def _node(graph: RunningGraph, node: NodePlan, inbox: Inbox | None) -> NodeView:
         node.operation.resources.memory,
         node.operation.resources.cpu,
         inbox,
+        node.operation.resources.bounds(),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import wasmtime
 
+from flowrt.counters import NodeCounters
 from flowrt.errors import StartError
 from flowrt.events import Emit
 from flowrt.graph.facts import ModuleFacts
@@ -74,6 +75,7 @@ def guest_factory(
     meter: Meter | None = None,
     pool: Pool | None = None,
     denied: dict[str, int] | None = None,
+    counters: NodeCounters | None = None,
 ) -> CoreGuestFactory:
     """Compile the module of `facts` (or take it from the cache) for one node. `extra` makes further host functions for
     each instance. Raises StartError when the file is gone, has changed since it was inspected, or does not compile."""
@@ -84,7 +86,7 @@ def guest_factory(
         module = compile_module(engine, code, cache, fuel=resources.fuel is not None)
     except ValueError as error:
         raise StartError(f"node '{node}': module {facts.path} does not compile: {error}") from error
-    log = GuestLog(emit, graph, node, resources.log_lines)
+    log = GuestLog(emit, graph, node, resources.log_lines, counters=counters)
     return CoreGuestFactory(
         engine, module, resources, properties, NodeHeads(facts.outputs), log, grants, extra,
         tables=tables_of(code, resources.memory), meter=meter, pool=pool, denied=denied,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from flowrt.counters import NodeCounters
 from flowrt.events import Emit, GuestLogged
 from flowrt.wasm.imports import TEXT_MAX
 
@@ -13,8 +14,16 @@ class GuestLog:
     """Turns a node's texts into events, at most `lines` in any second that begins with a line."""
 
     def __init__(
-        self, emit: Emit, graph: str, node: str, lines: int, clock: Callable[[], float] = time.monotonic
+        self,
+        emit: Emit,
+        graph: str,
+        node: str,
+        lines: int,
+        clock: Callable[[], float] = time.monotonic,
+        counters: NodeCounters | None = None,
     ) -> None:
+        """`counters` are where lines are counted that are left out."""
+        self._counters = counters
         self.left_out = 0
         """Lines over the quota, since the start."""
         self._emit, self._graph, self._node, self._lines, self._clock = emit, graph, node, lines, clock
@@ -29,6 +38,8 @@ class GuestLog:
             self._report()
         if self._written >= self._lines:
             self.left_out += 1
+            if self._counters is not None:
+                self._counters.lines_left_out += 1
             return
         self._written += 1
         self._emit(GuestLogged(self._graph, self._node, severity, text))

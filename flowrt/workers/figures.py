@@ -22,6 +22,8 @@ class NodeFigures:
     memory_limit: int
     cpu_limit: float | None
     waiting: Waiting | None
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    """Of one worker."""
 
 
 @dataclass(slots=True)
@@ -109,7 +111,8 @@ def _view(
 
 def _node(node: NodeView) -> NodeFigures:
     waiting = Waiting(node.inbox.messages, node.inbox.bytes) if node.inbox else None
-    return NodeFigures(node.kind, node.counters, node.memory(), node.memory_limit, node.cpu_limit, waiting)
+    limits = node.memory_limit, node.cpu_limit
+    return NodeFigures(node.kind, node.counters, node.memory(), *limits, waiting, node.bounds)
 
 
 def _node_view(name: str, now: Sequence[NodeFigures], past: Sequence[NodeFigures]) -> NodeView:
@@ -126,6 +129,7 @@ def _node_view(name: str, now: Sequence[NodeFigures], past: Sequence[NodeFigures
         first.memory_limit * count,
         None if first.cpu_limit is None else first.cpu_limit * count,
         total(waiting) if waiting else None,
+        first.bounds,
     )
 
 
@@ -141,12 +145,13 @@ def total(parts: Sequence[Any]) -> Any:
     match first:
         case bool():
             return any(parts)
-        case int() | float():
-            return sum(parts)
+        case int() | float():  # a guest's own metric may be a number in one process and a histogram in another
+            return sum(part for part in parts if isinstance(part, int | float))
         case dict():
             keys = dict.fromkeys(key for part in parts for key in part)
             return {key: total([part[key] for part in parts if key in part]) for key in keys}
         case Histogram():
+            parts = [part for part in parts if isinstance(part, Histogram)]
             sums = Histogram(first.bounds)
             sums.counts = [sum(counts) for counts in zip(*(part.counts for part in parts), strict=True)]
             sums.sum = sum(part.sum for part in parts)

@@ -160,6 +160,10 @@ def test_a_flood_of_log_lines_is_cut_and_counted(bench, module):
     assert 5 <= len(lines) < 1000
     assert {(event.graph, event.node) for event in lines} == {("hostile", "node")}
     assert node.counters.filtered == COUNT
+    assert node.counters.lines_left_out == 20_000 * node.counters.batches - len(lines)
+    page = bench.metrics.exposition()[0].decode()
+    assert 'flowrt_node_left_out_log_lines_total{graph="hostile",node="node"} ' in page
+    assert 'flowrt_node_limit{bound="logLines",graph="hostile",node="node"} 5.0' in page
 
 
 WORDS = guest(

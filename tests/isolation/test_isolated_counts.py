@@ -91,7 +91,7 @@ def test_what_is_told_twice_counts_once():
 
 @pytest.mark.parametrize(
     "entries",
-    [7, [7], [["denied", "x"]], [["denied", "x", -1]], [["denied", "x", 0.5]], [["denied", "x\n{}", 1]],
+    [7, [7], [["linesLeftOut", 0.5]], [["denied", "x"]], [["denied", "x", -1]], [["denied", "x", 0.5]], [["denied", "x\n{}", 1]],
      [["nnRefused", "made-up", 1]], [["model", "other", "rows", 1, 1]], [["model", "m", "rows", len(ROWS) + 1, 1]],
      [["model", "m", "rows", -2, 1]], [["ownCounter", "x", [["a"]], 1]], [["ownCounter", "x", [7], 1]],
      [["whatever", 1]], [[1]]],
@@ -104,6 +104,7 @@ def test_nonsense_is_not_believed(entries):
 def test_names_that_are_made_up_do_not_become_series_without_end():
     counters = NodeCounters()
     believe([["denied", f"call-{number}", 1] for number in range(10_000)], counters, {})
+    counters.own.series_max = 7
     believe([["ownCounter", f"mine_{number}", [], 1] for number in range(10_000)], counters, {})
     assert len(counters.denied) == CALLS_MAX
-    assert len(counters.own.series) == 100
+    assert (len(counters.own.series), counters.own.refused) == (7, 9993)

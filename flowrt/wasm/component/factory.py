@@ -9,7 +9,7 @@ from types import MappingProxyType
 import wasmtime
 from wasmtime import component as native
 
-from flowrt.counters import OwnMetrics
+from flowrt.counters import NodeCounters, OwnMetrics
 from flowrt.errors import FlowrtBug, StartError
 from flowrt.events import Emit
 from flowrt.graph.plan import NodePlan
@@ -106,6 +106,7 @@ def component_factory(
     more: Interfaces = NO_MORE,
     grants: Grants = NOTHING_GRANTED,
     denied: dict[str, int] | None = None,
+    counters: NodeCounters | None = None,
 ) -> ComponentGuestFactory:
     """Compile the component of a node (or take it from the cache). `extra` makes what else an instance may import,
     functions with the signatures of `more`. Raises StartError when the file is gone, has changed since it was
@@ -121,7 +122,7 @@ def component_factory(
     preview = is_preview(facts)
     for wrong in objections(engine, component, kind, more, fuel=resources.fuel is not None, preview=preview):
         raise StartError(f"node '{node.name}': component {facts.path} {wrong}")
-    log = GuestLog(emit, graph, node.name, resources.log_lines)
+    log = GuestLog(emit, graph, node.name, resources.log_lines, counters=counters)
     return ComponentGuestFactory(
         engine, component, kind, resources, node.properties, log, metrics, state,
         schemas=node.schemas, meter=meter, pool=pool, extra=extra, grants=grants, denied=denied, preview=preview,
