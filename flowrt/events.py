@@ -68,6 +68,16 @@ class GraphStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GraphMissing(Event):
+    """A graph does not come up, while others of the same runtime do; it is tried again after `seconds`."""
+
+    level: ClassVar[str] = "error"
+    graph: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class GraphReady(Event):
     """Every subscription of a graph is acknowledged."""
 

@@ -39,7 +39,8 @@ IDLE_SECONDS = 0.5
 
 
 def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
-    """Run until a signal or the end of every source. Raises `StartError`."""
+    """Run until a signal or the end of every source; exit status 3 when a graph has never come up. Raises `StartError`
+    when none does."""
     logs = Logs(level=options.log_level, form=options.log_format)
     logs.take_over()
     service = Service()
@@ -59,7 +60,7 @@ def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
             server.end()
             signals.restore()
             logs.close()
-    return 0
+    return 3 if runtime.missing else 0
 
 
 class _Server:
@@ -123,10 +124,15 @@ class _Server:
         if loading.report(problems):
             self._emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))
             return
-        begun = self._updates.reload(plans)
+        missing = set(self.runtime.missing) if self.runtime is not None else set()
+        if self.runtime is not None:
+            self.runtime.look_for_missing(plans)
+        begun = self._updates.reload([plan for plan in plans if plan.name not in missing])
         updates = [one for one in begun if isinstance(one, Running)]
         wait_settled(updates, SETTLE_SECONDS, go_on)
         declined = [one for one in begun if isinstance(one, str)]
+        still = self.runtime.missing.values() if self.runtime is not None else ()
+        declined += [f"graph '{one.plan.name}' does not come up: {one.reason}" for one in still]
         failed = [f"graph '{one.steps.plan.name}': {one.reason}" for one in updates if one.reason]
         reason = "; ".join([*declined, *failed])
         self._emit(Reloaded(done=not reason, reason=reason and f"{reason}; what ran before runs on"))
@@ -166,7 +172,7 @@ class _Server:
             budget=loading.budget(self._options),
         )
         try:
-            return Runtime(plans, around)
+            return Runtime(plans, around, whole=False)
         except NodeFault as fault:
             raise StartError(str(fault)) from fault
 
@@ -196,6 +202,7 @@ def _until_something(runtime: Runtime, signals: Signals, service: Service, logs:
         if signals.happened.wait(IDLE_SECONDS if announced else POLL_SECONDS):
             signals.happened.clear()
             return signals.end
+        runtime.look_for_missing()
         if not announced and runtime.ready():
             announced = True
             print("ready", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from flowrt.events import (
     EndpointRefused,
     Event,
     FollowFailed,
+    GraphMissing,
     GraphReady,
     GraphStarted,
     GraphStopped,
@@ -39,6 +40,7 @@ from flowrt.events import (
 
 SENTENCES: dict[type[Event], str] = {
     GraphStarted: "started; nodes: {nodes}, stages: {stages}",
+    GraphMissing: "does not come up, the others run, again in {seconds:.0f} s: {reason}",
     GraphReady: "ready after {seconds:.3f} s",
     GraphStopped: "stopped, drained: {drained}",
     Reloaded: "reloaded: {done} {reason}",

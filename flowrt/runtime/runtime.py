@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
 
-from flowrt.errors import StartError
+from flowrt.errors import NodeFault, StartError
+from flowrt.events import GraphMissing
 from flowrt.graph.plan import Plan
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.missing import Missing
 from flowrt.runtime.orphans import set_orphans_aside
 from flowrt.runtime.replay import Replayer
 from flowrt.runtime.surroundings import Surroundings
@@ -22,14 +24,16 @@ from flowrt.runtime.view import GraphView, view
 class Runtime:
     """Graphs that share one engine, one registry of models and one dead-letter store."""
 
-    def __init__(self, plans: Sequence[Plan], surroundings: Surroundings) -> None:
-        """Build every graph: modules compiled, models loaded and warm. Raises `StartError` or `NodeFault`."""
+    def __init__(self, plans: Sequence[Plan], surroundings: Surroundings, *, whole: bool = True) -> None:
+        """Build every graph: modules compiled, models loaded and warm. Raises `StartError` or `NodeFault`; unless it is
+        to be the `whole` of them, only when none comes up."""
         self.surroundings = surroundings
         self.graphs: list[RunningGraph] = []
+        self.missing: dict[str, Missing] = {}
+        """Those that have not come up, by name."""
         self._replayer: Replayer | None = None
         try:
-            for plan in plans:
-                self.graphs.append(build(plan, surroundings))
+            self._build(plans, whole or len(plans) == 1)
         except BaseException:
             self.stop(0.0)
             raise
@@ -41,7 +45,43 @@ class Runtime:
 
     def refresh(self) -> None:
         """Show the graphs as they are now: after nodes were exchanged."""
-        self.views = [view(graph) for graph in self.graphs]
+        self.views = [*map(view, self.graphs), *(missing.view() for missing in self.missing.values())]
+
+    def _build(self, plans: Sequence[Plan], whole: bool) -> None:  # noqa: FBT001 - private
+        for plan in plans:
+            try:
+                self.graphs.append(build(plan, self.surroundings))
+            except (StartError, NodeFault) as error:
+                self.missing[plan.name] = Missing(plan, str(error))
+                if whole or len(self.missing) == len(plans):
+                    raise
+
+    def look_for_missing(self, plans: Sequence[Plan] = ()) -> None:
+        """Try graphs again that have not come up: those that are due, and those that `plans` say anew. The caller
+        starts and stops the runtime."""
+        said = {plan.name: plan for plan in plans}
+        for name, missing in list(self.missing.items()):
+            if not missing.due() and name not in said:
+                continue
+            missing.plan = said.get(name, missing.plan)
+            try:
+                graph = build(missing.plan, self.surroundings)
+            except (StartError, NodeFault) as error:
+                missing.failed(str(error))
+                self._miss(missing)
+                continue
+            with self._changing:
+                self.graphs = [*self.graphs, graph]
+                del self.missing[name]
+            self._start(graph)
+            self.refresh()
+
+    def _miss(self, missing: Missing) -> None:
+        self.surroundings.emit(GraphMissing(missing.plan.name, missing.reason, missing.pause))
+
+    def _start(self, graph: RunningGraph) -> None:
+        set_orphans_aside(graph.plan, self.surroundings)
+        graph.start()
 
     def replace(self, old: RunningGraph, new: RunningGraph) -> None:
         """Let a graph take the place of another. Neither is started or stopped."""
@@ -51,14 +91,15 @@ class Runtime:
 
     def start(self) -> None:
         for graph in self.graphs:
-            set_orphans_aside(graph.plan, self.surroundings)
-            graph.start()
+            self._start(graph)
+        for missing in self.missing.values():
+            self._miss(missing)
         if self._replayer is not None:
             self._replayer.start()
 
     def ready(self) -> bool:
         """Whether every graph is; asked by `/readyz` and until the line `ready` is written."""
-        return not [graph for graph in self.graphs if not graph.ready()]
+        return not self.missing and all(graph.ready() for graph in self.graphs)
 
     def broken(self) -> bool:
         """Whether a thread has ended although nobody asked it to: a fault of ours, which only a restart mends."""

@@ -39,7 +39,9 @@ def unready(graphs: Sequence[GraphView]) -> list[str]:
         return ["no graph is running"]
     waiting = []
     for graph in graphs:
-        if not graph.ready():
+        if not graph.nodes:
+            waiting.append(f"graph '{graph.name}' does not come up; the log says why")
+        elif not graph.ready():
             names = sorted({endpoint.name for endpoint in graph.endpoints if not endpoint.ready()})
             waiting.append(f"graph '{graph.name}' waits for {', '.join(names) or 'its dead-letter endpoint'}")
     return waiting

@@ -58,15 +58,16 @@ class Bench:
     def open(self, graph, options, **more):
         return self.ends[graph].open(graph, options, **more)
 
-    def build(self, operation, *, sent=SENT, extra=""):
+    def build(self, operation, *, sent=SENT, extra="", whole=True):
         """`operation` replaces the hostile graph's `node`."""
         hostile = GRAPH.format(name="hostile").replace(
             "{operationType: map, name: node, module: passthrough}", operation
         )
-        plans = [self.plan("hostile", hostile + extra), self.plan("healthy", GRAPH.format(name="healthy"))]
+        self.hostile = hostile + extra
+        plans = [self.plan("hostile", self.hostile), self.plan("healthy", GRAPH.format(name="healthy"))]
         self.ends = {"hostile": FakeEndpoints(sent), "healthy": FakeEndpoints(HEALTHY)}
         around = Surroundings(self.events.append, self.path / "state", open_endpoints=self.open)
-        self.runtime = Runtime(plans, around)
+        self.runtime = Runtime(plans, around, whole=whole)
 
     def run(self, operation, **options):
         """Run both, check that the healthy one lost nothing, and give the hostile graph's node."""

@@ -1,12 +1,17 @@
 """A hostile guest under its quota: counted, named, and nobody else's trouble."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
-from hostile_bench import SENT
+from hostile_bench import MODULES, SENT
 
 from flowrt.errors import FlowrtError
-from flowrt.events import GuestLogged, LimitReached, NodeDisabled
+from flowrt.events import GraphMissing, GuestLogged, LimitReached, NodeDisabled
 from flowrt.metrics import Metrics
 
+FLOWRT = Path(sys.executable).with_name("flowrt")
 COUNT = sum(map(len, SENT))
 ABI = """
   (memory (export "memory") 4)
@@ -24,6 +29,17 @@ def operation(resources="", kind="map"):
     return f"{{operationType: {kind}, name: node, module: hostile, resources: {{{resources}}}}}"
 
 
+PASS = guest("""
+  (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (local.get $count))
+  (loop $next
+    (i32.store offset=1024 (i32.mul (local.get $i) (i32.const 16)) (local.get $i))
+    (i32.store offset=1032 (i32.mul (local.get $i) (i32.const 16)) (i32.const 1))
+    (i32.store offset=1028 (i32.mul (local.get $i) (i32.const 16)) (i32.const 0))
+    (i32.store offset=1036 (i32.mul (local.get $i) (i32.const 16)) (i32.const 0))
+    (local.set $i (i32.add (local.get $i) (i32.const 1)))
+    (br_if $next (i32.lt_u (local.get $i) (local.get $count))))
+  (i32.const 0)""")
+"""One byte for every message."""
 SPIN = "(loop $forever (br $forever)) unreachable"
 CASES = {
     "an endless loop": (guest(SPIN), "deadline: 20ms", "deadline"),
@@ -112,13 +128,68 @@ def test_an_endless_loop_is_switched_off_where_that_is_asked_for(bench, module):
 
 
 def test_an_endless_loop_in_init_is_named_before_anything_is_read(bench, module):
-    module(guest("unreachable", f'(func (export "flowrt_init") (param i32 i32) (result i32) {SPIN})'))
+    module(ENDLESS_INIT)
 
     with pytest.raises(FlowrtError) as caught:
         bench.build(operation("deadline: 20ms"))
 
     assert "node 'node' of 'hostile'" in str(caught.value)
     assert "a call took longer than 0.02 s" in str(caught.value)
+
+
+ENDLESS_INIT = guest("unreachable", f'(func (export "flowrt_init") (param i32 i32) (result i32) {SPIN})')
+BESIDE = """\
+metadata: {{name: {name}, version: 1.0.0}}
+moduleRequirements: {{apiVersion: "1.1.0", runtimeVersion: "1.1.0"}}
+endpoints: [{{name: lines, file: {{path: in.txt}}}}, {{name: out, file: {{path: {name}.txt}}}}]
+operations:
+  - {{operationType: source, name: in, endpoint: lines}}
+  - {{operationType: map, name: node, module: {module}, resources: {{deadline: {deadline}}}}}
+  - {{operationType: sink, name: out, endpoint: out}}
+connections:
+  - {{from: {{name: in}}, to: {{name: node}}}}
+  - {{from: {{name: node}}, to: {{name: out}}}}
+"""
+
+
+def test_beside_an_endless_loop_in_init_the_other_graph_runs_and_the_culprit_is_named(tmp_path, module):
+    """The whole program, two graphs: one comes up and does its work to the end."""
+    module(ENDLESS_INIT)
+    lines = b"".join(b"%d\n" % number for number in range(4000))
+    (tmp_path / "in.txt").write_bytes(lines)
+    for name, code, deadline in (("hostile", "hostile.wasm", "20ms"), ("healthy", "passthrough", "30s")):
+        (tmp_path / f"{name}.yaml").write_text(BESIDE.format(name=name, module=code, deadline=deadline))
+
+    done = subprocess.run(
+        [FLOWRT, "run", "hostile.yaml", "healthy.yaml", "--modules", MODULES, "--state", "state"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+    assert (tmp_path / "healthy.txt").read_bytes() == lines
+    assert "node 'node' of 'hostile' does not come up: deadline" in done.stderr
+    assert done.returncode == 3
+
+
+def test_a_graph_that_does_not_come_up_is_tried_again_and_comes(bench, module):
+    """As when what its init waits for is there the next time."""
+    module(ENDLESS_INIT)
+    bench.build(operation("deadline: 20ms"), whole=False)
+    runtime = bench.runtime
+    assert ([graph.name for graph in runtime.graphs], list(runtime.missing)) == (["healthy"], ["hostile"])
+    runtime.start()
+    assert [event.graph for event in bench.events if isinstance(event, GraphMissing)] == ["hostile"]
+    assert [(view.name, view.ready()) for view in runtime.views][-1] == ("hostile", False)
+
+    runtime.look_for_missing()  # it is not due
+    assert len([event for event in bench.events if isinstance(event, GraphMissing)]) == 1
+    module(PASS)
+    runtime.look_for_missing([bench.plan("hostile", bench.hostile)])
+
+    assert runtime.missing == {}
+    for graph in runtime.graphs:
+        assert graph.finished.wait(60), graph.name
+    runtime.stop(60.0)
+    assert len(bench.ends["hostile"].sinks["out"].messages) == COUNT
 
 
 def test_memory_that_grows_stays_within_its_quota_to_the_page(bench, module):

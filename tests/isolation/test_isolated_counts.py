@@ -91,7 +91,8 @@ def test_what_is_told_twice_counts_once():
 
 @pytest.mark.parametrize(
     "entries",
-    [7, [7], [["linesLeftOut", 0.5]], [["denied", "x"]], [["denied", "x", -1]], [["denied", "x", 0.5]], [["denied", "x\n{}", 1]],
+    [7, [7], [["linesLeftOut", 0.5]], [["denied", "x"]], [["denied", "x", -1]], [["denied", "x", 0.5]],
+     [["denied", "x\n{}", 1]],
      [["nnRefused", "made-up", 1]], [["model", "other", "rows", 1, 1]], [["model", "m", "rows", len(ROWS) + 1, 1]],
      [["model", "m", "rows", -2, 1]], [["ownCounter", "x", [["a"]], 1]], [["ownCounter", "x", [7], 1]],
      [["whatever", 1]], [[1]]],
