@@ -243,3 +243,20 @@ def test_messages_are_enriched_from_the_state_store_and_from_a_file(bench):
         {"id": "a", "site": {"site": 2, "town": "Ulm"}, "name": "Pump A"},
         {"id": "z", "site": 3},
     ]
+
+
+def test_records_in_the_state_store_outlive_a_restart(bench):
+    """Written once, read by the graph that wrote them and by the one that is started after it."""
+    operations = """\
+  - operationType: transform
+    name: enrich
+    map: [{inputs: [$context(device).name], output: name}]
+    datasets: [{key: devices as device, inputs: [$source.id, $context.id], expression: $1 == $2}]
+"""
+    connections = ["{from: {name: in}, to: {name: enrich}}", "{from: {name: enrich}, to: {name: out}}"]
+
+    def write(around):
+        around.states.set(b"devices", b'{"id": "a", "name": "Pump A"}\n')
+
+    runs = [bench.run(operations, connections, [b'{"id": "a"}'], fill=fill) for fill in (write, lambda _: None)]
+    assert [documents(messages) for messages, _ in runs] == [[{"name": "Pump A"}]] * 2
