@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flowrt.errors import NodeFault
 from flowrt.message import Head
-from flowrt.transforms import straight
+from flowrt.transforms import straight_code
 from flowrt.transforms.build import transform_of
 from flowrt.transforms.documents import decode, decode_plainly, encode, encode_plainly
 from flowrt.transforms.functions import FUNCTIONS
@@ -120,7 +120,7 @@ def test_no_word_of_a_rule_gets_into_the_code(monkeypatch):
     """Names and texts that would end a Python string, in every place that a rule has for them."""
     written, real = [], compile
     recording = lambda source, *more: (written.append(source), real(source, *more))[1]  # noqa: E731
-    monkeypatch.setattr(straight, "compile", recording, raising=False)
+    monkeypatch.setattr(straight_code, "compile", recording, raising=False)
     name, text = "');import os\n#", '"\\"\');import os\n#"'
     rules = [
         {"inputs": [f"{name}.x", f"{name} ?? {text}"], "output": f"{name}.y", "expression": f"$2 + {text}"},
