@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-pytorch test-ggml test-remote check bench bench-pipeline live docs clean
+.PHONY: help demo test authoring test-pytorch test-ggml test-remote check bench bench-pipeline live docs clean
 
 help:
 	@echo "make demo            watch the example run, with a broker and a sensor of its own"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-pytorch    install PyTorch (about a minute, 1 GB) and run its tests; TORCH=torch==2.13.0 picks the build"
 	@echo "make test-ggml       compile llama.cpp (many minutes) where it is not installed, and run its tests"
 	@echo "make test-remote     install MLServer beside (400 MB) and run the tests that need a server not ours"
+	@echo "make authoring       install componentize-py, so that make test builds and tests operators in Python as well"
 	@echo "make check           lint, format and types"
 	@echo "make bench           measure everything, beside what it is compared with; makes docs/performance.md's figures"
 	@echo "make bench-pipeline  the pipeline's rows of it alone"
@@ -26,6 +27,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	@scripts/system-tools
 	@$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile
+
+authoring: $(VENV)/.dev
+	@$(BIN)/python -c "import componentize_py" 2>/dev/null || $(BIN)/pip install --quiet componentize-py==0.25.1
 
 TORCH ?= torch==2.13.0
 test-pytorch: $(VENV)/.dev

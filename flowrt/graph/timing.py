@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowrt.graph.plan import Plan
 from flowrt.operators.accumulate import AccumulateOperation
 from flowrt.operators.base import Operation
+from flowrt.operators.concatenate import ConcatenateOperation
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.transform import TransformOperation
 
@@ -13,6 +14,8 @@ def needs_time(operation: Operation) -> bool:
     """Whether an operation keeps messages until a time has passed."""
     if isinstance(operation, TransformOperation):
         return "window" in operation.kinds
+    if isinstance(operation, ConcatenateOperation):
+        return operation.order == "time"
     return isinstance(operation, AccumulateOperation)
 
 

@@ -23,7 +23,7 @@ from flowrt.message import Batch
 from flowrt.operators.accumulate import AccumulateOperation, AccumulateOperator
 from flowrt.operators.base import GuestFactory, Model, Operator
 from flowrt.operators.branch import BranchOperation, BranchOperator
-from flowrt.operators.concatenate import ConcatenateOperation, ConcatenateOperator
+from flowrt.operators.concatenate import ConcatenateOperation, ConcatenateOperator, OrderingOperator
 from flowrt.operators.delay import DelayOperation, DelayOperator
 from flowrt.operators.filter import FilterOperation, FilterOperator
 from flowrt.operators.formatted import FormatEntry
@@ -202,8 +202,9 @@ class Builder:
                 give = operation.idempotency_key
                 keys = Keys(self._plan.name, node.name, give=give) if self._identify else None
                 return SinkOperator(sink, counters, operation.outward if operation.headers else None, keys)
-            case ConcatenateOperation():
-                return ConcatenateOperator()
+            case ConcatenateOperation() as operation:
+                timed = needs_time(operation)
+                return OrderingOperator(counters, operation.resources.memory) if timed else ConcatenateOperator()
             case TransformOperation() as operation:
                 from flowrt.runtime.transforms import transform_operator  # few graphs have one
 

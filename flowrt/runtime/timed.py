@@ -34,7 +34,7 @@ from flowrt.runtime.repeats import Repeats
 from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.records import Records, pack_time, unpack_time
 
-_IDENTITY = {"operation_type", "rules", "delay", "count", "memory", "triggers"}
+_IDENTITY = {"operation_type", "order", "rules", "delay", "count", "memory", "triggers"}
 """Options by which an operation keeps what it keeps. A module may change: what is kept are messages, and the state that
 `flowrt_restore` takes may be an older version's."""
 _OUT, _FRONTIER = b"o", b"f"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from flowrt.endpoints.file_config import FileOptions
 from flowrt.graph.plan import NodePlan, Plan
 from flowrt.operators.accumulate import AccumulateOperation
+from flowrt.operators.concatenate import ConcatenateOperation
 from flowrt.operators.decode import DecodeOperation
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.sink import SinkOperation
@@ -27,6 +28,8 @@ def objections(plan: Plan) -> Iterator[Problem]:
 
 def _objection(plan: Plan, node: NodePlan) -> str | None:
     match node.operation:
+        case ConcatenateOperation(order="time"):
+            return "it orders messages of all topics; run the graph without --workers"
         case AccumulateOperation():
             return "it gathers messages of all topics; run the graph without --workers"
         case SinkOperation(endpoint=name) if isinstance(plan.endpoints.get(name or ""), FileOptions):
