@@ -53,6 +53,8 @@ class Limits:
         self._stopping = stopping
         self._emit = emit
         self._said = float("-inf")
+        self._throttled = counters.throttled_seconds
+        """What it had waited for its share when this was looked at last."""
 
     def room(self, batch: Batch) -> int:
         """How many of its messages may enter."""
@@ -70,6 +72,9 @@ class Limits:
         if owed > 0:
             self._say("cpu", owed)
             behind -= self.meter.wait(owed)
+        elif self._counters.throttled_seconds > self._throttled:  # in the middle of a call
+            self._say("cpu", self._counters.throttled_seconds - self._throttled)
+        self._throttled = self._counters.throttled_seconds
         if behind > 0:
             self._say(bound, behind)
             began = self.clock()
