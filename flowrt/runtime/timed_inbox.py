@@ -16,9 +16,11 @@ Take = Callable[[int], None]
 class Mark:
     """Nothing before `time` will come any more from where `take` belongs. It holds no messages."""
 
-    __slots__ = ("take", "time")
+    __slots__ = ("largest", "take", "time")
 
     def __init__(self, take: Take, time: int) -> None:
+        self.largest = 0
+        """As a batch's."""
         self.take = take
         self.time = time
 
