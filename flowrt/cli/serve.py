@@ -200,7 +200,6 @@ def _until_something(runtime: Runtime, signals: Signals, service: Service, logs:
     announced = False
     while not runtime.finished():
         if signals.happened.wait(IDLE_SECONDS if announced else POLL_SECONDS):
-            signals.happened.clear()
             return signals.end
         runtime.look_for_missing()
         if not announced and runtime.ready():

@@ -174,7 +174,6 @@ def _until_something(crew: Crew, signals: Signals, service: Service, logs: Logs)
     announced = False
     while not crew.finished():
         signals.happened.wait(IDLE_SECONDS if announced else STARTING_SECONDS)
-        signals.happened.clear()
         if signals.end:
             return None
         if signals.reload:

@@ -1,11 +1,11 @@
 """A runtime whose thread has died ends, so that whoever supervises it starts a fresh one."""
 
 import io
-import threading
 
 import pytest
 
 from flowrt.cli.serve import _until_something
+from flowrt.cli.signals import Bell
 from flowrt.errors import FlowrtBug
 from flowrt.logs import Logs
 from flowrt.service import Service
@@ -17,6 +17,9 @@ class Dead:
     def finished(self):
         return False
 
+    def look_for_missing(self):
+        """Every graph came up."""
+
     def ready(self):
         return True
 
@@ -27,7 +30,7 @@ class Dead:
 class Quiet:
     """No signal comes."""
 
-    happened = threading.Event()
+    happened = Bell()
     end = False
 
 
