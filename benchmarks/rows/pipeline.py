@@ -170,8 +170,8 @@ def start(broker: Broker, settings: Settings) -> list[Row]:
 
 
 def _compiled() -> set[tuple[str, int]]:
-    """The files of compiled code and when each was written."""
-    return {(path.name, path.stat().st_mtime_ns) for path in systems.CACHE.rglob("*.code")}
+    """The files of compiled code; one that is written again is another (its time says only when it was last used)."""
+    return {(path.name, path.stat().st_ino) for path in systems.CACHE.rglob("*.code")}
 
 
 def _first(system: System, broker: Broker) -> float:
