@@ -316,3 +316,10 @@ def test_every_case_is_a_graph_test_too():
     for rules, document, expected in CASES:
         written = [dict(zip(("inputs", "output", "expression"), rule, strict=False)) for rule in rules]
         assert known[json.dumps([written, document], sort_keys=True)] == expected, rules
+
+
+def test_a_document_of_10_mb_is_mapped_like_any_other():
+    rows = [{"n": number, "text": "x" * 90} for number in range(100_000)]
+    document = {"rows": rows, "Name": "Grace Owens"}
+    assert len(json.dumps(document)) > 10_000_000
+    assert mapped([(["Name"], "name"), (["rows"], "all")], document) == {"name": "Grace Owens", "all": rows}
