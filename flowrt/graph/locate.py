@@ -127,7 +127,7 @@ class Steps:
     def _step(self, part: str | int, *, last: bool) -> None:
         found = child(self.node, part)
         known = self._field(part)
-        if found is None and known is None and not last:
+        if known is None and ((found is None and not last) or (found is not None and self._is_tag(part))):
             self._tag(str(part))
             return
         if found is None:
@@ -155,6 +155,10 @@ class Steps:
                 if (info.alias or name) == part:
                     return info
         return None
+
+    def _is_tag(self, part: str | int) -> bool:
+        """Whether the part tells which of several models is meant, though a field that is none has the same name."""
+        return len(self.models) > 1 and any(part in _tags(model) for model in self.models)
 
     def _tag(self, tag: str) -> None:
         if tag in _PRIMITIVE:

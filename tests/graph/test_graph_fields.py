@@ -22,6 +22,7 @@ CASES = [
     ("mqtt: {host", "mqttt: {host", (5, 5, "unknown-field"), "did you mean 'mqtt'?"),
     ("host: 127.0.0.1", "host: a, client_id: b", (5, 21, "unknown-field"), "did you mean 'clientId'?"),
     ("connections:", "conections: []\nconnections:", (22, 1, "unknown-field"), "did you mean 'connections'?"),
+    ("operationType: map\n", "operationType: map\n    map: x\n", (12, 5, "unknown-field"), "there is no field 'map'"),
     ("    module: pump-features:1.0.0\n", "", (11, 5, "missing-field"), "operation 'features': 'module' is missing"),
     ("{path: pump.onnx}", "{target: cpu}", (17, 12, "missing-field"), "'model.path' is missing"),
     ("operationType: map\n    name", "name", (11, 5, "missing-field"), "'operationType' is missing"),
