@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from time import monotonic, sleep
@@ -79,11 +80,15 @@ def read_only(world: World) -> None:
     world.over()
 
 
+def _kill(world: World) -> None:
+    world.flowrt.process.kill()
+    world.interrupted()
+
+
 def _killed(world: World) -> Flowrt:
     world.start()
     world.wait_share(0.4, 0.5)
-    world.flowrt.process.kill()
-    world.interrupted()
+    _kill(world)
     sleep(0.2)
     return world.flowrt
 
@@ -132,9 +137,9 @@ def damage_letters(world: World) -> None:
     flowrt.start()
 
 
-def cut_power(world: World) -> None:
+def cut_power(world: World, kill: Callable[[World], None] = _kill) -> None:
     """Twice: the process ends at once, and of what it wrote to its state folder only what it had synced is left, with
-    some sectors of the rest (`shims/disk.py`)."""
+    some sectors of the rest (`shims/disk.py`). `kill` ends it and says what may come again."""
     flowrt, journal = world.flowrt, world.folder / "journal"
     flowrt.state.mkdir()
     flowrt.process.add_env(**environment(flowrt.state, journal))
@@ -142,8 +147,7 @@ def cut_power(world: World) -> None:
     world.start()
     for share in (0.2, 0.6):
         world.wait_share(share, share + 0.2)
-        flowrt.process.kill()
-        world.interrupted()
+        kill(world)
         if not power_cut(flowrt.state, journal, before, world.random, world.random.choice((0.0, 0.5))):
             world.note("nothing was synced, or nothing written down")
         before = contents(flowrt.state)

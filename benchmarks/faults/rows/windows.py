@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import sleep
 
 from benchmarks.faults.guests import WINDOW_MS
-from benchmarks.faults.rows.storage import await_log, mount, needs_mount, own_disk
+from benchmarks.faults.rows.storage import await_log, cut_power, mount, needs_mount, own_disk
 from benchmarks.faults.shims.build import needs_compiler
-from benchmarks.faults.shims.disk import contents, environment, power_cut
 from benchmarks.faults.systems import WINDOWS, Work
 from benchmarks.faults.world import Scenario, World
 
@@ -53,23 +53,6 @@ def tear(world: World) -> None:
     world.flowrt.start()
 
 
-def cut_power(world: World) -> None:
-    """Two power cuts while windows are open: what was not synced is gone, but for some sectors."""
-    flowrt, journal = world.flowrt, world.folder / "journal"
-    flowrt.state.mkdir()
-    flowrt.process.add_env(**environment(flowrt.state, journal))
-    before: dict[str, bytes] = {}
-    world.start()
-    for share in (0.2, 0.6):
-        world.wait_share(share, share + 0.2)
-        _kill(world)
-        if not power_cut(flowrt.state, journal, before, world.random, world.random.choice((0.0, 0.5))):
-            world.note("nothing was synced, or nothing written down")
-        before = contents(flowrt.state)
-        world.over()
-        flowrt.start()
-
-
 def fill_disk(world: World) -> None:
     """The state folder has no room for checkpoints; after a while there is room again."""
     own_disk(world, "size=96k")
@@ -85,7 +68,12 @@ SCENARIOS = (
     Scenario("window-sigterm", "two SIGTERM while windows are open, started again", terminate, OPEN, peers=False),
     Scenario("window-torn", "torn write in the checkpoints", tear, OPEN, peers=False),
     Scenario(
-        "window-power-cut", "two power cuts while windows are open", cut_power, OPEN, peers=False, needs=needs_compiler
+        "window-power-cut",
+        "two power cuts while windows are open",
+        partial(cut_power, kill=_kill),
+        OPEN,
+        peers=False,
+        needs=needs_compiler,
     ),
     Scenario("window-disk-full", "disk full while windows are open", fill_disk, OPEN, peers=False, needs=needs_mount),
 )
