@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
-from urllib.parse import quote
 
 from flowrt.counters import UpdateCounters
 from flowrt.delivery.tracker import Tracker
@@ -34,6 +33,7 @@ from flowrt.registry.files import write_whole
 from flowrt.registry.orders import Order, Seen, Unlawful, opened, seen_from
 from flowrt.runtime.surroundings import Ends
 from flowrt.updates.arrivals import Arrivals
+from flowrt.updates.journal import file_of
 
 RATE = 5.0
 """Commands a second that are looked at; a gateway takes a few a day."""
@@ -65,7 +65,7 @@ class CommandTopic:
         self._graph = graph
         self._options = options
         self._arrivals = arrivals
-        self._record = state / "updates" / f"{quote(graph, safe='')[:200]}.commands"
+        self._record = file_of(state, graph, "commands")
         self._emit = emit
         self._counters = counters
         self._rate = Bucket(RATE, monotonic(), BURST_SECONDS)

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.parse import quote
 
 from flowrt.counters import UpdateCounters
 from flowrt.errors import FlowrtError
@@ -25,6 +24,7 @@ from flowrt.registry.artifact import Entry
 from flowrt.registry.files import write_whole
 from flowrt.updates.arrivals import Arrivals
 from flowrt.updates.fetching import host_of
+from flowrt.updates.journal import file_of
 from flowrt.updates.manager import Declined, Running
 
 BUSY_SECONDS = 30.0
@@ -61,7 +61,7 @@ class Following:
         self._sources = sources
         self._access = access
         self._arrivals = arrivals
-        self._file = state / "updates" / f"{quote(graph, safe='')[:200]}.followed"
+        self._file = file_of(state, graph, "followed")
         self._emit = emit
         self._counters = counters
         self._ending = threading.Event()

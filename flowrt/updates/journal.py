@@ -22,6 +22,8 @@ from flowrt.registry.files import make_folder, write_whole
 from flowrt.updates.deployment import Deployment, deployment_from
 from flowrt.updates.lifecycle import FIRST, State
 
+FOLDER = "updates"
+"""Of the state folder."""
 CUTS_MAX = 3
 """An update that was cut so often is not tried again: perhaps it is what brings the machine down."""
 BAD_MAX = 200
@@ -62,11 +64,17 @@ class Record:
         return {digest for deployment in kept if deployment is not None for digest in deployment.digests}
 
 
+def file_of(state: Path, graph: str, kind: str) -> Path:
+    """Where something about the updates of a graph is written down."""
+    return state / FOLDER / f"{quote(graph, safe='')[:200]}.{kind}"
+
+
 class Journal:
     """Any thread may use it. A file that cannot be read counts as not there: what runs is more than what is noted."""
 
     def __init__(self, state: Path) -> None:
-        self._folder = state / "updates"
+        self._state = state
+        self._folder = state / FOLDER
         self._lock = threading.Lock()
 
     def read(self, graph: str) -> Record:
@@ -138,7 +146,7 @@ class Journal:
         return self._folder / "history.jsonl"
 
     def _path(self, graph: str) -> Path:
-        return self._folder / f"{quote(graph, safe='')[:200]}.graph"
+        return file_of(self._state, graph, "graph")
 
     def _shorten(self) -> None:
         with contextlib.suppress(FileNotFoundError):
