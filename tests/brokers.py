@@ -9,7 +9,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -117,6 +118,17 @@ class Broker:
     def kill(self) -> None:
         """As a power cut stops it."""
         self._end(signal.SIGKILL)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Its connections stay up, and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if self._process is not None:  # it may have been killed meanwhile
+                self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         self.stop()

@@ -142,10 +142,14 @@ class Spoolable(Sink, Protocol):
     def offer(self, batch: Batch, patience: float) -> Batch | None:
         """As `send`, but for `patience` seconds only; the rows that were not taken by then, or None."""
 
+    def when_lost(self, then: Callable[[], None]) -> None:
+        """Have `then` called whenever the other side has gone, by a thread that it must not hold up. Before `start`."""
+
     def hand_over(self, keep: Callable[[Batch], Batch]) -> None:
         """Have everything under way kept: `keep` makes rows durable and gives them back with the numbers and the
-        tracker by which they are settled from now on. Their sources are told that they are done with. Called while
-        nobody sends. Raises what `keep` does; what was kept before that stays kept."""
+        tracker by which they are settled from now on. Their sources are told that they are done with; rows that it
+        gives back as they were are left alone. Called while nobody sends. Raises what `keep` does; what was kept
+        before that stays kept."""
 
 
 def refuse(

@@ -41,9 +41,7 @@ class Sender:
         while True:
             try:
                 self._await_work(spool)
-                frame = spool.take()
-                if frame is not None:
-                    self._send(spool, frame)
+                frame = self._take(spool)
                 self._look_after(spool, idle=frame is None)
             except OSError as error:
                 pause = self._backoff.next(monotonic())
@@ -72,6 +70,20 @@ class Sender:
                     continue
                 sink.changed.wait(LOOK_SECONDS)
             self._look_after(spool, idle=not spool.waiting)
+
+    def _take(self, spool: SpoolLog) -> Frame | None:
+        """Take what is next and send it. Raises OSError."""
+        sink = self._sink
+        with sink.changed:
+            sink.sending = True
+        try:
+            frame = spool.take()
+            if frame is not None:
+                self._send(spool, frame)
+        finally:
+            with sink.changed:
+                sink.sending = False
+        return frame
 
     def _send(self, spool: SpoolLog, frame: Frame) -> None:
         sink = self._sink

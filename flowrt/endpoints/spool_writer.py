@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FRAME_MESSAGES, FRAME_BYTES = 1024, 2**20
 """The most that one durable write holds, but always one message; when so many wait, they are written at once."""
+PASS_SECONDS = 0.01
+"""Between looks whether a batch is still on its way straight out."""
 FULL_SECONDS = 0.2
 """Between looks whether a full spool has room again."""
 
@@ -43,7 +45,7 @@ class Writer:
                     self._sink.writing = False
                     self._sink.changed.notify_all()
             self._sink.note_figures()
-            if self._nothing_waits():
+            if not self._sink.waits():
                 self._sink.back_to_direct()
 
     # What waits in memory.
@@ -99,6 +101,7 @@ class Writer:
         """Write down what is under way, so that its sources need not wait for it."""
         sink = self._sink
         while sink.adopting:
+            self._let_pass()
             try:
                 sink.inner.hand_over(self._kept)
             except OSError as error:
@@ -107,6 +110,11 @@ class Writer:
                     continue
             with sink.changed:
                 sink.adopting = False
+
+    def _let_pass(self) -> None:
+        """Until no batch is on its way past the spool, which takes `after` at most. Raises `Stopped`."""
+        while self._sink.offering:
+            self._wait(PASS_SECONDS)
 
     def _kept(self, batch: Batch) -> Batch:
         spool = self._log
@@ -149,7 +157,7 @@ class Writer:
     def _passed_by(self, frame: Sequence[Batch]) -> bool:
         """The disk fails: whether the messages could be sent all the same. Only when nothing waits before them."""
         sink = self._sink
-        if not self._nothing_waits() or not sink.inner.ready() or sink.breaker.open:
+        if sink.waits() or not sink.inner.ready() or sink.breaker.open:
             return False
         for batch in frame:
             sink.inner.send(batch)
@@ -172,10 +180,6 @@ class Writer:
             sink.writing = False
             sink.changed.notify_all()
         sink.back_to_direct()
-
-    def _nothing_waits(self) -> bool:
-        spool = self._sink.log
-        return spool is None or not spool.waiting
 
     def _failed(self, error: OSError) -> None:
         """Say so, and wait. Raises `Stopped`."""

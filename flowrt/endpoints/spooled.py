@@ -1,9 +1,10 @@
 """A sink with a spool behind it: straight through while the other side takes messages, through the disk while not.
 
-What cannot be sent within `spool.after` goes to disk, and with it what is under way; the sources are told that it is
-done with. From then on all new messages follow through the disk, so that order is kept, until nothing waits there. One
-thread writes, gathering what comes so that few durable writes are made (`spool_writer.py`); another sends, at a bounded
-rate (`spool_sender.py`). Neither is there before it is needed.
+What cannot be sent within `spool.after` goes to disk, and with it what is under way; so does what is under way when the
+other side has been gone for as long, although nothing follows it. The sources are told that it is done with. From then
+on all new messages follow through the disk, so that order is kept, until nothing waits there. One thread writes,
+gathering what comes so that few durable writes are made (`spool_writer.py`); another sends, at a bounded rate
+(`spool_sender.py`). Neither is there before it is needed.
 """
 
 from __future__ import annotations
@@ -52,9 +53,14 @@ class SpooledSink:
         self.queue: deque[Batch] = deque()
         self.queued = self.queued_bytes = 0
         self.direct = True
+        self.offering = False
+        """Whether a batch is on its way straight to the inner sink; written by the thread that sends, before it looks
+        at `direct`."""
         self.adopting = False
         """What is under way is still to be written down."""
         self.writing = False
+        self.sending = False
+        """Whether a frame was taken from the spool and not all of it has been sent yet."""
         self.flushing = False
         self.closed = False
         self.log: SpoolLog | None = None
@@ -62,6 +68,7 @@ class SpooledSink:
         self.bounds = Bounds(operation.spool, self.drop)
         self._breaker_options = operation.breaker
         self._threads: list[threading.Thread] = []
+        self._overdue: threading.Timer | None = None
         self._failed = False
         self._drained_before = 0
         self._unsaid: dict[str, int] = {}
@@ -70,6 +77,7 @@ class SpooledSink:
     def connect(self, inner: Spoolable) -> None:
         self.inner = inner
         self.counters: EndpointCounters = inner.counters
+        inner.when_lost(self._lost)
         self.breaker = SinkBreaker(self._breaker_options, self.endpoint, self.name, self.counters, self.emit)
 
     def refused(self, then: Callable[[Batch, NodeFault], None]) -> Callable[[Batch, NodeFault], None]:
@@ -101,12 +109,15 @@ class SpooledSink:
 
     def send(self, batch: Batch) -> None:
         """Hand on, or keep: returns once the batch is with the inner sink, or about to be written down."""
-        if self.direct:
-            if not self.breaker.open:
-                rest = self.inner.offer(batch, self.options.after)
-                if rest is None:
-                    return
-                batch = rest
+        self.offering = True
+        try:
+            direct = self.direct
+            rest = self.inner.offer(batch, self.options.after) if direct and not self.breaker.open else batch
+        finally:
+            self.offering = False
+        if rest is None:
+            return
+        if direct:
             self._begin()
         with self.changed:
             while not self.closed and (self.queued >= QUEUE_MESSAGES or self.queued_bytes >= QUEUE_BYTES):
@@ -115,9 +126,9 @@ class SpooledSink:
                 raise Stopped
             self.direct = False  # the last of the spool may have gone out meanwhile: then this is the first of the next
             self._start_threads()
-            self.queue.append(batch)
-            self.queued += len(batch)
-            self.queued_bytes += sum(map(len, batch.payloads))
+            self.queue.append(rest)
+            self.queued += len(rest)
+            self.queued_bytes += sum(map(len, rest.payloads))
             self.changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
@@ -145,6 +156,8 @@ class SpooledSink:
     def close(self) -> None:
         with self.changed:
             self.closed = True
+            if self._overdue is not None:
+                self._overdue.cancel()
             self.changed.notify_all()
         self.inner.close()
         for thread in self._threads:
@@ -165,12 +178,17 @@ class SpooledSink:
                 self.emit(MessagesDropped(f"spool of {self.name}", why, messages))
             self._unsaid.clear()
 
+    def waits(self) -> bool:
+        """Whether messages are on disk, or just read from there, that must be sent before others are."""
+        with self.changed:
+            return self.sending or (self.log is not None and bool(self.log.waiting))
+
     def back_to_direct(self) -> None:
         """Nothing waits any more, perhaps: then messages go straight out again."""
         with self.changed:
             if self.direct or self.queue or self.writing or self.adopting or self.breaker.open:
                 return
-            if self.log is not None and self.log.waiting:
+            if self.waits() or not self.inner.ready():  # while it is away the next message would go to disk at once
                 return
             self.direct = True
             drained, self._drained_before = self.counters.drained - self._drained_before, self.counters.drained
@@ -184,6 +202,21 @@ class SpooledSink:
             counters.spool_bytes = self.log.disk_bytes
             with suppress(OSError):
                 counters.spool_age = self.log.oldest_seconds()
+
+    def _lost(self) -> None:
+        """The other side has gone. Sources that wait for what is under way may send nothing before they hear of it, so
+        that no message comes to find out."""
+        with self.changed:
+            if self.direct and not self.closed:
+                if self._overdue is not None:
+                    self._overdue.cancel()
+                self._overdue = threading.Timer(self.options.after, self._still_lost)
+                self._overdue.daemon = True
+                self._overdue.start()
+
+    def _still_lost(self) -> None:
+        if not self.closed and not self.inner.ready() and not self.inner.flush(0.0):
+            self._begin()
 
     def _begin(self) -> None:
         with self.changed:

@@ -2,7 +2,9 @@
 
 import errno
 import threading
+import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from brokers import Broker, needs_broker
@@ -33,6 +35,9 @@ class Far:
         self.got, self.under_way, self.on_refused = [], [], None
         self.closed = False
         self.changed = threading.Condition()
+        self.lost = None
+        self.gate = threading.Event()
+        self.gate.set()
 
     def start(self):
         pass
@@ -47,6 +52,7 @@ class Far:
         return True
 
     def send(self, batch):
+        self.gate.wait(PATIENCE)
         assert self.offer(batch, PATIENCE) is None
 
     def offer(self, batch, patience):
@@ -73,11 +79,18 @@ class Far:
         for batch in done:
             batch.tracker.settle(batch.seqs)
 
+    def when_lost(self, then):
+        self.lost = then
+
     def hand_over(self, keep):
         for place, before in enumerate(list(self.under_way)):
             kept = self.under_way[place] = keep(before)
             if kept.tracker is not before.tracker:
                 before.tracker.settle(before.seqs)
+
+    def go(self):
+        self.there = False
+        self.lost()
 
     def come_back(self):
         with self.changed:
@@ -181,6 +194,68 @@ def test_what_is_under_way_when_the_other_side_goes_is_written_down_too(bench):
     one.far.confirm()
     eventually(lambda: segment_paths(one.folder) == [])
     assert one.far.got == numbers(0, 11)
+
+
+def test_what_is_under_way_when_the_other_side_goes_is_written_down_although_nothing_follows(bench):
+    """A source whose receive maximum is under way gets no further message by which to find out."""
+    one = bench(Far(confirms=False))
+    one.send(*numbers(0, 10))
+
+    one.far.go()
+    eventually(lambda: one.released == 10)
+
+    one.far.come_back()
+    one.far.confirm()
+    eventually(one.sink.empty)
+    one.send(b"straight")
+    assert one.far.got == [*numbers(0, 10), b"straight"]
+    assert one.sink.counters.spooled == 10
+
+
+def test_a_link_that_is_back_in_time_or_had_nothing_under_way_writes_nothing(bench):
+    one = bench(Far(), after="100ms")
+    one.send(b"a")
+    one.far.go()
+    one.far.come_back()
+    one.far.confirms = False
+    one.send(b"b")
+    one.far.go()
+    one.far.come_back()
+    time.sleep(0.3)  # until well after both would have been written down
+
+    assert (one.released, one.folder.exists(), one.events) == (1, False, [])
+
+
+def test_what_was_written_down_while_under_way_stays_on_disk_through_the_next_outage(bench):
+    one = bench(Far(confirms=False))
+    for number in range(3):
+        one.far.there = True
+        one.send(b"%d" % number)
+        one.far.go()
+        eventually(lambda number=number: one.released == number + 1)
+        one.far.come_back()
+        eventually(lambda: one.sink.direct)
+    one.sink.close()
+
+    two = bench(Far())
+    eventually(two.sink.empty)
+    assert two.far.got == numbers(0, 3)
+
+
+def test_nothing_passes_by_what_was_read_from_disk_and_is_still_to_be_sent(bench):
+    one = bench(Far(there=False))
+    one.send(*numbers(0, 3))
+    eventually(lambda: one.released == 3)
+    one.far.gate.clear()
+    one.far.come_back()
+    eventually(lambda: one.sink.log.waiting == 0)  # all of it is in the hands of who sends, at the gate
+
+    one.sink.back_to_direct()
+    one.send(b"3")
+    one.far.gate.set()
+    eventually(lambda: len(one.far.got) == 4)
+
+    assert one.far.got == numbers(0, 4)
 
 
 def test_a_process_that_ends_leaves_the_next_one_what_was_not_confirmed(bench):
@@ -330,6 +405,43 @@ def test_a_broker_that_goes_for_a_while_gets_everything_in_order(tmp_path, qos):
         eventually(lambda: segment_paths(spool_folder(tmp_path, "g", "out")) == [])
     assert seen == numbers(0, 500)
     assert [event for event in events if isinstance(event, SpoolDrained)]
+
+
+@needs_broker
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_broker_that_goes_before_it_has_confirmed_the_last_messages_holds_no_source_up(tmp_path, qos):
+    released = []
+    tracker = Tracker(released.append)
+    with Broker(persistence=True) as broker, spooled(broker, tmp_path, qos=qos) as (sink, events):
+        eventually(sink.ready)
+        with broker.paused():
+            sink.send(batch_of(numbers(0, 10), topics=["in/a"] * 10, tracker=tracker))
+            broker.kill()
+        eventually(lambda: sum(released) == 10)
+        assert [event.reason for event in events if isinstance(event, SpoolStarted)] == ["the other side is away"]
+
+        broker.start()
+        eventually(sink.empty)
+
+
+@needs_broker
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_is_handed_over_twice_answers_once_when_the_broker_has_confirmed_it(tmp_path, qos):
+    sent, kept = [], []
+    source, spool = Tracker(sent.append), Tracker(kept.append)
+
+    def keep(batch):
+        return batch if batch.tracker is spool else replace(batch, seqs=spool.open(len(batch)), tracker=spool)
+
+    with Broker(persistence=True) as broker, spooled(broker, tmp_path, qos=qos) as (sink, _):
+        eventually(sink.ready)
+        with broker.paused():
+            sink.send(batch_of(numbers(0, 10), topics=["in/a"] * 10, tracker=source))
+            sink.inner.hand_over(keep)
+            sink.inner.hand_over(keep)
+            assert (sum(sent), sum(kept)) == (10, 0)
+        eventually(lambda: sum(kept) == 10)
+    assert (source.surplus, spool.surplus) == (0, 0)
 
 
 @needs_broker

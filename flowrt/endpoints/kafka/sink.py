@@ -57,6 +57,7 @@ class KafkaSink:
         self._under_way = 0
         self._closed = False
         self._fatal = False
+        self._lost: Callable[[], None] | None = None
         self._settled: list[tuple[Sent, int]] = []
         self._turned_away: list[tuple[Sent, int, Any]] = []
         self._producer = made(
@@ -93,6 +94,9 @@ class KafkaSink:
 
     def offer(self, batch: Batch, patience: float) -> Batch | None:
         return self._send(batch, monotonic() + patience)
+
+    def when_lost(self, then: Callable[[], None]) -> None:
+        self._lost = then
 
     def hand_over(self, keep: Callable[[Batch], Batch]) -> None:
         """What the library has goes out as before; it only answers to another."""
@@ -272,6 +276,8 @@ class KafkaSink:
         elif self._reach.failed(error):
             self.counters.connected = 0
             self._emit(EndpointLost(self._endpoint, self._options.address, self._reach.reason, LOOK_SECONDS))
+            if self._lost is not None:
+                self._lost()
         elif error.code() in {KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED}:
             self._emit(EndpointRefused(self._endpoint, self._options.address, error.str()))
 

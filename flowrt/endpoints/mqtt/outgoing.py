@@ -98,6 +98,8 @@ class Outgoing(Connection):
         for chunk, rows in chunks:
             before = chunk.batch
             kept = keep(before.take(rows))
+            if kept.tracker is before.tracker:
+                continue
             seqs = [0] * len(before)
             for row, seq in zip(rows, kept.seqs, strict=True):
                 seqs[row] = seq
@@ -170,6 +172,9 @@ class Outgoing(Connection):
             self._changed.notify_all()
         for sink, batch, fault in rows:
             self._refusals.put(sink, batch, fault, self._refusal_handled)
+        for sink in self.sinks:
+            if sink.lost is not None:
+                sink.lost()
 
     # Sending. Everything up to the next heading is called with `_changed` held, unless it takes it.
 

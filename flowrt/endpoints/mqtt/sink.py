@@ -51,6 +51,8 @@ class MqttSink:
         self._known: dict[tuple[Head, str], Envelope] = {}
         self._known_for: tuple[bool, Limits] | None = None
         self._shuns = 0
+        self.lost: Callable[[], None] | None = None
+        """Called when the link has gone."""
 
     def start(self) -> None:
         self._connection.start()
@@ -90,6 +92,9 @@ class MqttSink:
             if self.give_up_at is not None and monotonic() >= self.give_up_at:
                 return batch
         return None
+
+    def when_lost(self, then: Callable[[], None]) -> None:
+        self.lost = then
 
     def hand_over(self, keep: Callable[[Batch], Batch]) -> None:
         self._connection.hand_over(self, keep)
