@@ -144,6 +144,7 @@ class NodeCounters:
         "filtered",
         "late",
         "latency",
+        "lines_cut",
         "lines_left_out",
         "nn_refused",
         "own",
@@ -156,6 +157,7 @@ class NodeCounters:
         "retries",
         "sent",
         "set_aside",
+        "state_refused",
         "throttled_seconds",
         "windows",
     )
@@ -199,6 +201,10 @@ class NodeCounters:
         """Calls of wasi-nn that its guest got an error for, by the error's name."""
         self.lines_left_out = 0
         """Log lines of its guest over `logLines`."""
+        self.lines_cut = 0
+        """Log lines of its guest that were too long and have lost their ends."""
+        self.state_refused = 0
+        """Calls of the state store that its guest got an error for."""
         self.late = 0
         """Messages that came after their time had passed."""
         self.drifted = 0

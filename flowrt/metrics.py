@@ -124,6 +124,12 @@ FAMILIES = (
         lambda graphs: [((graph.name,), int(graph.ready())) for graph in graphs],
     ),
     Family(
+        "flowrt_graph_failed_starts", "counter", ("graph",),
+        "How often a graph did not come up while others of the same process ran.",
+        "An increase: the log says why: a component with functions of other types, an init that does not end.",
+        lambda graphs: [((graph.name,), graph.failed_starts) for graph in graphs],
+    ),
+    Family(
         "flowrt_node_received_messages", "counter", NODE,
         "Messages that reached the node.",
         "`rate(…[1m])` is its load; a source's is what comes from the endpoint.",
@@ -168,7 +174,7 @@ FAMILIES = (
     Family(
         "flowrt_node_denied_calls", "counter", (*NODE, "call"),
         "Calls of WASI that the node's guest made without a grant, by their names; a series begins with its first.",
-        "A module that needs the clock or random numbers says so here; grant them with `grants`, or leave it.",
+        "What it would need beyond its `grants`. Look at sockets first: languages' runtimes ask for the others.",
         _denied_calls,
     ),
     Family(
@@ -176,6 +182,18 @@ FAMILIES = (
         "Log lines of the node's guest over its `logLines`.",
         "An increase: the log misses what it says; mend the module, or raise the bound.",
         _nodes(lambda node: node.counters.lines_left_out, kinds=GUESTS),
+    ),
+    Family(
+        "flowrt_node_cut_log_lines", "counter", NODE,
+        "Log lines of the node's guest that were longer than 8 KiB and have lost their ends.",
+        "An increase: the module logs whole payloads, or means harm.",
+        _nodes(lambda node: node.counters.lines_cut, kinds=GUESTS),
+    ),
+    Family(
+        "flowrt_node_refused_state_calls", "counter", NODE,
+        "Calls of the state store that the node's guest got an error for: too large a key or value, too old a token.",
+        "An increase: the module keeps more than the store takes, or another holds the lock.",
+        _nodes(lambda node: node.counters.state_refused, kinds=GUESTS),
     ),
     Family(
         "flowrt_node_refused_metric_values", "counter", NODE,

@@ -21,6 +21,8 @@ CALLS_MAX = 100
 _CALL = re.compile(r"[\w.:/@#\[\]-]{1,120}", re.ASCII)
 _SUM = -1
 """In the place of a histogram's bucket: the sum of all values."""
+_PLAIN = {"linesLeftOut": "lines_left_out", "linesCut": "lines_cut", "stateRefused": "state_refused"}
+"""Counters that are one number, by the name they are told under."""
 _HISTOGRAMS = ("inference", "rows")
 
 
@@ -65,8 +67,8 @@ def _believe(key: list[Any], value: float, counters: NodeCounters, runs: Runs) -
             counters.nn_refused[code] = counters.nn_refused.get(code, 0) + value
         case ["ownRefused"], int():
             own.refused += value
-        case ["linesLeftOut"], int():
-            counters.lines_left_out += value
+        case [str(name)], int() if name in _PLAIN:
+            setattr(counters, _PLAIN[name], getattr(counters, _PLAIN[name]) + value)
         case ["ownCounter", str(name), list(labels)], int():
             own.add(name, value, _labels(labels))
         case ["ownHistogram", str(name), list(labels), int(bucket)], _:
@@ -112,8 +114,9 @@ def _of_node(counters: NodeCounters) -> Iterator[tuple[tuple[Any, ...], float]]:
         yield ("denied", call), count
     for code, count in counters.nn_refused.items():
         yield ("nnRefused", code), count
-    if counters.lines_left_out:
-        yield ("linesLeftOut",), counters.lines_left_out
+    for name, field in _PLAIN.items():
+        if count := getattr(counters, field):
+            yield (name,), count
     if counters.own.refused:
         yield ("ownRefused",), counters.own.refused
     for (name, labels), held in counters.own.series.items():

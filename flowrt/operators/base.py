@@ -99,17 +99,35 @@ class Operator(Protocol):
         """Give everything back. Safe to call twice."""
 
 
+Errors = Mapping[int, str | NodeFault]
+"""By row: the guest's own words, or a fault in what it gave."""
+
+
+def as_fault(given: str | NodeFault) -> NodeFault:
+    """What a guest's own words make."""
+    return NodeFault("error", given) if isinstance(given, str) else given
+
+
+def faults_of(batch: Batch, errors: Errors) -> tuple[Fault, ...]:
+    """A fault for each row that failed alone."""
+    return tuple(
+        Fault(batch.slice(row, row + 1), as_fault(given))
+        for row, given in sorted(errors.items(), key=lambda item: item[0])
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class GuestOutput:
     """What a guest made of a batch: row `rows[i]` of the input became `payloads[i]`.
 
-    `heads` is None when every output keeps its input's head. `errors` maps an input row to the guest's own words.
+    `heads` is None when every output keeps its input's head. `errors` maps an input row to the guest's own words, or
+    to what is wrong with what it gave.
     """
 
     rows: Sequence[int]
     payloads: Sequence[bytes]
     heads: Sequence[Any] | None = None
-    errors: Mapping[int, str] = field(default_factory=dict)
+    errors: Errors = field(default_factory=dict)
 
 
 class Guest(Protocol):
@@ -117,14 +135,14 @@ class Guest(Protocol):
 
     def map(self, batch: Batch) -> GuestOutput: ...
 
-    def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Mapping[int, str]]:
+    def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Errors]:
         """One byte a row, 0 or 1, and the guest's words for the rows it refused (their byte is 0)."""
 
     def accumulate(self, staged: Message, batch: Batch) -> Message:
         """What has been folded so far, with some more messages of its logical time. Raises another `NodeFault` than a
         trap when the guest refuses them all."""
 
-    def delay(self, batch: Batch) -> tuple[Sequence[int], Mapping[int, str]]:
+    def delay(self, batch: Batch) -> tuple[Sequence[int], Errors]:
         """A logical time for each row, and the guest's words for the rows it refused."""
 
     def save(self) -> bytes | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flowrt.errors import NodeFault
 from flowrt.message import Batch
-from flowrt.operators.base import Fault, GuestFactory
+from flowrt.operators.base import Fault, GuestFactory, faults_of
 from flowrt.operators.guest import GuestSlot
 
 NOT = bytes.maketrans(b"\x00\x01", b"\x01\x00")
@@ -35,8 +34,9 @@ class DecidingOperator:
         self._slot.checkpoint()
         if not errors:
             return verdict, batch, ()
-        faults = tuple(
-            Fault(batch.slice(row, row + 1), NodeFault("error", words)) for row, words in sorted(errors.items())
-        )
         sound = [row not in errors for row in range(len(batch))]
-        return bytes(v for v, ok in zip(verdict, sound, strict=True) if ok), batch.select(sound), faults
+        return (
+            bytes(v for v, ok in zip(verdict, sound, strict=True) if ok),
+            batch.select(sound),
+            faults_of(batch, errors),
+        )

@@ -14,7 +14,7 @@ from flowrt.counters import NodeCounters
 from flowrt.errors import NodeFault
 from flowrt.logicaltime.stamps import COUNTER_BITS
 from flowrt.message import Batch
-from flowrt.operators.base import Emission, Fault, GuestFactory
+from flowrt.operators.base import Emission, Fault, GuestFactory, as_fault
 from flowrt.operators.guest import GuestSlot
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.late import Late, refused
@@ -47,7 +47,7 @@ class DelayOperator:
     def process(self, batch: Batch) -> Emission:
         times, errors = self._slot.guest.delay(batch)
         self._slot.checkpoint()
-        wrong = {row: NodeFault("error", words) for row, words in errors.items()}
+        wrong = {row: as_fault(given) for row, given in errors.items()}
         behind = [row for row in range(len(batch)) if row not in errors and times[row] < batch.times[row]]
         if behind:
             late = {row for row in behind if batch.heads[row].timestamp is not None}
@@ -73,7 +73,7 @@ class DelayOperator:
         for place, row in enumerate(late):
             times[row] = found[place]
             if place in errors:
-                wrong[row] = NodeFault("error", errors[place])
+                wrong[row] = as_fault(errors[place])
             elif found[place] < batch.times[row]:
                 wrong[row] = _backwards(found[place], batch.times[row])
         return times

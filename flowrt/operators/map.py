@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal
 
-from flowrt.errors import NodeFault
 from flowrt.message import Batch
-from flowrt.operators.base import Emission, Fault, GuestFactory, GuestOutput
+from flowrt.operators.base import Emission, GuestFactory, GuestOutput, faults_of
 from flowrt.operators.guest import GuestSlot
 from flowrt.operators.guest_config import GuestOperation
 
@@ -49,9 +48,7 @@ def _uneven(batch: Batch, output: GuestOutput) -> Emission:
     seqs = batch.seqs
     filtered = [seqs[row] for row in range(len(batch)) if row not in made and row not in output.errors]
     forked = [seqs[row] for row, count in made.items() for _ in range(count - 1)]
-    faults = tuple(
-        Fault(batch.slice(row, row + 1), NodeFault("error", words)) for row, words in sorted(output.errors.items())
-    )
+    faults = faults_of(batch, output.errors)
     if not output.rows:
         return Emission((None,), filtered, faults)
     heads = [batch.heads[row] for row in output.rows] if output.heads is None else output.heads

@@ -20,6 +20,7 @@ class Missing:
         self.reason = reason
         self._backoff = Backoff(FIRST_SECONDS, LONGEST_SECONDS, free=0, calm=2 * LONGEST_SECONDS)
         self._due = 0.0
+        self.failures = 0
         self.pause = 0.0
         """Seconds until then, when it failed last."""
         self.failed(reason)
@@ -27,6 +28,7 @@ class Missing:
     def failed(self, reason: str) -> None:
         """It has not come up."""
         now = monotonic()
+        self.failures += 1
         self.reason, self.pause = reason, self._backoff.next(now)
         self._due = now + self.pause
 
@@ -35,4 +37,4 @@ class Missing:
 
     def view(self) -> GraphView:
         """What there is to see of it: that it is not ready."""
-        return GraphView(self.plan.name, self.plan.version, lambda: False, tuple, [], [])
+        return GraphView(self.plan.name, self.plan.version, lambda: False, tuple, [], [], failed_starts=self.failures)

@@ -31,6 +31,8 @@ class Runtime:
         self.graphs: list[RunningGraph] = []
         self.missing: dict[str, Missing] = {}
         """Those that have not come up, by name."""
+        self._failures: dict[str, int] = {}
+        """Of those that have come up after all, how often they had not."""
         self._replayer: Replayer | None = None
         try:
             self._build(plans, whole or len(plans) == 1)
@@ -45,7 +47,10 @@ class Runtime:
 
     def refresh(self) -> None:
         """Show the graphs as they are now: after nodes were exchanged."""
-        self.views = [*map(view, self.graphs), *(missing.view() for missing in self.missing.values())]
+        self.views = [
+            *(view(graph, self._failures.get(graph.name, 0)) for graph in self.graphs),
+            *(missing.view() for missing in self.missing.values()),
+        ]
 
     def _build(self, plans: Sequence[Plan], whole: bool) -> None:  # noqa: FBT001 - private
         for plan in plans:
@@ -72,7 +77,7 @@ class Runtime:
                 continue
             with self._changing:
                 self.graphs = [*self.graphs, graph]
-                del self.missing[name]
+                self._failures[name] = self.missing.pop(name).failures
             self._start(graph)
             self.refresh()
 

@@ -68,9 +68,11 @@ class GraphView:
     endpoints: Sequence[EndpointView]
     models: Sequence[ModelView] = ()
     updates: UpdateCounters = field(default_factory=UpdateCounters)
+    failed_starts: int = 0
+    """How often it did not come up since the program started."""
 
 
-def view(graph: RunningGraph) -> GraphView:
+def view(graph: RunningGraph, failed_starts: int = 0) -> GraphView:
     """The view of a graph that has been built."""
     plan = graph.plan
     inboxes = {stage.nodes[0]: running.inbox for stage, running in zip(plan.stages, graph.plan_stages, strict=True)}
@@ -84,6 +86,7 @@ def view(graph: RunningGraph) -> GraphView:
         [EndpointView(_endpoint(plan.nodes[name]), end.counters, end.ready) for name, end in ends.items()],
         [ModelView(node, model, runs) for node, models in graph.model_runs.items() for model, runs in models.items()],
         graph.updates,
+        failed_starts,
     )
 
 

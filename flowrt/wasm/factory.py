@@ -22,6 +22,7 @@ from flowrt.wasm.heads import NodeHeads
 from flowrt.wasm.imports import HostFunction
 from flowrt.wasm.inspect import digest_of
 from flowrt.wasm.log import GuestLog
+from flowrt.wasm.refusals import Refusals
 from flowrt.wasm.tables import ANY_TABLES, Tables, tables_of
 
 HostFunctions = Callable[[], Sequence[HostFunction]]
@@ -52,7 +53,7 @@ class CoreGuestFactory:
         self.log = log
         self._extra = extra
         self._make = partial(
-            CoreGuest, engine, module, resources, properties, heads, log, grants, self.denied,
+            CoreGuest, engine, module, resources, properties, heads, log, grants, Refusals(log, self.denied),
             tables=tables, meter=meter, pool=pool,
         )  # fmt: skip
 

@@ -48,15 +48,13 @@ class CoreGuest:
         heads: NodeHeads,
         log: GuestLog,
         grants: frozenset[str],
-        denied: dict[str, int],
+        deny: Callable[[str], None],
         extra: Sequence[HostFunction] = (),
         *,
         tables: Tables = ANY_TABLES,
         meter: Meter | None = None,
         pool: Pool | None = None,
     ) -> None:
-        self.denied = denied
-        """Refused WASI calls by name."""
         self._message_max = resources.message
         self._heads = heads
         self._bounds = frame.Bounds(resources.message, resources.outputs, resources.memory)
@@ -64,8 +62,8 @@ class CoreGuest:
         self._rows = 0
         self._errors: dict[int, str] = {}
         self._buffer_at = self._buffer_size = 0
-        self._wasi = Wasi(grants, log.write, denied)
-        imports = [*flowrt_functions(log.write, self._fail), *self._wasi.functions(), *extra]
+        self._wasi = Wasi(grants, log.write, deny)
+        imports = [*flowrt_functions(log, self._fail), *self._wasi.functions(), *extra]
         limits = Limits(resources.memory, resources.deadline, resources.fuel, tables, meter, pool)
         try:
             self._crossing = Crossing(engine, module, imports, limits)

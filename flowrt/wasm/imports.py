@@ -71,11 +71,22 @@ def read_text(memory: GuestMemory, address: int, size: int) -> str:
         raise BadAddress("a text that is not UTF-8") from error
 
 
-def flowrt_functions(log: Callable[[str, str], None], fail: Callable[[int, str], None]) -> list[HostFunction]:
-    """`flowrt.log` and `flowrt.fail` of docs/abi.md. `log(severity, text)`; `fail(row, words)`."""
+class Log(Protocol):
+    """Where a guest's lines go."""
+
+    def write(self, severity: str, text: str) -> None: ...
+
+    def cut(self) -> None:
+        """Told of a line that has lost its end."""
+
+
+def flowrt_functions(log: Log, fail: Callable[[int, str], None]) -> list[HostFunction]:
+    """`flowrt.log` and `flowrt.fail` of docs/abi.md. `fail(row, words)`."""
 
     def on_log(memory: GuestMemory, level: int, text: int, size: int) -> None:
-        log(LOG_LEVELS[min(level, len(LOG_LEVELS) - 1)], read_text(memory, text, size))
+        log.write(LOG_LEVELS[min(level, len(LOG_LEVELS) - 1)], read_text(memory, text, size))
+        if size > TEXT_MAX:
+            log.cut()
 
     def on_fail(memory: GuestMemory, row: int, text: int, size: int) -> None:
         fail(row, read_text(memory, text, size))

@@ -44,15 +44,29 @@ class GuestLog:
         self._written += 1
         self._emit(GuestLogged(self._graph, self._node, severity, text))
 
+    def tell(self, severity: str, text: str) -> None:
+        """Something of ours about the guest, which no quota leaves out."""
+        self._emit(GuestLogged(self._graph, self._node, severity, text))
+
+    def cut(self) -> None:
+        """Count a line that was too long and has lost its end."""
+        if self._counters is not None:
+            self._counters.lines_cut += 1
+
+    def state_refused(self) -> None:
+        """Count a call of the state store that was refused."""
+        if self._counters is not None:
+            self._counters.state_refused += 1
+
     def _report(self) -> None:
         """Says how many lines an earlier second left out: not itself one of the quota."""
         missing, self._reported = self.left_out - self._reported, self.left_out
         if missing and self._lines:
-            self._emit(GuestLogged(self._graph, self._node, "warning", f"{missing} log lines were left out"))
+            self.tell("warning", f"{missing} log lines were left out")
 
 
 class LineBuffer:
-    """Cuts what a guest writes to a stream into lines; a line longer than `TEXT_MAX` is cut there."""
+    """Cuts what a guest writes to a stream into lines; a line longer than `TEXT_MAX` becomes several."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -61,11 +75,8 @@ class LineBuffer:
     def feed(self, data: bytes) -> None:
         *lines, rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._line(line)
-        while len(rest) > TEXT_MAX:
-            self._line(rest[:TEXT_MAX])
-            rest = rest[TEXT_MAX:]
-        self._rest = rest
+            self._line(self._parted(line))
+        self._rest = self._parted(rest)
 
     def flush(self) -> None:
         """What stands there without a line's end: before the stream's owner goes."""
@@ -73,5 +84,12 @@ class LineBuffer:
         if rest:
             self._line(rest)
 
+    def _parted(self, line: bytes) -> bytes:
+        """Write what is too long for one line, but for its end."""
+        while len(line) > TEXT_MAX:
+            self._line(line[:TEXT_MAX])
+            line = line[TEXT_MAX:]
+        return line
+
     def _line(self, line: bytes) -> None:
-        self._write(line[:TEXT_MAX].decode("utf-8", "replace").rstrip("\r"))
+        self._write(line.decode("utf-8", "replace").rstrip("\r"))

@@ -45,10 +45,10 @@ _TYPES: dict[str, ValueType] = dict(zip("iI", get_args(ValueType), strict=False)
 
 
 class Wasi:
-    """What one guest sees of WASI. `log(severity, text)` takes its lines; refused calls are counted in `denied`."""
+    """What one guest sees of WASI. `log(severity, text)` takes its lines; `deny` is told the names of refused calls."""
 
-    def __init__(self, grants: Collection[str], log: Callable[[str, str], None], denied: dict[str, int]) -> None:
-        self._denied = denied
+    def __init__(self, grants: Collection[str], log: Callable[[str, str], None], deny: Callable[[str], None]) -> None:
+        self._deny = deny
         self._streams = {
             1: LineBuffer(lambda text: log("info", text)),
             2: LineBuffer(lambda text: log("warning", text)),
@@ -80,7 +80,7 @@ class Wasi:
 
     def _refusal(self, name: str) -> Callable[..., int]:
         def refuse(_memory: GuestMemory, *_arguments: int) -> int:
-            self._denied[name] = self._denied.get(name, 0) + 1
+            self._deny(name)
             return NOT_CAPABLE
 
         return refuse

@@ -113,7 +113,7 @@ def test_a_key_that_is_too_long_is_refused_and_the_instance_goes_on(guest):
 
 def test_a_key_of_ten_megabytes_ends_the_call(guest):
     code = component({"filter": SET_KEY.format(key=10_000_000, condition=2)}, init=ROOM, extra=DATA, imports=SET)
-    with pytest.raises(GuestTrap, match="too much data is being copied"):
+    with pytest.raises(GuestTrap, match="too much data in one call"):
         guest(code, "filter").decide("filter", batch(b""))
 
 

@@ -5,6 +5,7 @@ import resource
 import pytest
 import wasmtime
 from component_guests import ECHO, HEAD, READ, batch, component, core
+from component_texts import CONNECTING, with_wasi, wrong
 
 from flowrt.errors import GuestTrap, StartError
 from flowrt.graph.plan import NodePlan
@@ -34,13 +35,6 @@ def start(guest, tmp_path):
 def test_an_operator_that_is_not_there(start):
     with pytest.raises(StartError, match="does not export process of wasm-graph:processor/filter"):
         start(component({"map": ECHO}), FilterOperation)
-
-
-def wrong(code, old, new):
-    """The component's text with another type in it."""
-    text = guests._text(["map"], ["buffer-read", "buffer-drop", "log"], 131072)
-    assert old in text
-    return guests._filled(guests.to_binary(text.replace(old, new)), code)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +71,7 @@ def test_a_topic_that_is_not_text(guest):
     body = f"(i32.store8 (i32.load offset=52 (local.get $model)) (i32.const 255)) {ECHO}"
     instance = guest(component({"map": body}))
     output = instance.map(batch(b"1", b"2"))
-    assert output.errors == dict.fromkeys((0, 1), "it gave a topic that is not UTF-8")
+    assert [str(fault) for fault in output.errors.values()] == ["abi: it gave a topic that is not UTF-8"] * 2
     assert instance.memory_bytes() > 0
 
 
@@ -148,13 +142,13 @@ def test_what_a_guest_multiplies_is_bounded(guest):
     [(2000, 1, "2000 user properties; 1024 are the most"), (1, 70_000, "a text of more than 65535 bytes")],
 )
 def test_heads_have_bounds(guest, count, size, words):
-    assert words in guest(echoing(multiplied(count, size))).map(batch(b"")).errors[0]
+    assert words in guest(echoing(multiplied(count, size))).map(batch(b"")).errors[0].detail
 
 
 def test_a_payload_larger_than_the_node_makes(guest):
     body = f"(i32.store offset=84 (local.get $model) (i32.const 200)) {ECHO}"
     output = guest(component({"map": body}), message=100).map(batch(b"1"))
-    assert output.errors == {0: "it made a payload of 200 bytes; the node makes at most 100"}
+    assert str(output.errors[0]) == "size: it made a payload of 200 bytes; the node makes at most 100"
 
 
 def test_a_payload_beyond_the_memory_ends_the_call(guest):
@@ -202,54 +196,9 @@ def test_buffers_that_a_guest_hoards_count_against_its_memory(guest):
         instance.map(batch(*[bytes(300_000)] * 20))
 
 
-NETWORK = """
-(import "wasi:sockets/network@0.2.0" (instance $net
-  (export "network" (type (sub resource)))
-  (type $1 (enum "unknown" "access-denied" "not-supported" "invalid-argument" "out-of-memory" "timeout"
-    "concurrency-conflict" "not-in-progress" "would-block" "invalid-state" "new-socket-limit"
-    "address-not-bindable" "address-in-use" "remote-unreachable" "connection-refused" "connection-reset"
-    "connection-aborted" "datagram-too-large" "name-unresolvable" "temporary-resolver-failure"
-    "permanent-resolver-failure"))
-  (export "error-code" (type (eq $1)))))
-(alias export $net "network" (type $network))
-(alias export $net "error-code" (type $code))
-(import "wasi:sockets/instance-network@0.2.0" (instance $here
-  (alias outer 1 $network (type $n)) (export "network" (type $network (eq $n)))
-  (export "instance-network" (func (result (own $network))))))
-(import "wasi:sockets/ip-name-lookup@0.2.0" (instance $lookup
-  (alias outer 1 $network (type $n)) (alias outer 1 $code (type $c))
-  (export "network" (type $network (eq $n))) (export "error-code" (type $code (eq $c)))
-  (export "resolve-address-stream" (type $stream (sub resource)))
-  (export "resolve-addresses" (func (param "network" (borrow $network)) (param "name" string)
-    (result (result (own $stream) (error $code)))))))
-"""
-
-
-def with_wasi(code, imports, lowered, names):
-    """A component that imports more than the tool knows of: its text, with `imports` before its first module."""
-    text = guests._text(["map"], ["buffer-read", "buffer-drop", "log"], 131072)
-    text = text.replace("(core module $Memory", f"{imports}(core module $Memory")
-    exports = "".join(f'(export "{name}" (func ${name}))' for name in names)
-    text = text.replace("(core instance $host ", f"{lowered}(core instance $host {exports} ")
-    return guests._filled(guests.to_binary(text), code)
-
-
 def test_a_socket_that_was_not_granted_is_denied_and_the_graph_goes_on(start):
     """Importing sockets is legal, as every component made of Python does; a call is answered with an error."""
-    lowered = f"""
-      (core func $net (canon lower (func $here "instance-network")))
-      (core func $find (canon lower (func $lookup "resolve-addresses") {guests._OPTIONS}))"""
-    body = """(local.set $at (call $alloc (i32.const 8)))
-      (call $find (call $net) (i32.const 1024) (i32.const 11) (local.get $at))
-      (if (i32.load8_u (local.get $at)) (then (return (call $fail (i32.const 1024) (i32.const 11)))))
-      (call $ok (local.get $model))"""
-    code = core(
-        {"map": body},
-        extra='(data (i32.const 1024) "example.com")',
-        imports="""(import "host" "net" (func $net (result i32)))
-          (import "host" "find" (func $find (param i32 i32 i32 i32)))""",
-    )
-    instance = start(with_wasi(code, NETWORK, lowered, ["net", "find"]))()
+    instance = start(CONNECTING)()
     assert instance.map(batch(b"", b"")).errors == {0: "example.com", 1: "example.com"}
     instance.close()
 

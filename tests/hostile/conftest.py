@@ -1,8 +1,12 @@
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import wasmtime
 from hostile_bench import Bench
+
+sys.path.append(str(Path(__file__).parents[1] / "component"))  # its small components
 
 
 @pytest.fixture

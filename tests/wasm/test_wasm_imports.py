@@ -125,7 +125,7 @@ def test_proc_exit_is_a_trap(guest):
 
 
 def test_every_function_of_wasi_links_with_its_own_signature(guest):
-    functions = Wasi([], lambda _severity, _text: None, {}).functions()
+    functions = Wasi([], lambda _severity, _text: None, [].append).functions()
     imports = "".join(
         f'(import "{f.module}" "{f.name}" (func (param {" ".join(f.params)}) (result {" ".join(f.results)})))'
         for f in functions

@@ -51,4 +51,5 @@ host_number = _function("wasmtime_component_resource_host_rep", c_uint32, c_void
 host_kind = _function("wasmtime_component_resource_host_type", c_uint32, c_void_p)
 host_to_any = _function("wasmtime_component_resource_host_to_any", c_void_p, c_void_p, c_void_p, c_void_p)
 any_to_host = _function("wasmtime_component_resource_any_to_host", c_void_p, c_void_p, c_void_p, c_void_p)
+any_drop = _function("wasmtime_component_resource_any_drop", c_void_p, c_void_p, c_void_p)
 any_delete = _function("wasmtime_component_resource_any_delete", None, c_void_p)

@@ -29,6 +29,7 @@ from flowrt.wasm.component.store import HostCall, Offer
 from flowrt.wasm.engine import Engine
 from flowrt.wasm.factory import read_code
 from flowrt.wasm.log import GuestLog
+from flowrt.wasm.refusals import Refusals
 
 _SHOWN_MAX = 120
 Interfaces = Mapping[str, Mapping[str, str]]
@@ -66,7 +67,8 @@ class ComponentGuestFactory:
         self._extra = extra
         self._grants = grants
         imported = functions(component, engine.native(fuel=resources.fuel is not None), exported=False)
-        calls = [*host_calls(log, metrics, state), *withheld(imported, grants.names, self._deny)]
+        self._withheld = withheld(imported, grants, Refusals(log, self.denied))
+        calls = [*host_calls(log, metrics, state), *self._withheld.calls]
         if preview:
             calls = [HostCall(in_preview(call.interface), call.name, call.call) for call in calls]
         self._make = partial(
@@ -85,10 +87,9 @@ class ComponentGuestFactory:
         )
 
     def __call__(self) -> ComponentGuest:
-        return self._make(extra=self._extra(), grants=self._grants)
-
-    def _deny(self, name: str) -> None:
-        self.denied[name] = self.denied.get(name, 0) + 1
+        extra = self._extra()
+        more = Offer(extra.calls, [*extra.resources, *self._withheld.resources])
+        return self._make(extra=more, grants=self._grants)
 
 
 def component_factory(

@@ -6,7 +6,7 @@ has no way to hand its state over: a fresh instance begins anew, and what must s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from wasmtime import component as native
@@ -14,7 +14,7 @@ from wasmtime import component as native
 from flowrt.errors import FlowrtBug, GuestTrap, NodeFault
 from flowrt.graph.worlds import interface
 from flowrt.message import Batch, Head, Message
-from flowrt.operators.base import GuestOutput
+from flowrt.operators.base import Errors, GuestOutput
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
@@ -82,14 +82,15 @@ class ComponentGuest:
 
     def map(self, batch: Batch) -> GuestOutput:
         self._check(batch, "map")
-        rows, payloads, heads, errors = [], [], [], {}
+        rows, payloads, heads = [], [], []
+        errors: dict[int, str | NodeFault] = {}
         changed = False
         for row, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
             result, sent, resource = self._call(head, payload, time)
             try:
                 made, data = self._receiver.message(result, head, sent)
             except Refused as refused:
-                errors[row] = str(refused)
+                errors[row] = _fault(refused)
                 continue
             finally:
                 self._after(resource)
@@ -100,9 +101,10 @@ class ComponentGuest:
         count = len(batch)
         return GuestOutput(range(count) if not errors else rows, payloads, heads if changed else None, errors)
 
-    def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Mapping[int, str]]:
+    def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Errors]:
         self._check(batch, entry)
-        verdicts, errors = bytearray(len(batch)), {}
+        verdicts = bytearray(len(batch))
+        errors: dict[int, str | NodeFault] = {}
         for row, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
             if entry == "branch":
                 self._sender.time(time)
@@ -110,7 +112,7 @@ class ComponentGuest:
             try:
                 verdicts[row] = self._receiver.verdict(result)
             except Refused as refused:
-                errors[row] = str(refused)
+                errors[row] = _fault(refused)
             finally:
                 self._after(resource)
         return bytes(verdicts), errors
@@ -123,22 +125,23 @@ class ComponentGuest:
             sent = self._fold.messages(staged, batch)
             head, payload = self._receiver.message(self._process(), staged.head, sent)
         except Refused as refused:
-            raise NodeFault("error", str(refused)) from None
+            raise NodeFault(refused.kind, str(refused)) from None
         finally:
             self._store.release()
             self._fold.forget()
         return Message(head, payload, staged.time)
 
-    def delay(self, batch: Batch) -> tuple[Sequence[int], Mapping[int, str]]:
+    def delay(self, batch: Batch) -> tuple[Sequence[int], Errors]:
         self._check(batch, "delay")
-        times, errors = list(batch.times), {}
+        times = list(batch.times)
+        errors: dict[int, str | NodeFault] = {}
         for row, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
             self._sender.time(time)
             result, _, resource = self._call(head, payload, time)
             try:
                 times[row] = self._receiver.clock(result)
             except Refused as refused:
-                errors[row] = str(refused)
+                errors[row] = _fault(refused)
             finally:
                 self._after(resource)
         return times, errors
@@ -201,6 +204,10 @@ class ComponentGuest:
         if not accepted:
             self._store.broken = True
             raise GuestTrap("init", "init refused the configuration: it returned false")
+
+
+def _fault(refused: Refused) -> str | NodeFault:
+    return str(refused) if refused.kind == "error" else NodeFault(refused.kind, str(refused))
 
 
 def _of_init(trap: GuestTrap) -> GuestTrap:

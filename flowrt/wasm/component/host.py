@@ -32,7 +32,12 @@ _CONDITIONS: dict[str, Condition] = {
 
 def host_calls(log: GuestLog, metrics: OwnMetrics, state: StateStore) -> list[HostCall]:
     """All functions that `wit.OFFERED` promises."""
-    return [HostCall(interface("types"), "[method]buffer.read", _read), *_log(log), *_metrics(metrics), *_state(state)]
+    return [
+        HostCall(interface("types"), "[method]buffer.read", _read),
+        *_log(log),
+        *_metrics(metrics),
+        *_state(state, log),
+    ]
 
 
 def _read(store: ComponentStore, arguments: list[bytes]) -> bytes:
@@ -48,6 +53,8 @@ def _log(log: GuestLog) -> Sequence[HostCall]:
     def write(_store: ComponentStore, arguments: list[bytes]) -> None:
         level, context = values.as_text(arguments[0]), values.as_text(arguments[1], _NAME_MAX)
         text = values.as_text(arguments[2], TEXT_MAX)
+        if values.length(arguments[2]) > TEXT_MAX:
+            log.cut()
         log.write(_SEVERITIES.get(level, level), f"{context}: {text}" if context else text)
 
     return [HostCall(interface("logger"), "log", write)]
@@ -87,7 +94,7 @@ def _counted(wrong: str | None) -> bytes:
     return owned.result(ok=False, value=owned.variant("incompatible-type", owned.string(wrong)))
 
 
-def _state(state: StateStore) -> Sequence[HostCall]:
+def _state(state: StateStore, log: GuestLog) -> Sequence[HostCall]:
     def get(_store: ComponentStore, arguments: list[bytes]) -> bytes:
         found = state.get(_data(arguments[0], KEY_MAX))
         if found is None:
@@ -118,16 +125,17 @@ def _state(state: StateStore) -> Sequence[HostCall]:
         return _answer(_count(count), None)
 
     calls = {"get": get, "set": put, "del": delete, "vdel": delete_value}
-    return [HostCall(interface("state-store"), name, _refusing(call)) for name, call in calls.items()]
+    return [HostCall(interface("state-store"), name, _refusing(call, log)) for name, call in calls.items()]
 
 
-def _refusing(call: Callable[[ComponentStore, list[bytes]], bytes]) -> Answer:
-    """The store's refusals as the interface has them."""
+def _refusing(call: Callable[[ComponentStore, list[bytes]], bytes], log: GuestLog) -> Answer:
+    """The store's refusals as the interface has them, counted."""
 
     def answer(store: ComponentStore, arguments: list[bytes]) -> bytes:
         try:
             return call(store, arguments)
         except Refused as refused:
+            log.state_refused()
             error = owned.variant("request-error", owned.string(str(refused)))
             return owned.result(ok=False, value=error)
 

@@ -23,7 +23,12 @@ Take = Callable[[int], bytes]
 
 
 class Refused(Exception):
-    """Nothing can go on from this message; the words are the guest's, or ours about its output."""
+    """Nothing can go on from this message. The words are the guest's (`error`), or ours about what it gave: `abi` for
+    what its interface does not allow, `size` for what is too large."""
+
+    def __init__(self, words: str, kind: str = "abi") -> None:
+        super().__init__(words)
+        self.kind = kind
 
 
 class Receiver:
@@ -84,12 +89,13 @@ class Receiver:
             return result
         ok, payload = values.as_result(result)
         if not ok:
-            raise Refused(values.as_text(values.as_fields(payload)[0], TEXT_MAX) or "no reason given")
+            raise Refused(values.as_text(values.as_fields(payload)[0], TEXT_MAX) or "no reason given", "error")
         return payload
 
     def _sized(self, payload: bytes) -> bytes:
         if len(payload) > self._message_max:
-            raise Refused(f"it made a payload of {len(payload)} bytes; the node makes at most {self._message_max}")
+            words = f"it made a payload of {len(payload)} bytes; the node makes at most {self._message_max}"
+            raise Refused(words, "size")
         return payload
 
     def _timestamp(self, value: bytes) -> Timestamp:

@@ -36,6 +36,8 @@ _INSTANCES, _TABLES, _MEMORIES, _TABLE_ELEMENTS = 64, 16, 16, 1 << 17
 """A component made of Python has 19 core instances, and a table of 40,000 functions."""
 _ELEMENT_PART = 512
 """A table has an element of 8 bytes for so many bytes of memory: all tables come to a quarter of the quota at most."""
+_TOO_MUCH = "fuel allocated for hostcalls"
+"""In the engine's words for a call that hands over more values than the host should hold."""
 _NO_FINALIZER = None
 
 Answer = Callable[["ComponentStore", list[bytes]], bytes | None]
@@ -193,6 +195,12 @@ class ComponentStore:
             raise GuestMisuse("it gave a resource of another type")
         return int(number)
 
+    def give_back(self, resource: int) -> None:
+        """Let go of a resource that is not ours and that the guest lent for a call; else the engine ends the call."""
+        error = capi.any_drop(self._context, resource)
+        if error:
+            raise GuestMisuse(f"it lent a resource that cannot be given back: {core.take_error(error).message}")
+
     def take(self, resource: int) -> bytes:
         """What the buffer behind a resource held that the guest gave back."""
         return self.buffers.take(self.number_of(resource))
@@ -297,6 +305,9 @@ class ComponentStore:
             return Exited(failure.status)
         if self._limits.fuel is not None and not self._fuel_left():
             return GuestTrap("fuel", f"a call used up its fuel of {self._limits.fuel}", failure.backtrace)
+        if failure.message and _TOO_MUCH in failure.message:
+            words = "it hands over too much data in one call: 128 MiB are the most, where a byte of a list counts as 32"
+            return GuestTrap("size", words, failure.backtrace)
         overdue, quota = self._deadline.overdue, self._quota
         return trap_of(failure, self._limits, overdue=overdue, refused=quota.refused, bound=quota.words)
 

@@ -149,7 +149,7 @@ def as_text(value: bytes, limit: int | None = None) -> str:
 
 
 def length(value: bytes) -> int:
-    """Items of a list."""
+    """Items of a list, or bytes of a text."""
     return int.from_bytes(value[8:16], "little")
 
 
