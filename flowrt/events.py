@@ -6,8 +6,9 @@ Hot paths emit no events; they touch counters. The closed lists below are the la
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from flowrt.values import Struct
 
 FAULTS = {
     "abi": "the guest returned something its interface does not allow",
@@ -51,15 +52,13 @@ DROPS = {
 """Reasons for which a message ends early and what each means."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Base of all events. `level` is the log level it is written at."""
 
     level: ClassVar[str] = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class GraphStarted(Event):
+class GraphStarted(Event, frozen=True):
     """A graph runs; its subscriptions may still be on their way."""
 
     graph: str
@@ -67,8 +66,7 @@ class GraphStarted(Event):
     stages: int
 
 
-@dataclass(frozen=True, slots=True)
-class GraphMissing(Event):
+class GraphMissing(Event, frozen=True):
     """A graph does not come up, while others of the same runtime do; it is tried again after `seconds`."""
 
     level: ClassVar[str] = "error"
@@ -77,32 +75,28 @@ class GraphMissing(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class GraphReady(Event):
+class GraphReady(Event, frozen=True):
     """Every subscription of a graph is acknowledged."""
 
     graph: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class GraphStopped(Event):
+class GraphStopped(Event, frozen=True):
     """A graph has stopped. Not drained: what was under way stays unacknowledged at its sources, or spooled."""
 
     graph: str
     drained: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Reloaded(Event):
+class Reloaded(Event, frozen=True):
     """The files were read again, at the user's request; not done: what ran before runs on, for `reason`."""
 
     done: bool
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateMoved(Event):
+class UpdateMoved(Event, frozen=True):
     """An update of a running graph has come a step further."""
 
     graph: str
@@ -112,8 +106,7 @@ class UpdateMoved(Event):
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateFailed(Event):
+class UpdateFailed(Event, frozen=True):
     """An update was refused or rolled back: what ran before runs on."""
 
     level: ClassVar[str] = "error"
@@ -123,8 +116,7 @@ class UpdateFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandTaken(Event):
+class CommandTaken(Event, frozen=True):
     """A signed command that is carried out."""
 
     graph: str
@@ -134,8 +126,7 @@ class CommandTaken(Event):
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRefused(Event):
+class CommandRefused(Event, frozen=True):
     """A command that is not carried out."""
 
     level: ClassVar[str] = "warning"
@@ -145,8 +136,7 @@ class CommandRefused(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FollowFailed(Event):
+class FollowFailed(Event, frozen=True):
     """Whether there is a new version could not be learned, or it was not taken."""
 
     level: ClassVar[str] = "warning"
@@ -155,8 +145,7 @@ class FollowFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFaulted(Event):
+class NodeFaulted(Event, frozen=True):
     """A node failed on messages; `outcome` says what became of them."""
 
     level: ClassVar[str] = "error"
@@ -169,8 +158,7 @@ class NodeFaulted(Event):
     backtrace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRestarted(Event):
+class NodeRestarted(Event, frozen=True):
     """A node got a fresh instance after a trap."""
 
     level: ClassVar[str] = "warning"
@@ -181,8 +169,7 @@ class NodeRestarted(Event):
     """The fault that ended the instance before."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitReached(Event):
+class LimitReached(Event, frozen=True):
     """A node is over one of its rates; said once in a while, however long that lasts."""
 
     level: ClassVar[str] = "warning"
@@ -198,8 +185,7 @@ class LimitReached(Event):
     """`throttle`, `drop` or `bypass`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeDisabled(Event):
+class NodeDisabled(Event, frozen=True):
     """A node that failed too often is switched off for a while."""
 
     level: ClassVar[str] = "error"
@@ -212,8 +198,7 @@ class NodeDisabled(Event):
     """Its last fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeEnabled(Event):
+class NodeEnabled(Event, frozen=True):
     """A node that was switched off is tried again."""
 
     level: ClassVar[str] = "warning"
@@ -221,8 +206,7 @@ class NodeEnabled(Event):
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class GuestLogged(Event):
+class GuestLogged(Event, frozen=True):
     """A guest wrote a log line."""
 
     graph: str
@@ -231,8 +215,7 @@ class GuestLogged(Event):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointConnected(Event):
+class EndpointConnected(Event, frozen=True):
     """An endpoint reached the other side."""
 
     endpoint: str
@@ -240,8 +223,7 @@ class EndpointConnected(Event):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointLost(Event):
+class EndpointLost(Event, frozen=True):
     """An endpoint lost the other side, or could not reach it; it tries again."""
 
     level: ClassVar[str] = "warning"
@@ -251,8 +233,7 @@ class EndpointLost(Event):
     retry_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointRefused(Event):
+class EndpointRefused(Event, frozen=True):
     """The other side refused something for good: a subscription, the credentials, the client id."""
 
     level: ClassVar[str] = "error"
@@ -261,8 +242,7 @@ class EndpointRefused(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFailed(Event):
+class StoreFailed(Event, frozen=True):
     """A store on disk cannot be written; what needs it waits and tries again."""
 
     level: ClassVar[str] = "error"
@@ -271,8 +251,7 @@ class StoreFailed(Event):
     retry_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointSetAside(Event):
+class CheckpointSetAside(Event, frozen=True):
     """What a node had kept does not fit it or is damaged: the node begins without it, and it is kept for a look."""
 
     level: ClassVar[str] = "error"
@@ -282,8 +261,7 @@ class CheckpointSetAside(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionLeft(Event):
+class SessionLeft(Event, frozen=True):
     """An endpoint has another client id than in its last run: what the broker keeps under the old one is left there."""
 
     level: ClassVar[str] = "warning"
@@ -295,8 +273,7 @@ class SessionLeft(Event):
     """What the old session had subscribed to."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolStarted(Event):
+class SpoolStarted(Event, frozen=True):
     """A sink's messages go to disk, because its other side is away or slow."""
 
     level: ClassVar[str] = "warning"
@@ -305,8 +282,7 @@ class SpoolStarted(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolDrained(Event):
+class SpoolDrained(Event, frozen=True):
     """All that was in a sink's spool is sent, and messages go straight out again."""
 
     endpoint: str
@@ -315,8 +291,7 @@ class SpoolDrained(Event):
     """Sent from the spool since it began."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolFound(Event):
+class SpoolFound(Event, frozen=True):
     """A spool was found at the start: what an earlier run left, and what a power cut left unfinished."""
 
     endpoint: str
@@ -325,8 +300,7 @@ class SpoolFound(Event):
     cut_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerOpened(Event):
+class BreakerOpened(Event, frozen=True):
     """A sink stops sending for a while: its other side turns messages away."""
 
     level: ClassVar[str] = "error"
@@ -337,8 +311,7 @@ class BreakerOpened(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerDied(Event):
+class WorkerDied(Event, frozen=True):
     """A process of `--workers` ended although nobody asked it to; what it had not done with is dealt again."""
 
     level: ClassVar[str] = "error"
@@ -348,8 +321,7 @@ class WorkerDied(Event):
     pause: float
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesDropped(Event):
+class MessagesDropped(Event, frozen=True):
     """Messages ended early without being asked to."""
 
     level: ClassVar[str] = "warning"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from flowrt.endpoints.base import EndpointCounters
 from flowrt.events import DROPS
 from flowrt.runtime.view import GraphView
+from flowrt.values import Struct
 
 Graphs = Sequence[GraphView]
 Labels = tuple[str, ...]
@@ -17,8 +17,7 @@ Sample = tuple[Labels, Any]
 Read = Callable[[Graphs], Iterable[Sample]]
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """One metric family. A counter's samples carry `_total` behind the name, which prometheus_client adds."""
 
     name: str

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from flowrt.quota.resources import Budget
 from flowrt.registry.store import Store
 from flowrt.registry.trust import policy_path, read_policy
 from flowrt.runtime.places import state_folder
+from flowrt.values import replace
 
 Inspect = Callable[[Path], ModuleFacts | Unreadable]
 

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from flowrt.cli.apply import add_disk, add_state, disk
@@ -24,6 +23,7 @@ from flowrt.registry.store import Store
 from flowrt.registry.trust import Policy, make_key, policy_path, read_policy, signed, verify
 from flowrt.runtime.places import state_folder
 from flowrt.updates.journal import Journal
+from flowrt.values import replace
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

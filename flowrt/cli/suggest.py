@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowrt.counters import Histogram
@@ -23,6 +22,7 @@ from flowrt.quota.quantity import format_bytes, format_cores
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Ends, Surroundings
 from flowrt.runtime.view import NodeView
+from flowrt.values import Struct, field
 
 LOOK_SECONDS = 0.02
 DRAIN_SECONDS = 60.0
@@ -44,8 +44,7 @@ def suggest(plans: Sequence[Plan], options: argparse.Namespace, open_endpoints: 
     return 0 if any(use.messages for uses in seen.values() for use in uses) else 1
 
 
-@dataclass(slots=True)
-class Use:
+class Use(Struct):
     """What one node used."""
 
     node: str

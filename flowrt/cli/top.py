@@ -10,13 +10,13 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from flowrt.errors import StartError
 from flowrt.logs.rendering import escaped
 from flowrt.quota.quantity import format_bytes, format_cores
+from flowrt.values import Struct
 
 ADDRESS = "127.0.0.1:9090"
 TIMEOUT_SECONDS = 5.0
@@ -60,8 +60,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One node over the last interval. None where it does not apply."""
 
     graph: str

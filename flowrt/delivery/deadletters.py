@@ -12,12 +12,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flowrt.errors import StartError
 from flowrt.message import Head, Message
+from flowrt.values import Struct
 
 LETTERS_MAX = 100_000
 """Letters kept. A gateway that fails on every message for a day at one a second keeps that day."""
@@ -40,8 +40,7 @@ _LATER_COLUMNS = {"quota": "TEXT NOT NULL DEFAULT ''", "retry": "REAL"}
 _COLUMNS = "id, at, graph, node, kind, detail, backtrace, module, head, time, payload, quota, retry"
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True):
     """One message and why it is here."""
 
     graph: str
@@ -61,8 +60,7 @@ class DeadLetter:
     """When someone asked for it to go through its node again; a runtime that has the node does so, and removes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Which:
+class Which(Struct, frozen=True):
     """Some of the letters: all conditions that are given hold."""
 
     ids: Sequence[tuple[int, int]] = ()
@@ -82,6 +80,10 @@ class Which:
                 terms.append(f"{column} = ?")
                 values.append(value)
         return " AND ".join(terms), values
+
+
+ALL = Which()
+"""No condition: every letter."""
 
 
 class DeadLetters:
@@ -148,7 +150,7 @@ class DeadLetters:
                 old = self._path.with_name(self._path.name + suffix)
                 old.rename(self._path.with_name(f"{self._path.name}.damaged-{int(time.time())}{suffix}"))
 
-    def list(self, limit: int = 100, which: Which = Which()) -> Iterator[DeadLetter]:
+    def list(self, limit: int = 100, which: Which = ALL) -> Iterator[DeadLetter]:
         """The newest first."""
         condition, values = which.where()
         query = f"SELECT {_COLUMNS} FROM letters WHERE {condition} ORDER BY id DESC LIMIT ?"  # noqa: S608 - no user's text

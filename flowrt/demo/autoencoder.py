@@ -8,11 +8,12 @@ the validation rows stay under, is the score: 1.0 is the edge of what a healthy 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+
+from flowrt.values import Struct
 
 Rows = NDArray[np.float64]
 
@@ -29,8 +30,7 @@ _BLOCK_MIN, _BLOCK_MAX, _VALIDATED = 20, 200, 5
 _ROWS_MIN = 2 * _BLOCK_MIN * _VALIDATED
 
 
-@dataclass(frozen=True, slots=True)
-class Autoencoder:
+class Autoencoder(Struct, frozen=True):
     """A trained model. `layers` are weights f64[in, out] and biases f64[out], in order."""
 
     mean: Rows
@@ -50,8 +50,7 @@ class Autoencoder:
         return (_forward(self.layers, wanted)[-1] - wanted) ** 2
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(Struct, frozen=True):
     """How far the training is. Losses are mean squared errors of standardised features."""
 
     number: int

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,14 +18,14 @@ from paho.mqtt.properties import Properties
 
 from flowrt.demo.simulator import Reading
 from flowrt.errors import StartError
+from flowrt.values import Struct
 
 _ANSWER_WITHIN_S = 10.0
 ROW = "row"
 """User property with the number of the reading that a message derives from (MQTT 5 only)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What the graph said of one reading."""
 
     topic: str

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -31,6 +30,7 @@ from flowrt.demo.process import Runtime
 from flowrt.demo.recordings import Recording
 from flowrt.demo.show import find_graph
 from flowrt.errors import StartError
+from flowrt.values import Struct
 
 TOLERANCE = 1e-5
 HEALTHY = "anomaly-free.csv"
@@ -77,8 +77,7 @@ def run(options: argparse.Namespace, out: TextIO = sys.stdout) -> int:
     return 0 if all(result.equal for result in results) else 1
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """One recording with one model."""
 
     recording: str

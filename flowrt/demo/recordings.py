@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flowrt.demo.simulator import SENSORS, Reading
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Struct, frozen=True):
     """`rows` is f64[n, 8] in the order of `SENSORS`; `anomalous` bool[n], or None where the file has no labels."""
 
     name: str

@@ -10,7 +10,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +20,7 @@ from flowrt.demo.process import Runtime, free_port
 from flowrt.demo.screen import WIDEST, Screen, clock
 from flowrt.demo.simulator import Reading
 from flowrt.errors import StartError
+from flowrt.values import Struct, field
 
 THRESHOLD = 3.5
 """What the graph's verdict is given."""
@@ -84,8 +84,7 @@ def find_graph(given: Path | None, name: str = "pump-anomaly.yaml") -> Path:
     raise StartError(f"no {name} at {' or '.join(map(str, places))}; give one with --graph")
 
 
-@dataclass(slots=True)
-class Watch:
+class Watch(Struct):
     """What was published and what came back. Over MQTT 3.1.1 verdicts carry no row, but come in the readings' order."""
 
     fault_at: int

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random
 from typing import Literal, get_args
+
+from flowrt.values import Struct
 
 SENSORS = ("accelerometer1", "accelerometer2", "current", "pressure", "temperature", "thermocouple", "voltage", "flow")
 """The keys of a reading, in the order in which features and models count them."""
@@ -66,8 +67,7 @@ class _Wander:
         return self._value
 
 
-@dataclass(slots=True)
-class _Lag:
+class _Lag(Struct):
     """A body that takes the temperature of its surroundings with a delay."""
 
     memory_s: float

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -17,14 +16,14 @@ from numpy.typing import NDArray
 
 from flowrt.demo import autoencoder, export, recordings, simulator
 from flowrt.demo.features import features
+from flowrt.values import Struct
 
 SEED, EPOCHS = 7, 40
 SIMULATED_RUNS, SIMULATED_S = 3, 7200
 """Three pumps of two hours each: every phase of the slow changes of load and weather comes up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
+class Trained(Struct, frozen=True):
     """A model in both of its forms, and what it was made of."""
 
     model: autoencoder.Autoencoder

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from flowrt.endpoints.topics import topic_fault
 from flowrt.errors import NodeFault
 from flowrt.message import Head
+from flowrt.values import Struct
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _LEVEL = re.compile(r"topic\[(\d{1,5})\]")
@@ -24,8 +24,7 @@ _Part = Callable[[Head, Any], str]
 """Gives one piece of the topic, from the head and the payload's JSON value. Raises LookupError with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A compiled template. Same head, same topic, unless it `reads_payload`."""
 
     text: str

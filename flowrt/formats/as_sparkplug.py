@@ -8,7 +8,6 @@ ready to be published, to every edge node of which that is so, or whose messages
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from flowrt.errors import NodeFault
@@ -27,6 +26,7 @@ from flowrt.formats.sparkplug_wire import (
 )
 from flowrt.message import Head
 from flowrt.transforms.documents import decode as decode_json
+from flowrt.values import Struct
 
 NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"
@@ -35,8 +35,7 @@ _KINDS = (*_BIRTHS, *_DEATHS, *_COMMANDS, "NDATA", "DDATA")
 _ASKED_MAX = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """What a topic says."""
 
     key: Key

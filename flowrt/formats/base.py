@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from flowrt.formats.to_json import Plain
 from flowrt.message import Head
 from flowrt.transforms.documents import decode as decode_json
 from flowrt.transforms.heads import HeadWriter
+from flowrt.values import Struct, field
 
 JSON_TYPE = "application/json"
 Made = Sequence[tuple[bytes, Head]]
@@ -27,8 +27,7 @@ class SchemaError(ValueError):
     """A text is no such schema; the words say why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """What a codec works within."""
 
     limit: int = 16 * 2**20

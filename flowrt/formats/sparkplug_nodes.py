@@ -6,9 +6,9 @@ All of it comes from outside, so all of it is bounded. What is forgotten is lear
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 
 from flowrt.errors import NodeFault
+from flowrt.values import Struct, field
 
 NODES_MAX = 1024
 """Edge nodes remembered; the one that has been silent longest gives way."""
@@ -21,8 +21,7 @@ Key = tuple[str, str]
 """Group and edge node."""
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """One metric from a birth."""
 
     name: str
@@ -30,8 +29,7 @@ class Known:
     device: str | None
 
 
-@dataclass(slots=True)
-class EdgeNode:
+class EdgeNode(Struct):
     """One edge node since its birth."""
 
     session: int | None

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from flowrt.graph.tree import Entry, Node, Scalar, Sequence
 from flowrt.graph.tree import Mapping as Tree
 from flowrt.problem import Problem, nearest
+from flowrt.values import Struct, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(Struct, frozen=True):
     """One of AIO's built-in transforms."""
 
     versions: tuple[str, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.endpoints.mqtt.config import MqttOptions
@@ -14,10 +13,10 @@ from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.operators.transform import TransformOperation
 from flowrt.options import Options
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """Names of nodes, sources not among them, each in the order of the plan it stands in."""
 
     added: tuple[str, ...] = ()

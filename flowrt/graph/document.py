@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import yaml
@@ -18,6 +17,7 @@ import yaml
 from flowrt.graph.tree import START, Entry, Mapping, Mark, Node, Scalar, Sequence, describe
 from flowrt.graph.words import ambiguous, resolve
 from flowrt.problem import Problem
+from flowrt.values import Struct, field
 
 MAX_BYTES = 4 * 2**20
 """A graph of a thousand operations has 200 KiB."""
@@ -45,8 +45,7 @@ class _Stop(Exception):
     """Reading on makes no sense; the problem is reported."""
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A list or mapping whose end has not come. In a mapping, nodes are keys and values by turns."""
 
     mark: Mark

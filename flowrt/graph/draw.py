@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 
 from flowrt.graph.graph import Graph
@@ -16,6 +15,7 @@ from flowrt.operators.formatted import FormatEntry
 from flowrt.operators.inference import InferenceOperation
 from flowrt.operators.transform import TransformOperation
 from flowrt.quota.quantity import format_bytes
+from flowrt.values import Struct
 
 MARGIN, TITLE = 24, 44
 _LINES = (26, 36, 38)
@@ -32,8 +32,7 @@ _FONT = "system-ui, 'DejaVu Sans', sans-serif"
 _SHAPES = {"source": ("([", "])"), "sink": ("([", "])"), "branch": ("{", "}"), "inference": ("[[", "]]")}
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Struct, frozen=True):
     """One operation, in three lines."""
 
     name: str
@@ -44,8 +43,7 @@ class Box:
     """What of the quota is declared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """What there is to draw."""
 
     title: str

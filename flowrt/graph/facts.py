@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from flowrt.message import Tensor
+from flowrt.values import Struct, field
 
 ADDRESSES = ("http://", "https://", "grpc://", "grpcs://")
 """How the path of a model begins that a server has."""
 ModuleForm = Literal["core", "component", "command"]
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedModel:
+class EmbeddedModel(Struct, frozen=True):
     """A model that a module carries with it, brought to a file."""
 
     name: str
@@ -25,8 +24,7 @@ class EmbeddedModel:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleFacts:
+class ModuleFacts(Struct, frozen=True):
     """What a .wasm file says of itself, read from its bytes without running it."""
 
     path: str
@@ -50,8 +48,7 @@ class ModuleFacts:
     """Parameters it carries: what its `init` is given where the graph gives no others."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(Struct, frozen=True):
     """What a model file says of itself."""
 
     path: str
@@ -67,8 +64,7 @@ class ModelFacts:
     """Where this machine has no engine for it: why, and what to type."""
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryFacts:
+class LibraryFacts(Struct, frozen=True):
     """A library of an engine's operators."""
 
     path: str
@@ -76,8 +72,7 @@ class LibraryFacts:
     """`sha256:` and 64 hexadecimal digits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """A file that was looked for and is no use: why, in words for the user."""
 
     reason: str
@@ -85,16 +80,14 @@ class Unreadable:
     """It was not found at all; `reason` says where it was looked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """What the quotas are summed against."""
 
     cores: float
     memory_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """Everything gathered for one graph, keyed as the graph spells it: `module` text, model path."""
 
     modules: Mapping[str, ModuleFacts | Unreadable] = field(default_factory=dict)

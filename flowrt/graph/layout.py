@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
+
+from flowrt.values import Struct
 
 BOX_WIDTH, BOX_HEIGHT = 228, 66
 GAP_X, GAP_Y = 76, 26
@@ -24,8 +25,7 @@ _Lane = tuple[int, int]
 _Item = str | _Lane
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Positions in pixels, from the top left."""
 
     places: dict[str, Point]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from flowrt.graph.facts import LibraryFacts, ModelFacts, ModuleFacts
 from flowrt.graph.updates import NO_UPDATES, Updates
@@ -11,10 +10,10 @@ from flowrt.operators.base import Operation
 from flowrt.operators.inference import ModelFile
 from flowrt.options import Options
 from flowrt.quota.resources import NO_BUDGET, Budget
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class ModelUse:
+class ModelUse(Struct, frozen=True):
     """A model as one node uses it."""
 
     name: str
@@ -29,8 +28,7 @@ class ModelUse:
     """Of operators that the model uses beside its engine's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodePlan:
+class NodePlan(Struct, frozen=True):
     """One node: its operation as written, and what its names were resolved to."""
 
     name: str
@@ -49,8 +47,7 @@ class NodePlan:
     """Whether the guest may import wasi-nn."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagePlan:
+class StagePlan(Struct, frozen=True):
     """Operations that share one thread and one inbox."""
 
     nodes: tuple[str, ...]
@@ -64,8 +61,7 @@ class StagePlan:
     """Seconds to wait for a batch to fill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A whole graph."""
 
     name: str
@@ -81,5 +77,5 @@ class Plan:
     """What all nodes may use together."""
     updates: Updates = NO_UPDATES
     """How it may be changed while it runs."""
-    text: str = field(default="", repr=False)
+    text: str = ""
     """The file it was made from."""

@@ -8,7 +8,6 @@ its own, so that it, or its being throttled, stalls no neighbour and uses anothe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.endpoints.file_config import STANDARD_STREAM, FileOptions
@@ -27,6 +26,7 @@ from flowrt.operators.source import SourceOperation
 from flowrt.options import Options
 from flowrt.quota.bucket import BURST_SECONDS
 from flowrt.quota.resources import NO_BUDGET, Resources
+from flowrt.values import Struct
 
 SOURCE_STAGE = -1
 LIGHT_MODEL_BYTES = 256 * 2**10
@@ -110,8 +110,7 @@ def model_of(operation: InferenceOperation, graph: Graph) -> ModelOptions:
     return found
 
 
-@dataclass(slots=True, eq=False)
-class _Stage:
+class _Stage(Struct, eq=False):
     names: list[str]
     heavy: bool
 

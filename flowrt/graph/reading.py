@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as Lookup
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from flowrt.graph.shortform import SINK, SOURCE, expand
 from flowrt.graph.tree import Mapping, Scalar, Sequence, plain
 from flowrt.graph.variables import Variables
 from flowrt.problem import Problem
+from flowrt.values import Struct
 
 _REPAIRS = 12
 """Rounds of leaving out what is wrong; three are enough for any file seen."""
@@ -27,8 +28,7 @@ _MANY = 500
 """Mistakes beyond which the rest is not checked as well: who has so many will run the check again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What became of a file. `graph` is None when nothing in it can be checked further."""
 
     graph: Graph | None

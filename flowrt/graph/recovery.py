@@ -6,13 +6,12 @@ that merges its inputs. Nothing made here is ever run: a file with errors has no
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pydantic import ValidationError
 
 from flowrt.graph.graph import PLACEHOLDER, Loc
 from flowrt.graph.locate import Steps
 from flowrt.graph.tree import Entry, Mapping, Node, Scalar, Sequence, child
+from flowrt.values import replace
 
 _STAND_IN_TYPE = "concatenate"
 

@@ -12,7 +12,6 @@ import os
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic.alias_generators import to_camel
@@ -24,6 +23,7 @@ from flowrt.graph.schemas import is_binary
 from flowrt.message import Tensor
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, ModelFile, ModelOptions
+from flowrt.values import Struct, field, replace
 
 InspectModule = Callable[[Path], ModuleFacts | Unreadable]
 InspectModel = Callable[[Path | str, str | None], ModelFacts | Unreadable]
@@ -32,8 +32,7 @@ SCHEMA_BYTES_MAX = 4 * 2**20
 _ELF = b"\x7fELF"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """What of a graph lies in the store rather than beside it."""
 
     modules: Mapping[str, Path] = field(default_factory=dict)

@@ -4,10 +4,10 @@ problem found later still points at the line the user wrote."""
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import pairwise
 
 from flowrt.graph.tree import Entry, Mapping, Mark, Node, Scalar, Sequence, plain
+from flowrt.values import replace
 
 SOURCE, SINK = "source", "sink"
 """Names of the ends that the short form leaves out; `--bind` binds them."""

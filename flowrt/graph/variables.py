@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as Lookup
-from dataclasses import replace
 
 from flowrt.graph.tree import Entry, Mapping, Node, Scalar, Sequence
 from flowrt.graph.words import resolve
 from flowrt.problem import Problem
+from flowrt.values import replace
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?P<inner>[^{}]*)\}")
 _INNER = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*?)(:-(?P<default>.*))?", re.DOTALL)

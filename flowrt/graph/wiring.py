@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from flowrt.graph.model import Connection, GraphFile
 from flowrt.operators.base import Operation
 from flowrt.operators.decode import DecodeOperation
 from flowrt.operators.transform import TransformOperation
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """A connection between two operations that exist."""
 
     index: int

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -39,6 +38,7 @@ from flowrt.runtime.node import Target
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.state.checkpoints import CheckpointStore
 from flowrt.state.store import StateStore
+from flowrt.values import replace
 
 DEADLINE_SECONDS = 20.0
 """What a call may take at least: far above what a busy machine makes of any that ends."""

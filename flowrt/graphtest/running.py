@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 
@@ -24,13 +23,13 @@ from flowrt.graphtest.model import AioTest, TestFile
 from flowrt.graphtest.reading import read_tests
 from flowrt.graphtest.trial import Outcome, Trial, TrialError
 from flowrt.problem import Problem, has_errors
+from flowrt.values import Struct, field, replace
 
 _CODES = ("module", "model", "export", "import", "signature", "operation", "digest", "memory-above-quota")
 """What the codes of problems contain that do not matter for an operation a stub stands in for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One test to run, by its place: what it holds is read where it runs."""
 
     path: Path
@@ -38,8 +37,7 @@ class Asked:
     name: str
 
 
-@dataclass(slots=True)
-class Result:
+class Result(Struct):
     """What became of a test."""
 
     asked: Asked
@@ -57,8 +55,7 @@ class Result:
         return not self.wrong
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
+class Bench(Struct, frozen=True):
     """What all tests have in common. It travels to other processes: its functions are those of modules."""
 
     modules: tuple[Path, ...]

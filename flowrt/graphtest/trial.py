@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowrt.delivery.deadletters import DeadLetter
 from flowrt.graphtest.model import Stub
 from flowrt.message import Head
+from flowrt.values import Struct, field
 
 START_MS = 1_767_225_600_001
 """2026, a millisecond old: no window of whole seconds begins or ends with a test."""
@@ -18,8 +18,7 @@ class TrialError(Exception):
     """A test cannot be run as it is written; the words say why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """A message that enters."""
 
     at: int
@@ -32,8 +31,7 @@ class Arrival:
     """Where it stands, for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """What is run, and how it is judged."""
 
     name: str
@@ -57,8 +55,7 @@ class Trial:
     """Seconds of real time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """A message that came out."""
 
     after: int
@@ -67,8 +64,7 @@ class Left:
     payload: bytes
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What came of a trial."""
 
     out: dict[str, list[Left]] = field(default_factory=dict)

@@ -6,20 +6,19 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.errors import StartError
 from flowrt.guests.component import componentize
 from flowrt.guests.recipe import Source, find_sources
 from flowrt.guests.toolchain import check_compiler, commands, environment
+from flowrt.values import Struct
 
 _COMPILE_SECONDS = 300
 """A compiler that runs longer hangs: the slowest of ours needs two seconds on two busy cores."""
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """What became of one module. `str()` is the line to print."""
 
     name: str

@@ -8,12 +8,11 @@ The component is put together as text; the module's bytes then take the place of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flowrt.errors import StartError
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.worlds import KINDS, interface
 from flowrt.guests import nn
+from flowrt.values import Struct
 from flowrt.wasm.inspect import PAGE, inspect_bytes
 from flowrt.wasm.text import to_binary
 
@@ -154,8 +153,7 @@ _MEMORY = """
 _OPTIONS = '(memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))'
 
 
-@dataclass(frozen=True, slots=True)
-class _Host:
+class _Host(Struct, frozen=True):
     """A function of the host as a core module names it."""
 
     instance: str

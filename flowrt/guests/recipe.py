@@ -9,7 +9,6 @@ A folder with this file holds one module, whose name is the folder's. Format: TO
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from flowrt.errors import StartError
 from flowrt.options import Options
+from flowrt.values import Struct
 
 FILE = "module.toml"
 _SUFFIX = {"c": ".c", "rust": ".rs"}
@@ -40,8 +40,7 @@ class Recipe(Options):
     """Python only: the operators it has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A module to build."""
 
     name: str

@@ -12,10 +12,10 @@ import json
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flowrt.message import TENSOR_BYTES, Head, Tensor
+from flowrt.values import Struct
 
 HEADS_MAX = 4096
 """Heads remembered on either side; beyond it all are forgotten and told anew."""
@@ -28,8 +28,7 @@ class BadFrame(Exception):
     """What the other side wrote is no frame, or does not fit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Some messages as columns. `rows` are indices into the batch they derive from."""
 
     rows: Sequence[int]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from flowrt.events import (
     EndpointLost,
@@ -16,6 +15,7 @@ from flowrt.events import (
     StoreFailed,
 )
 from flowrt.logs.sentences import Line
+from flowrt.values import replace
 
 ALIKE: dict[type[Event], tuple[str, ...]] = {
     NodeFaulted: ("graph", "node", "kind", "outcome"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 from flowrt.events import (
@@ -37,6 +36,7 @@ from flowrt.events import (
     UpdateMoved,
     WorkerDied,
 )
+from flowrt.values import Struct
 
 SENTENCES: dict[type[Event], str] = {
     GraphStarted: "started; nodes: {nodes}, stages: {stages}",
@@ -80,8 +80,7 @@ _WHERE = ("graph", "node", "endpoint", "sink", "store", "where")
 _GUEST_LEVELS = {"trace": "debug", "debug": "debug", "warn": "warning", "warning": "warning", "error": "error"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One log line before it is written."""
 
     level: str
@@ -97,7 +96,7 @@ class Line:
 
 def line_of(event: Event) -> Line:
     """The line of an event. Text from outside stands in it as it came: whoever writes it escapes it."""
-    values = {field.name: _bounded(getattr(event, field.name)) for field in fields(event)}
+    values = {name: _bounded(getattr(event, name)) for name in event.__struct_fields__}
     name = type(event).__name__
     return Line(
         _level(event),

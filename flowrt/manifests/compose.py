@@ -7,7 +7,6 @@ destinations become operations with endpoints. Every value keeps the file, line 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from flowrt.graph.artifacts import ARTIFACTS, kind_of_artifact, mistakes, operation_of
 from flowrt.graph.tree import Entry, Node, Scalar
@@ -18,6 +17,7 @@ from flowrt.manifests.definitions import Definition, End, find, taken
 from flowrt.manifests.endpoints import endpoint_of
 from flowrt.manifests.folder import Folder, Found
 from flowrt.manifests.trees import items_of, listed, part, text_of, tree, value, word
+from flowrt.values import replace
 
 OUTPUT_TOPIC = "${outputTopic}"
 _FORMATS = {"Json": "JsonSchema/draft-07", "Avro": "Avro"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flowrt.graph.artifacts import expand
@@ -14,13 +13,13 @@ from flowrt.manifests.bindings_file import FILE
 from flowrt.manifests.folder import Folder
 from flowrt.manifests.trees import items_of, placed, text_of
 from flowrt.problem import Problem, nearest
+from flowrt.values import Struct, field, replace
 
 End = tuple[str, Node | None]
 """An operation's name and, where it is a branch, the arm."""
 
 
-@dataclass
-class Definition:
+class Definition(Struct):
     """A definition whose own sources and sinks are taken off: what it holds, what goes in where, what comes out."""
 
     sections: dict[str, list[Node]] = field(default_factory=dict)

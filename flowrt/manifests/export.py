@@ -8,7 +8,6 @@ becomes a node. What AIO has no place for is a problem, with its position.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from flowrt.endpoints.mqtt.config import MqttOptions
@@ -22,21 +21,20 @@ from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.operators.transform import CONFIGURATIONS, TransformOperation
 from flowrt.problem import Problem
+from flowrt.values import Struct, field
 
 _API = f"{GROUP}/v1"
 _OUTPUT = "${outputTopic}"
 
 
-@dataclass
-class Exported:
+class Exported(Struct):
     """Files by name, as values that YAML holds, and what could not be said in them."""
 
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
-@dataclass
-class _Group:
+class _Group(Struct):
     """Connected operations with modules: one graph definition."""
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from flowrt.manifests.resources import GROUP, KINDS, Resource
 from flowrt.manifests.trees import placed, text_of
 from flowrt.options import Options
 from flowrt.problem import Problem, Severity, nearest
+from flowrt.values import Struct, field
 
 FILES_MAX = 1000
 """Manifests of one folder."""
@@ -28,8 +28,7 @@ _SEPARATOR = re.compile(r"^---([ \t].*)?$", re.MULTILINE)
 Model = TypeVar("Model", bound=Options)
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """One resource: what it says, and where it says it."""
 
     resource: Resource
@@ -40,8 +39,7 @@ class Found:
         return self.tree.get("spec")
 
 
-@dataclass
-class Folder:
+class Folder(Struct):
     """What stands in a folder."""
 
     path: Path

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from flowrt.graph.tree import Entry, Mark, Node, Scalar, Sequence, child
 from flowrt.graph.tree import Mapping as Tree
+from flowrt.values import replace
 
 
 def placed(node: Node, path: str) -> Node:

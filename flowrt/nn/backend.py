@@ -8,12 +8,12 @@ never by whoever only describes one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from flowrt.message import TENSOR_BYTES, Tensor
 from flowrt.nn.faults import wrong_shape
+from flowrt.values import Struct, field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +32,7 @@ STANDS_FOR = {"u8": ("i8", "bool", "u16", "i16", "bf16"), "i32": ("u32",), "i64"
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """One input or output of a model."""
 
     name: str
@@ -84,8 +83,7 @@ class Slot:
         return f"{self.name}: {self.type}[{', '.join(dims)}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where a model comes from: its files, or the bytes of them."""
 
     label: str

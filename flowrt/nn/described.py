@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from flowrt.nn.backend import Slot
+from flowrt.values import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """Read from the file alone, without an engine."""
 
     inputs: tuple[Slot, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from flowrt.graph.facts import ADDRESSES
 from flowrt.nn import onnx_file
 from flowrt.nn.faults import ModelFault
 from flowrt.problem import nearest
+from flowrt.values import Struct
 
 if TYPE_CHECKING:
     from flowrt.nn.backend import Backend
@@ -40,8 +40,7 @@ _CONVERT_TENSORFLOW = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """One engine: where its backend is, and how a machine gets it."""
 
     encoding: str

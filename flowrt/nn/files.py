@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.nn import encodings, gguf_file
 from flowrt.nn.faults import ModelFault
+from flowrt.values import Struct
 
 MAX_BYTES = 2**31
 """A protobuf message cannot be longer; larger models keep their weights in files of their own."""
 _CHUNK = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFiles:
+class ModelFiles(Struct, frozen=True):
     """A model as it lies on disk."""
 
     path: Path

@@ -8,15 +8,14 @@ belongs to the whole run, so a model with such an output is run row by row (docs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flowrt.message import Tensor
 from flowrt.nn.backend import Shape, Slot, byte_size
 from flowrt.nn.faults import wrong_shape
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The shape of one row."""
 
     label: str

@@ -7,12 +7,12 @@ head is walked, and the nodes only where the file could name external data at al
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.nn.backend import Slot, byte_size
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.protowire import VARINT, Malformed, Reader, packed, signed
+from flowrt.values import Struct
 
 _MODEL_IR, _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTION = 1, 7, 20, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
@@ -38,8 +38,7 @@ _OTHER_TYPES = {14: "complex64", 15: "complex128"}
 _NOT_TENSORS = {4: "sequence", 5: "map", 7: "opaque", 8: "sparse tensor", 9: "optional"}
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxFile:
+class OnnxFile(Struct, frozen=True):
     """The part of a model that the checks need."""
 
     inputs: tuple[Slot, ...]

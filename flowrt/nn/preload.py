@@ -7,7 +7,6 @@ yet: the guest that asks for it is told so, as in WasmEdge.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.errors import StartError
@@ -15,6 +14,7 @@ from flowrt.graph.facts import ModelFacts, Unreadable
 from flowrt.graph.plan import ModelUse
 from flowrt.nn import encodings
 from flowrt.problem import nearest
+from flowrt.values import Struct
 
 _TARGETS = ("cpu", "gpu", "tpu", "npu")
 _DEFAULT_TARGETS = ("", "auto")
@@ -28,8 +28,7 @@ _NAMES = {
 """What a model is called in a folder of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preload:
+class Preload(Struct, frozen=True):
     """What was asked for, in our spelling."""
 
     name: str

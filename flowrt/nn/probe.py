@@ -6,13 +6,12 @@ number of things it found. So a model is run once with one row of zeros, which a
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from flowrt.nn.backend import DTYPES, Array, Session, byte_size
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.layout import Layout, layout_of
+from flowrt.values import replace
 
 _ROWS = 3
 """Not 1, which broadcasts, and not 2, which many a fixed output has."""

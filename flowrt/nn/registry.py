@@ -11,7 +11,6 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -20,6 +19,7 @@ from flowrt.nn import encodings, files, onnx_file
 from flowrt.nn.backend import Session, Slot, Source
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.tensor_text import parse_slots, slot_of
+from flowrt.values import replace
 
 if TYPE_CHECKING:
     from flowrt.graph.facts import LibraryFacts, ModelFacts

@@ -7,7 +7,6 @@ engine, no broker and no model library: the runtime hands them guests and models
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pydantic import Field
@@ -17,6 +16,7 @@ from flowrt.message import Batch, Message, Tensor
 from flowrt.options import Options
 from flowrt.quota.quantity import Seconds
 from flowrt.quota.resources import Resources
+from flowrt.values import Struct, field
 
 OUT = 0
 """The only port of most operators."""
@@ -55,16 +55,14 @@ class Operation(Options):
     """Where a message goes that this operation cannot handle."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Rows that could not be handled, and why. `rows` are as they entered the node."""
 
     rows: Batch
     error: NodeFault
 
 
-@dataclass(slots=True)
-class Emission:
+class Emission(Struct):
     """All that became of one batch. Every row that entered is in exactly one of: a port, `filtered`,
     a fault, `kept`.
 
@@ -116,8 +114,7 @@ def faults_of(batch: Batch, errors: Errors) -> tuple[Fault, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class GuestOutput:
+class GuestOutput(Struct, frozen=True):
     """What a guest made of a batch: row `rows[i]` of the input became `payloads[i]`.
 
     `heads` is None when every output keeps its input's head. `errors` maps an input row to the guest's own words, or

@@ -6,10 +6,10 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from flowrt.registry.blobs import Refused, checked_digest, digest_of
+from flowrt.values import Struct
 
 Kind = Literal["module", "model", "graph"]
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -30,16 +30,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*"
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """A signed statement: see `trust.py`."""
 
     payload: bytes
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What the store knows of one artifact."""
 
     kind: Kind

@@ -10,7 +10,6 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from flowrt.quota.quantity import format_bytes, parse_bytes
 from flowrt.registry.artifact import EMPTY
 from flowrt.registry.blobs import Refused, digest_of
 from flowrt.registry.store import Store
+from flowrt.values import Struct
 
 DEFAULT_BYTES = 2 * 2**30
 DIGEST_CHARACTERS = 16
@@ -37,8 +37,7 @@ class Item(NamedTuple):
     """Of a blob; empty for compiled code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What is on disk, in bytes."""
 
     budget: int

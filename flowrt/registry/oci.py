@@ -9,7 +9,6 @@ import json
 import re
 import urllib.error
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any
 from urllib.parse import urljoin
@@ -27,6 +26,7 @@ from flowrt.registry.artifact import (
 )
 from flowrt.registry.blobs import Blobs, Refused, checked_digest, digest_of
 from flowrt.registry.transfer import CHUNK, TIMEOUT_SECONDS, Link, fetch, opener
+from flowrt.values import Struct
 
 SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_KEY = "dev.cosignproject.cosign/signature"
@@ -40,8 +40,7 @@ _REFERENCE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """`HOST[:PORT]/PATH:TAG`, `…@sha256:…` or both."""
 
     host: str

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from flowrt.errors import FlowrtError, MissingExtra, StartError
 from flowrt.registry.trust import Key, Policy, load_private, load_public
+from flowrt.values import Struct
 
 VERSION = 1
 BYTES_MAX = 16 * 2**10
@@ -39,8 +39,7 @@ class Unlawful(FlowrtError):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A command whose signature is good."""
 
     do: Literal["apply", "rollback", "status"]
@@ -150,8 +149,7 @@ def _jwt() -> Any:
     return jwt
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(Struct):
     """The commands that were carried out, as long as they could come again. Pure; `updates/commands.py` writes it down
     before a command is carried out."""
 

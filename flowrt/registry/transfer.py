@@ -8,7 +8,6 @@ import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, Any
@@ -16,6 +15,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from flowrt.registry.blobs import Blobs, Refused
 from flowrt.registry.files import lock_file
+from flowrt.values import Struct
 
 CHUNK = 64 * 2**10
 TRIES = 5
@@ -30,8 +30,7 @@ def _nothing(_done: int, _total: int) -> None:
     pass
 
 
-@dataclass(slots=True)
-class Link:
+class Link(Struct):
     """How transfers of one command behave."""
 
     rate: float | None = None
@@ -40,7 +39,7 @@ class Link:
     """Told bytes so far and in all."""
     clock: Callable[[], float] = monotonic
     sleep: Callable[[float], None] = sleep
-    _owed: float = field(default=0.0, init=False)
+    _owed: float = 0.0
 
     def paced(self, parts: Iterator[bytes], begun: int, total: int) -> Iterator[bytes]:
         """The same parts, no faster than the rate."""
@@ -102,8 +101,7 @@ def _go_on(part: Path, size: int, open_at: Open, link: Link) -> None:
             raise ConnectionError(f"truncated: {file.tell()} of {size} bytes came")
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """What a web server says of a file without sending it."""
 
     size: int

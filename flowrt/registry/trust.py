@@ -10,7 +10,6 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from flowrt.errors import MissingExtra, StartError
 from flowrt.registry.artifact import Entry, Signature
 from flowrt.registry.blobs import Refused
+from flowrt.values import Struct, field
 
 _TYPE = "cosign container image signature"
 _REQUIRES = ("nothing", "signed")
@@ -25,8 +25,7 @@ SECRET_BYTES_MIN = 32
 """Of a secret that commands are signed with: what its hash has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key that is trusted."""
 
     name: str
@@ -40,8 +39,7 @@ class Key:
     """For commands only: what both sides know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What must be signed, and by whom."""
 
     require: str = "nothing"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -53,6 +52,7 @@ from flowrt.runtime.time_wiring import timing_of
 from flowrt.runtime.timed import keeping
 from flowrt.runtime.wiring import connect, stage_for
 from flowrt.state.store import StateStore
+from flowrt.values import replace
 
 if TYPE_CHECKING:
     from flowrt.nn.doors.node import NodeDoor

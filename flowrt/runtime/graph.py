@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
@@ -20,13 +19,13 @@ from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
 from flowrt.runtime.surroundings import Ends
 from flowrt.runtime.timing import Timing
+from flowrt.values import Struct
 
 ABANDON_SECONDS = 2.0
 """After the drain time is up, how long a stage may take to notice: more than a guest's default deadline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """What the nodes of one graph have in common, also those that are put into it later."""
 
     stopping: threading.Event

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from flowrt.quota.breaker import NODE_FAULTS
 from flowrt.runtime.limits import Limits
 from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.recovery import after, merged, process_recovering
+from flowrt.values import replace
 
 Work = Callable[[Batch], Emission]
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from time import monotonic
 
 from flowrt.counters import NodeCounters
@@ -15,6 +14,7 @@ from flowrt.events import Emit, MessagesDropped, NodeFaulted, StoreFailed
 from flowrt.message import Batch, Message
 from flowrt.operators.base import Fault, OnError
 from flowrt.quota.backoff import Backoff
+from flowrt.values import replace
 
 Publish = Callable[[Batch], None]
 BACKTRACE_MAX = 2000

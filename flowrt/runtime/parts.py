@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from flowrt.counters import ModelCounters
 from flowrt.endpoints.base import Sink
 from flowrt.quota.pool import Pool
 from flowrt.runtime.node import Node
 from flowrt.runtime.stage import Stage
+from flowrt.values import Struct, field
 
 
-@dataclass(slots=True, eq=False)
-class NodeParts:
+class NodeParts(Struct, eq=False):
     """One node with everything that was opened for it."""
 
     node: Node

@@ -11,17 +11,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from flowrt.endpoints.base import Stopped
 from flowrt.message import Batch
 from flowrt.operators.base import Emission, OnError
 from flowrt.runtime.stage import Errand, Stage
+from flowrt.values import Struct, field, replace
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(Struct):
     """One message: to be tried, or with what became of it already."""
 
     row: Batch
@@ -31,8 +30,7 @@ class Waiting:
     tries: int = 0
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Struct):
     """The messages of one topic that wait, the first of which failed."""
 
     due: float

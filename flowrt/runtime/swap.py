@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic, sleep
 
@@ -26,6 +25,7 @@ from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Errand, Stage
 from flowrt.runtime.state import hand_over
 from flowrt.runtime.wiring import connect, head_stage, stage_for
+from flowrt.values import Struct
 
 LOOK_SECONDS = 0.0002
 """How often a stage that empties is looked at: a fraction of what a batch takes."""
@@ -38,8 +38,7 @@ class SwapRefused(FlowrtError):
     """Nothing was exchanged; what ran before runs on. The message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Swapped:
+class Swapped(Struct, frozen=True):
     """What was exchanged, and how long messages stood still for it, in seconds."""
 
     plan: Plan

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -33,6 +32,7 @@ from flowrt.runtime.onerror import FaultHandler
 from flowrt.runtime.repeats import Repeats
 from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.records import Records, pack_time, unpack_time
+from flowrt.values import replace
 
 _IDENTITY = {"operation_type", "order", "rules", "delay", "count", "memory", "triggers"}
 """Options by which an operation keeps what it keeps. A module may change: what is kept are messages, and the state that

@@ -6,20 +6,19 @@ Metrics and the live page read it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowrt.counters import ModelCounters, NodeCounters, UpdateCounters
 from flowrt.endpoints.base import EndpointCounters, Sink, Source
 from flowrt.runtime.inbox import Inbox
+from flowrt.values import Struct, field
 
 if TYPE_CHECKING:
     from flowrt.graph.plan import NodePlan
     from flowrt.runtime.graph import RunningGraph
 
 
-@dataclass(frozen=True, slots=True)
-class NodeView:
+class NodeView(Struct, frozen=True):
     """One node. `inbox` is None for a source and for a node that shares the stage of the one before it."""
 
     name: str
@@ -37,8 +36,7 @@ class NodeView:
     """Its other bounds, by the name of their option."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointView:
+class EndpointView(Struct, frozen=True):
     """One connection to the outside. Several operations may share its counters."""
 
     name: str
@@ -46,8 +44,7 @@ class EndpointView:
     ready: Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelView:
+class ModelView(Struct, frozen=True):
     """What one node runs of one model."""
 
     node: str
@@ -55,8 +52,7 @@ class ModelView:
     counters: ModelCounters
 
 
-@dataclass(frozen=True, slots=True)
-class GraphView:
+class GraphView(Struct, frozen=True):
     """One graph, made once when it is built."""
 
     name: str

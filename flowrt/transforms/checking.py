@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from flowrt.problem import nearest
 from flowrt.transforms.expression import mistakes
@@ -14,12 +13,12 @@ from flowrt.transforms.rules import AccumulateRule, Dataset, MapRule, Rules, Thr
 from flowrt.transforms.tree import Call, ExpressionError, walk
 from flowrt.transforms.types import Scope
 from flowrt.transforms.values import ANY, BOOL, Kinds
+from flowrt.values import Struct
 
 Loc = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     """Something wrong in a rule."""
 
     loc: Loc
@@ -29,8 +28,7 @@ class Mistake:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Allowed:
+class _Allowed(Struct, frozen=True):
     """What inputs may be in some kind of rule."""
 
     where: str

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flowrt.transforms.compile import Program, Watch, program
 from flowrt.transforms.grammar import parse
 from flowrt.transforms.tree import ExpressionError, Node
 from flowrt.transforms.types import Scope, check
 from flowrt.transforms.values import ANY, Kinds
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(Struct, frozen=True):
     """An expression without mistakes. `run` takes the inputs' values and raises `ExpressionError`."""
 
     text: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flowrt.transforms.mathematics import (
@@ -35,10 +34,10 @@ from flowrt.transforms.values import (
     key_of,
     text_of_value,
 )
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """One function. `call` is given values of the kinds in `parameters`."""
 
     parameters: tuple[Kinds, ...]

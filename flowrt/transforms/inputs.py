@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from flowrt.errors import NodeFault
@@ -13,14 +12,14 @@ from flowrt.transforms.expression import Expression
 from flowrt.transforms.paths import InputPath, Path
 from flowrt.transforms.tree import ExpressionError
 from flowrt.transforms.values import PLAIN, bound
+from flowrt.values import Struct
 
 MISSING: Final = object()
 """What a reader gives where there is no value; a JSON null is None."""
 Record = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Row:
+class Row(Struct):
     """One message as rules see it."""
 
     document: Record

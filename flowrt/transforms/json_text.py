@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from flowrt.options import Options
+from flowrt.values import Struct
 
 Model = TypeVar("Model", bound=Options)
 TEXT_MAX = 2**20
 """Characters; a graph file may have four times as many bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextMistake:
+class TextMistake(Struct, frozen=True):
     """Something wrong in a JSON text."""
 
     message: str

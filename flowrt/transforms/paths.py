@@ -9,13 +9,13 @@ After an input's path may stand `? $last` and `?? DEFAULT`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
 from flowrt.problem import nearest
 from flowrt.transforms.tree import ESCAPES, ExpressionError
 from flowrt.transforms.values import INT_MAX, INT_MIN
+from flowrt.values import Struct
 
 WILDCARD = "*"
 Place = Literal["payload", "topic", "property", "contentType", "context", "source"]
@@ -30,8 +30,7 @@ _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _WORDS: dict[str, object] = {"true": True, "false": False, "null": None}
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """Where a value is read from or written to."""
 
     segments: tuple[str, ...]
@@ -53,8 +52,7 @@ class Path:
         return () if self.wildcard is None else self.segments[self.wildcard + 1 :]
 
 
-@dataclass(frozen=True, slots=True)
-class InputPath:
+class InputPath(Struct, frozen=True):
     """One input of a rule."""
 
     text: str

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flowrt.transforms.rules import (
     Rules,
     Throttle,
@@ -14,10 +12,10 @@ from flowrt.transforms.rules import (
     WindowSliding,
     WindowTriggers,
 )
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """AIO's configurations of one transform, read."""
 
     rules: Rules

@@ -7,7 +7,6 @@ it has no wildcard, or one that stands for fewer segments. A rule that only writ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flowrt.errors import NodeFault
@@ -16,6 +15,7 @@ from flowrt.transforms.heads import Write
 from flowrt.transforms.inputs import MISSING, Formula, Row, find, reader
 from flowrt.transforms.paths import InputPath, Path
 from flowrt.transforms.values import TEXT_MAX
+from flowrt.values import Struct
 
 CAPTURED_MAX = 64
 """Segments that a wildcard may stand for where each field is handled by itself, so that its work stays linear."""
@@ -27,8 +27,7 @@ Step = Callable[[Row, dict[str, Any], list[Write]], None]
 """Applies one rule: writes into the document and the list that are made."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedRule:
+class ParsedRule(Struct, frozen=True):
     """A rule with its paths parsed."""
 
     number: int

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from flowrt.updates.journal import CUTS_MAX, Candidate, Record
+from flowrt.values import Struct, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(Struct, frozen=True):
     """How one graph starts."""
 
     proven: bool

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from flowrt.graph.difference import Difference, essence
 from flowrt.graph.plan import ModelUse, NodePlan, Plan
 from flowrt.operators.guest_config import GuestOperation
+from flowrt.values import Struct, asdict, field
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(Struct, frozen=True):
     """One version of one graph."""
 
     name: str

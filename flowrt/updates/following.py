@@ -11,7 +11,6 @@ import json
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -26,6 +25,7 @@ from flowrt.updates.arrivals import Arrivals
 from flowrt.updates.fetching import host_of
 from flowrt.updates.journal import file_of
 from flowrt.updates.manager import Declined, Running
+from flowrt.values import Struct, asdict
 
 BUSY_SECONDS = 30.0
 """Before another look, at most, while another update of the graph is under way."""
@@ -33,8 +33,7 @@ LOOK_SECONDS = 0.1
 """Between looks at an update that is under way, and at whether to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
+class Behind(Struct, frozen=True):
     """What was last found behind a tag."""
 
     tag: str = ""

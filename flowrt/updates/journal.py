@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from urllib.parse import quote
 from flowrt.registry.files import make_folder, write_whole
 from flowrt.updates.deployment import Deployment, deployment_from
 from flowrt.updates.lifecycle import FIRST, State
+from flowrt.values import Struct, field
 
 FOLDER = "updates"
 """Of the state folder."""
@@ -32,8 +32,7 @@ HISTORY_BYTES = 2**20
 """Of the history; then its older half is let go."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """An update that is under way."""
 
     deployment: Deployment
@@ -44,8 +43,7 @@ class Candidate:
     """How often the program ended in the midst of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What is known of one graph."""
 
     base: str = ""

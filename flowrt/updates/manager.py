@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -27,6 +26,7 @@ from flowrt.updates.journal import Candidate, Journal, Record
 from flowrt.updates.lifecycle import ENDS, State
 from flowrt.updates.step import Cut, Steps
 from flowrt.updates.storing import keep, stored_plan
+from flowrt.values import Struct, field, replace
 
 AGAIN_SECONDS = 1.0
 """Between tries to write down how an update ended, on a full disk for one."""
@@ -46,8 +46,7 @@ class Declined(Exception):
     """An update that is not begun, in words for who asked."""
 
 
-@dataclass(slots=True, eq=False)
-class Running:
+class Running(Struct, eq=False):
     """One update while it is under way and after."""
 
     steps: Steps

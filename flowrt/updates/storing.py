@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from flowrt.graph.facts import ModelFacts
@@ -10,6 +9,7 @@ from flowrt.graph.plan import ModelUse, NodePlan, Plan
 from flowrt.nn import onnx_file
 from flowrt.registry.blobs import Blobs
 from flowrt.updates.deployment import one_file, with_fallbacks
+from flowrt.values import replace
 
 
 def keep(blobs: Blobs, plan: Plan) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from time import monotonic
 
 from flowrt.errors import NodeFault, StartError
@@ -28,6 +27,7 @@ from flowrt.updates.shadow import Beside, Shadowed
 from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
 from flowrt.updates.trial import Trial, Watched, unwrapped
 from flowrt.updates.verdict import Tally, judge
+from flowrt.values import replace
 
 KNOWN_ROWS = 20
 """Messages after which the time that a message took in the old version is known."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flowrt.graph.updates import Bounds
 from flowrt.quota.quantity import format_bytes
+from flowrt.values import Struct
 
 LATENCY_ROWS = 20
 """Messages after which the time a message takes is judged …"""
@@ -17,8 +16,7 @@ FEW = 3
 """So many refusals or differences are tolerated where the bound, a share, would allow none of few messages."""
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What a new version did since it was first given a message. One thread writes, others read."""
 
     rows: int = 0

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, c_bool, c_char_p, c_int, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
-from dataclasses import dataclass
 from typing import Any
 
 from wasmtime import _ffi as ffi
+
+from flowrt.values import Struct
 
 _Address = c_void_p
 
@@ -65,8 +66,7 @@ TRAP_STACK_OVERFLOW, TRAP_UNREACHABLE, TRAP_INTERRUPT, TRAP_OUT_OF_FUEL = 0, 9, 
 _MAX_FRAMES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a call into the engine did not return."""
 
     code: int | None

@@ -7,7 +7,6 @@ engine's own, whatever a guest does with its standard streams goes to those of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import wasmtime
 from wasmtime import component as native
@@ -15,6 +14,7 @@ from wasmtime import component as native
 from flowrt.errors import StartError
 from flowrt.graph.facts import ModuleFacts
 from flowrt.graph.worlds import uses_nn
+from flowrt.values import Struct
 from flowrt.wasm.cache import CodeCache, compile_component, compile_module
 from flowrt.wasm.component import values
 from flowrt.wasm.component.factory import Interfaces, import_objections
@@ -28,8 +28,7 @@ _FAILED = 1
 """The status of a component whose `run` gives an error."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """What a command is granted."""
 
     arguments: Sequence[str]

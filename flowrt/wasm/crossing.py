@@ -10,7 +10,6 @@ import ctypes
 import struct
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import wasmtime
@@ -20,6 +19,7 @@ from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap, NodeFault
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
 from flowrt.quota.quantity import format_bytes
+from flowrt.values import Struct
 from flowrt.wasm import capi
 from flowrt.wasm.capi import VALUE_WORDS, Failure
 from flowrt.wasm.deadline import Deadline
@@ -41,8 +41,7 @@ _TYPES = {
 _WORDS = {"i32": 1, "i64": 2, "f32": 1, "f64": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What bounds an instance."""
 
     memory: int

@@ -15,13 +15,13 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from flowrt.graph.facts import EmbeddedModel
 from flowrt.options import Options
+from flowrt.values import Struct
 
 SECTION = "flowrt:embedded"
 _LENGTH = 4
@@ -39,8 +39,7 @@ class _Contents(Options):
     parameters: dict[str, str] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A model to embed."""
 
     name: str

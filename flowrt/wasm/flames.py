@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from html import escape
+
+from flowrt.values import Struct, field
 
 Stack = tuple[str, ...]
 """Names of functions, the outermost first."""
@@ -52,8 +53,7 @@ def own_share(weights: Mapping[Stack, int]) -> list[tuple[str, float]]:
     return [(name, weight / total) for name, weight in tops.most_common()]
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(Struct):
     name: str
     weight: int = 0
     inner: dict[str, _Frame] = field(default_factory=dict)

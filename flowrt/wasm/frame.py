@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from operator import add, le
 
 from flowrt.message import TENSOR_BYTES, Batch, Head, Tensor
+from flowrt.values import Struct
 
 TENSOR_TYPES = ("f16", "f32", "f64", "bf16", "u8", "i32", "i64", "i8", "bool", "u16", "i16", "u32", "u64")
 """By their number in a `tensor` struct."""
@@ -150,8 +150,7 @@ def write_properties(properties: Iterable[tuple[str, str]], base: int) -> bytes:
 # --- out ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """What a guest may make of a batch."""
 
     payload: int

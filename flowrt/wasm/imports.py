@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
+
+from flowrt.values import Struct
 
 ValueType = Literal["i32", "i64", "f32", "f64"]
 
@@ -40,8 +41,7 @@ class GuestMemory(Protocol):
         """Put `data` at `address`."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostFunction:
+class HostFunction(Struct, frozen=True):
     """One function a guest may import."""
 
     module: str

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowrt.graph.facts import ModuleFacts, ModuleForm, Unreadable
 from flowrt.message import TENSOR_BYTES, Tensor
 from flowrt.registry.cache_folder import cache_folder
+from flowrt.values import Struct, field, replace
 from flowrt.wasm import embedded
 from flowrt.wasm.binary import Malformed, Reader
 
@@ -93,8 +93,7 @@ def inspect_bytes(code: bytes, path: str = "") -> ModuleFacts | Unreadable:
     return Unreadable("it is not a WebAssembly binary")
 
 
-@dataclass(slots=True)
-class _Module:
+class _Module(Struct):
     types: list[str] = field(default_factory=list)
     functions: list[str] = field(default_factory=list)
     imports: list[tuple[str, str, str]] = field(default_factory=list)

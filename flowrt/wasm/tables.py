@@ -5,7 +5,7 @@ Source: the WebAssembly core specification 2.0, 5.5.7 (the table section).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from flowrt.values import Struct
 
 TABLES = 16
 TABLE_ELEMENTS = 1 << 16
@@ -17,8 +17,7 @@ _SECTION = 4
 _HAS_INITIAL_VALUE = b"\x40\x00"
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(Struct, frozen=True):
     """What bounds the tables of an instance, and what they may come to."""
 
     count: int = TABLES

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from dataclasses import dataclass
 
 from flowrt.errors import StartError
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where to listen. Port 0 lets the system pick a free one."""
 
     host: str

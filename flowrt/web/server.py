@@ -12,7 +12,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
@@ -21,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flowrt.errors import StartError
+from flowrt.values import Struct
 from flowrt.web.address import Address
 
 REQUEST_SECONDS = 5.0
@@ -35,8 +35,7 @@ TEXT = "text/plain; charset=utf-8"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """An answer."""
 
     body: bytes

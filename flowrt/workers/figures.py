@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from flowrt.counters import Histogram, ModelCounters, NodeCounters
 from flowrt.endpoints.base import EndpointCounters
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.view import EndpointView, GraphView, ModelView, NodeView
+from flowrt.values import Struct, field
 
 
-@dataclass(slots=True)
-class NodeFigures:
+class NodeFigures(Struct):
     """One node's counters and what it holds at present."""
 
     kind: str
@@ -26,16 +25,14 @@ class NodeFigures:
     """Of one worker."""
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(Struct):
     """What there is to see of an inbox."""
 
     messages: int
     bytes: int
 
 
-@dataclass(slots=True)
-class GraphFigures:
+class GraphFigures(Struct):
     """One graph in one worker, its sources' endpoints left out: those are the dealer's."""
 
     name: str

@@ -11,10 +11,10 @@ import marshal
 import struct
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from itertools import accumulate, pairwise
 
 from flowrt.message import Batch, Head, Tensor
+from flowrt.values import Struct
 
 HEADS_MAX = 8192
 """Heads that both sides remember; then they begin anew."""
@@ -26,7 +26,7 @@ _TRACKED, _FORGET = 1, 2
 _COLUMNS = "IIqd"
 """Which head, length of the payload, time, moment of birth."""
 _ROW = sum(array(kind).itemsize for kind in _COLUMNS)
-_FIELDS = tuple(field.name for field in fields(Head) if field.name != "tensors")
+_FIELDS = tuple(name for name in Head.__struct_fields__ if name != "tensors")
 
 
 class Encoder:
@@ -58,8 +58,7 @@ class Encoder:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(Struct, frozen=True):
     """A frame that was read. The batch has no numbers and no tracker yet."""
 
     source: int

@@ -1,6 +1,5 @@
 """The same input on virtual time gives the same output, byte for byte: windows, folds, guests and models included."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from flowrt.cli import loading
 from flowrt.graphtest import running
 from flowrt.graphtest.execution import execute
+from flowrt.values import asdict
 
 ROOT = Path(__file__).parents[2]
 BENCH = running.Bench((ROOT / "modules", ROOT / "modules/aio"), {}, {}, loading._inspect_module, loading._inspect_model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from flowrt.nn.fallback import LONGEST_PAUSE, Choice
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.registry import Models
 from flowrt.operators.inference import FallbackOptions, ModelOptions
+from flowrt.values import replace
 from flowrt.wasm.engine import Engine
 
 ROW = np.array([[1, 2, 3]], "f4")

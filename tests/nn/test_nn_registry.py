@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from nn_models import F32, autoencoder, double, external, facts_of, model, node,
 from flowrt.graph.plan import ModelUse
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.registry import Models
+from flowrt.values import replace
 
 
 def test_nodes_that_name_one_file_share_it_until_the_last_is_gone(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from flowrt.nn.inspect import inspect_model
 from flowrt.nn.registry import Models
 from flowrt.nn.tensor_text import parse_slots
 from flowrt.operators.inference import FallbackOptions, ModelOptions
+from flowrt.values import replace
 
 pytest.importorskip("grpc")
 import contextlib

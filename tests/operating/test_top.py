@@ -41,7 +41,7 @@ def test_the_table_has_a_line_a_node_and_escapes_names():
     assert "250m" in lines[2]
     assert "64Mi" in lines[2]
 
-    from dataclasses import replace
+    from flowrt.values import replace
 
     assert "\x1b" not in top.table([replace(found[0], node="\x1b[2J")])[1]
 

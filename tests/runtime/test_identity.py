@@ -1,12 +1,11 @@
 """A redelivery carries the key of the first delivery; different messages have different keys."""
 
-from dataclasses import replace
-
 from test_graph import Bench
 
 from flowrt.delivery.tracker import Tracker
 from flowrt.runtime.identity import KEY, Keys, identified, identified_results, identity_of
 from flowrt.testing import batch_of
+from flowrt.values import replace
 
 GRAPH = """\
 operations:

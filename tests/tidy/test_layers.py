@@ -7,6 +7,7 @@ import pytest
 from source import imports, modules
 
 LAYERS = (
+    ("values",),
     ("__version__", "problem", "options", "events", "counters"),
     ("errors",),
     ("message",),
@@ -55,7 +56,7 @@ HOMES = {
     "onnx": ("flowrt.demo",),
     "amqtt": ("flowrt.demo.broker",),
     "lark": ("flowrt.transforms.grammar",),
-    "msgspec": ("flowrt.transforms.documents",),
+    "msgspec": ("flowrt.values", "flowrt.transforms.documents"),
     "re2": ("flowrt.transforms.patterns",),
     "pydantic": (
         "flowrt.options",
@@ -109,11 +110,11 @@ def test_wasi_nn_meets_the_guests_engine_in_its_doors_only():
     ("module", "loaded"),
     [
         ("flowrt.cli.main", set()),
-        ("flowrt.graph.load", {"pydantic", "yaml"}),
-        ("flowrt.cli.check", {"pydantic", "yaml"}),
-        ("flowrt.runtime.runtime", {"pydantic"}),
-        ("flowrt.cli.serve", {"pydantic", "yaml"}),
-        ("flowrt.web.server", set()),
+        ("flowrt.graph.load", {"msgspec", "pydantic", "yaml"}),
+        ("flowrt.cli.check", {"msgspec", "pydantic", "yaml"}),
+        ("flowrt.runtime.runtime", {"msgspec", "pydantic"}),
+        ("flowrt.cli.serve", {"msgspec", "pydantic", "yaml"}),
+        ("flowrt.web.server", {"msgspec"}),
     ],
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(module, loaded):

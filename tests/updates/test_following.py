@@ -3,7 +3,6 @@
 import hashlib
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -21,6 +20,7 @@ from flowrt.testing import FakeEndpoints
 from flowrt.updates.arrivals import Arrivals
 from flowrt.updates.following import Following
 from flowrt.updates.manager import Manager
+from flowrt.values import replace
 
 QUICK = "updates: {shadow: 0, probation: 0, messages: 5, bounds: {latency: 1000}}\n"
 TEXT = HEAD + chain(("m", 'module: "features:stable"'), more=QUICK)

@@ -4,7 +4,6 @@ import io
 import json
 import tarfile
 import threading
-from dataclasses import replace
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 
@@ -20,6 +19,7 @@ from flowrt.registry.blobs import Blobs, Refused, digest_of
 from flowrt.registry.store import Store
 from flowrt.registry.transfer import Link, fetch
 from flowrt.registry.trust import Key, Policy, make_key, read_policy, signed, verify
+from flowrt.values import replace
 
 WASM = b"\0asm\1\0\0\0"
 NONE = Policy()

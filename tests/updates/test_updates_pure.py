@@ -1,7 +1,6 @@
 """The pure parts of updates: the life of one, what a start runs, when a version is worse, what a cut journal leaves."""
 
 import itertools
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,6 +15,7 @@ from flowrt.updates.journal import CUTS_MAX, Candidate, Journal, Record
 from flowrt.updates.lifecycle import CARRIES, ENDS, FIRST, TABLE, after
 from flowrt.updates.verdict import Tally, judge
 from flowrt.updates.watching import Watching
+from flowrt.values import replace
 
 EVENTS = sorted({event for _, event in TABLE})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from wasm_guests import batch, wasm
 
 from flowrt.errors import StartError
 from flowrt.quota.resources import Resources
+from flowrt.values import replace
 from flowrt.wasm.cache import CodeCache, compile_module
 from flowrt.wasm.engine import Engine
 from flowrt.wasm.factory import guest_factory

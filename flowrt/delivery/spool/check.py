@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,10 +11,10 @@ from flowrt.delivery.spool.frames import Damaged, Header, read_body
 from flowrt.delivery.spool.position import NAME, Position, read_position
 from flowrt.delivery.spool.segment import START_BYTES, Segment, open_existing, segment_paths
 from flowrt.message import Head
+from flowrt.values import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """One sink's spool."""
 
     graph: str
@@ -23,8 +22,7 @@ class Place:
     folder: Path
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """What is in a spool."""
 
     messages: int = 0

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 from flowrt.message import Head
+from flowrt.values import Struct
 
 MAGIC = b"\xf1spl"
 _HEADER = struct.Struct("<4sIIQIQQ")
@@ -31,8 +31,7 @@ class Damaged(Exception):
     """Bytes that are not what was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What a frame says of itself."""
 
     first: int

@@ -14,7 +14,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.delivery.spool.frames import Damaged, Encoder, Header, read_body
@@ -22,14 +21,14 @@ from flowrt.delivery.spool.position import Position
 from flowrt.delivery.spool.segment import START_BYTES, Segment, create, open_existing, segment_paths
 from flowrt.delivery.tracker import Tracker
 from flowrt.message import Head, SharedHeads
+from flowrt.values import Struct
 
 SEGMENT_BYTES = 4 * 2**20
 """A file is deleted when all in it is out: a sixty-fourth of the default bound."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """Milliseconds since the epoch, and since the machine's start. Passed in, so that a test decides the time."""
 
     wall: Callable[[], int] = lambda: time.time_ns() // 1_000_000
@@ -37,8 +36,7 @@ class Clock:
     boot: Callable[[], bytes] = lambda: bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """Messages that were taken from a spool together."""
 
     seqs: range

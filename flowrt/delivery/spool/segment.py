@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.delivery.spool.frames import HEADER_BYTES, MAGIC, Damaged, Header, read_body, read_header
+from flowrt.values import Struct
 
 SUFFIX = ".spool"
 _MARK = b"flowrt spool 1\n\0"
@@ -17,8 +17,7 @@ START_BYTES = len(_MARK) + 16
 _SEARCH_BYTES = 2**20
 
 
-@dataclass(slots=True)
-class Segment:
+class Segment(Struct):
     """A file that is open. `size` is how far it may be read: what is durable."""
 
     path: Path

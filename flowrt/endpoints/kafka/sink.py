@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -19,6 +19,7 @@ from flowrt.errors import NodeFault
 from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
 from flowrt.message import Batch, Head
 from flowrt.operators.sink import SinkOperation
+from flowrt.values import replace
 
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 1.0

@@ -10,7 +10,6 @@ is rare, goes to paho's slower reader of properties.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import mqtt5
@@ -21,6 +20,7 @@ from flowrt.endpoints.topics import topic_fault
 from flowrt.errors import NodeFault
 from flowrt.logicaltime.stamps import TIMESTAMP, parse_stamp
 from flowrt.message import Head
+from flowrt.values import Struct
 
 ALIASES_MAX = 1024
 """Topic aliases remembered. We ask for none, so a broker that sends more breaks the protocol."""
@@ -93,8 +93,7 @@ def write_5(topic: str, head: Head, content_type: str | None) -> tuple[bytes, by
     return packet[body:properties], packet[properties:]
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
+class _Fields(Struct, frozen=True):
     topic: str
     content_type: str | None
     properties: tuple[tuple[str, str], ...]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.mqtt.scan import PUBREC, Run
+from flowrt.values import Struct
 
 if TYPE_CHECKING:
     from flowrt.endpoints.mqtt.link import Link
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 _RECEIVED = bytes((PUBREC, 2))
 
 
-@dataclass(slots=True, eq=False)
-class _Received:
+class _Received(Struct, eq=False):
     packet_id: bytes
     link: Link
     """Over which it came last."""

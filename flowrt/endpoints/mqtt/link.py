@@ -9,7 +9,6 @@ import select
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -25,6 +24,7 @@ from flowrt.endpoints.mqtt.envelope import Malformed
 from flowrt.endpoints.mqtt.scan import Item, KnownHeads, Scanner
 from flowrt.endpoints.mqtt.transport import Transport
 from flowrt.endpoints.secrets import secret
+from flowrt.values import Struct
 
 NEVER_EXPIRES = 0xFFFF_FFFF
 _UNSUPPORTED_VERSION = {0x84, 0x01}
@@ -46,8 +46,7 @@ class ConnectFailed(Exception):
         """The broker may not speak this version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What the broker said it takes, in CONNACK."""
 
     receive_maximum: int = 65535
@@ -57,8 +56,7 @@ class Limits:
     keep_alive: int = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribed:
+class Subscribed(Struct, frozen=True):
     """The answer to one filter of a SUBSCRIBE."""
 
     filter: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from time import monotonic
 
@@ -26,6 +25,7 @@ from flowrt.endpoints.mqtt.window import DONE, RECEIVED, SENT, Chunk, Window
 from flowrt.errors import NodeFault
 from flowrt.events import Emit, EndpointRefused
 from flowrt.message import Batch
+from flowrt.values import replace
 
 BACKLOG_BYTES = 2**20
 """What may wait for a slow socket; then senders wait."""

@@ -9,19 +9,18 @@ Format: MQTT 5 and MQTT 3.1.1, sections 2.1 (fixed header), 3.3 (PUBLISH) and 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from flowrt.endpoints.mqtt.envelope import Aliases, Malformed, read_3, read_5
 from flowrt.message import Head
+from flowrt.values import Struct, field
 
 PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGRESP = 0x30, 0x40, 0x50, 0x60, 0x70, 0xD0
 HEADS_MAX = 8192
 """Heads kept for look-up. With more topics than that at once each message is decoded; memory stays bounded."""
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """Consecutive messages of one quality of service."""
 
     qos: int
@@ -33,15 +32,13 @@ class Run:
     """The sender says that it has sent them before (DUP)."""
 
 
-@dataclass(slots=True)
-class Acks:
+class Acks(Struct):
     """Identifiers of consecutive PUBACK packets that say yes."""
 
     ids: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """One PUBREC, PUBREL or PUBCOMP, or a PUBACK that says no."""
 
     kind: int
@@ -49,8 +46,7 @@ class Reply:
     reason: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(Struct, frozen=True):
     """A packet that is the session's business."""
 
     packet: bytes

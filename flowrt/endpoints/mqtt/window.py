@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowrt.endpoints.mqtt.frames import Envelope
 from flowrt.message import Batch
+from flowrt.values import Struct, field
 
 if TYPE_CHECKING:
     from flowrt.endpoints.mqtt.sink import MqttSink
@@ -19,8 +19,7 @@ SENT, RECEIVED, DONE = 0, 1, 2
 """States of a row: sent; taken over by the broker (QoS 2, PUBREC); confirmed or refused."""
 
 
-@dataclass(slots=True)
-class Chunk:
+class Chunk(Struct):
     """Rows of one sink, sent together: row *i* has the packet identifier `first + i`."""
 
     sink: MqttSink
@@ -28,8 +27,8 @@ class Chunk:
     envelopes: Sequence[Envelope] | Envelope
     qos: int
     first: int
-    states: bytearray = field(init=False)
-    left: int = field(init=False)
+    states: bytearray = field(default_factory=bytearray)
+    left: int = 0
 
     def __post_init__(self) -> None:
         self.left = len(self.batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from flowrt.endpoints.kafka.names import topic_name_fault
 from flowrt.endpoints.template import parse
@@ -14,10 +13,10 @@ from flowrt.graph.topics import as_filter, can_meet
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.problem import Problem
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class _Outlet:
+class _Outlet(Struct, frozen=True):
     """A topic that an operation publishes to: a sink's, or where its messages go that cannot be handled."""
 
     loc: Loc

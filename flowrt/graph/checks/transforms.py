@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import lru_cache
 
 from flowrt.endpoints.topics import filter_fault
@@ -18,6 +17,7 @@ from flowrt.transforms.checking import Mistake, in_rules, in_throttle, in_trigge
 from flowrt.transforms.json_text import TextError, TextMistake
 from flowrt.transforms.rules import Rules, Throttle
 from flowrt.transforms.settings import Settings
+from flowrt.values import replace
 
 SHOWN_MAX = 50
 """Mistakes shown of one operation's rules: finding where each stands takes time, and who has so many checks again."""

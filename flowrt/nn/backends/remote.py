@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from flowrt.nn.backend import Array, AtOnce, Session, Slot, Source
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.fits import check
 from flowrt.nn.v2 import BadAnswer
+from flowrt.values import Struct
 
 _ADDRESS = re.compile(
     r"(https?|grpcs?)://([^/\s?#@]+)/(?:v2/models/)?([^?#\s]+?)(?:/versions/([^/?#\s]+))?(?:/infer)?/?"
@@ -24,8 +24,7 @@ ANSWER_MAX = 256 * 2**20
 _DETAIL_MAX = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A server's model."""
 
     scheme: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import Generic, TypeVar
 
 from flowrt.errors import GuestTrap
@@ -20,6 +19,7 @@ from flowrt.nn.doors.holdings import MAX_CONTEXTS, MAX_GRAPHS, TEXT_MAX, Context
 from flowrt.nn.doors.witx import MAX_BUILDERS, MAX_RANK
 from flowrt.nn.faults import ModelFault
 from flowrt.quota.quantity import format_bytes
+from flowrt.values import replace
 from flowrt.wasm.component import owned, values
 from flowrt.wasm.component.store import ComponentStore, HostCall, HostResource, Offer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
@@ -13,14 +12,14 @@ from flowrt.nn.backend import Array
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.tools import recording
 from flowrt.nn.tools.opened import Opened, open_model
+from flowrt.values import Struct
 
 _ROUNDS_MIN, _ROUNDS_MAX = 5, 2000
 _GAIN = 1.2
 """A larger batch or another engine is recommended only where it is this much faster: the rest is noise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One way to run the model."""
 
     encoding: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,13 +10,13 @@ from flowrt.nn.backend import Array, Slot
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.tools import recording
 from flowrt.nn.tools.opened import Opened
+from flowrt.values import Struct
 
 _BATCH = 64
 _WORST = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """Of one output over all rows."""
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from flowrt.nn import encodings, files
@@ -12,10 +11,10 @@ from flowrt.nn.faults import ModelFault
 from flowrt.nn.layout import Layout
 from flowrt.nn.probe import warm_up
 from flowrt.nn.tensor_text import parse_slots
+from flowrt.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A session and what was seen of its layout when it was tried."""
 
     session: Session

@@ -6,8 +6,8 @@ Source: the component model's Binary.md. What is not known here is `Malformed`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from flowrt.values import Struct
 from flowrt.wasm.binary import Malformed, Reader, counted, text
 
 _U32 = b"\x79"
@@ -17,8 +17,7 @@ _DECLARED_TYPE, _DECLARED_ALIAS, _DECLARED_IMPORT, _DECLARED_EXPORT = 1, 2, 3, 4
 SORT_CORE, SORT_FUNCTION, SORT_VALUE, SORT_TYPE, SORT_COMPONENT, SORT_INSTANCE = range(6)
 
 
-@dataclass(frozen=True, slots=True)
-class Direct:
+class Direct(Struct, frozen=True):
     """How a function of a host's interface is changed so that lists of it stay where they are."""
 
     raw: tuple[int, ...] = ()

@@ -13,8 +13,8 @@ here) stays as it is: then lists cross as the engine does it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
+from flowrt.values import Struct, field
 from flowrt.wasm.binary import Malformed, Reader, counted, number, section, text
 from flowrt.wasm.component.deftypes import (
     SORT_CORE,
@@ -83,8 +83,7 @@ def _memories(code: bytes) -> int:
     return count
 
 
-@dataclass(slots=True)
-class _Spaces:
+class _Spaces(Struct):
     """New indices by old ones, and how many there are."""
 
     moved: list[int] = field(default_factory=list)

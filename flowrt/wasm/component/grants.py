@@ -16,13 +16,13 @@ from __future__ import annotations
 import ctypes
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import wasmtime
 from wasmtime import _ffi as ffi
 
 from flowrt.errors import GuestTrap, StartError
+from flowrt.values import Struct, field
 from flowrt.wasm.component import owned, values
 from flowrt.wasm.component.store import Answer, ComponentStore, HostCall, HostResource, Offer
 
@@ -52,8 +52,7 @@ _SIGNATURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """A folder of the host that a guest sees."""
 
     path: Path
@@ -62,8 +61,7 @@ class Folder:
     write: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Grants:
+class Grants(Struct, frozen=True):
     """What one operation grants its component."""
 
     names: frozenset[str] = frozenset()

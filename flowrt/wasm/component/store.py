@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
@@ -18,6 +17,7 @@ from wasmtime import component as native
 
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap
 from flowrt.graph.worlds import interface
+from flowrt.values import Struct
 from flowrt.wasm import capi as core
 from flowrt.wasm.component import buffers, capi
 from flowrt.wasm.component.buffers import Buffers
@@ -46,8 +46,7 @@ Output = Callable[[bytes], None]
 """Takes what a guest writes to a stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostCall:
+class HostCall(Struct, frozen=True):
     """One function of an interface that a component may import."""
 
     interface: str
@@ -55,8 +54,7 @@ class HostCall:
     call: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class HostResource:
+class HostResource(Struct, frozen=True):
     """A type of resource whose things the host keeps, each under a number."""
 
     interface: str
@@ -67,8 +65,7 @@ class HostResource:
     """The guest is done with that number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """What somebody else than AIO's host offers to one instance, as the component door of wasi-nn does."""
 
     calls: Sequence[HostCall] = ()
