@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import textwrap
 from itertools import pairwise
+from typing import Self
+
+# Looking for its plugins, pydantic reads the metadata of every installed distribution at every start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -22,6 +27,12 @@ class Options(BaseModel):
         protected_namespaces=(),
         defer_build=True,  # most models are only ever validated as a part of the whole file
     )
+
+    @classmethod
+    def by_default(cls) -> Self:
+        """What it is when nothing is written. No validator is built for that, as a call would do while the program
+        starts: defaults are right by themselves."""
+        return cls.model_construct()  # type: ignore[return-value]  # pydantic types it as this base
 
 
 def descriptions(model: type[Options]) -> dict[str, str]:

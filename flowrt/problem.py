@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from flowrt.values import Struct
 
@@ -51,5 +50,7 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 def nearest(found: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest known name, or nothing."""
+    from difflib import get_close_matches  # of use only to files with mistakes
+
     close = get_close_matches(found, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""

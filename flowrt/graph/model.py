@@ -203,7 +203,7 @@ class GraphFile(Options):
 
     metadata: Metadata | None = None
     """What the graph is called."""
-    module_requirements: ModuleRequirements = ModuleRequirements()
+    module_requirements: ModuleRequirements = ModuleRequirements.by_default()
     """What the graph's modules need of a host."""
     resources: Budget | None = None
     """What all operations may use together, whatever each one's own `resources`."""

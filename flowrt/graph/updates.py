@@ -71,7 +71,7 @@ class Updates(Options):
     """How long an exchange may wait for what is under way to pass."""
     state: Literal["carry", "fresh"] = "carry"
     """Whether a module that keeps state goes on with what the old version kept, or begins empty."""
-    bounds: Bounds = Bounds()
+    bounds: Bounds = Bounds.by_default()
     """How much worse a new version may be."""
     commands: Commands | None = None
     """A topic on which signed commands are taken. Unset: none is."""
@@ -86,5 +86,5 @@ class Updates(Options):
         return next((access for access in self.registries if access.host == host), None)
 
 
-NO_UPDATES = Updates()
+NO_UPDATES = Updates.by_default()
 """What holds for a graph that says nothing."""

@@ -49,9 +49,9 @@ class Operation(Options):
     """Unique in the graph; connections and metrics use it."""
     description: str | None = None
     """For people."""
-    resources: Resources = Resources()
+    resources: Resources = Resources.by_default()
     """The quota of this operation."""
-    on_error: OnError = OnError()
+    on_error: OnError = OnError.by_default()
     """Where a message goes that this operation cannot handle."""
 
 

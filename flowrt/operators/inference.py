@@ -94,7 +94,7 @@ class InferenceOperation(Operation):
     operation_type: Literal["inference"]
     model: str | ModelOptions
     """A model of the graph's `models` by name, or a file."""
-    batch: BatchOptions = BatchOptions()
+    batch: BatchOptions = BatchOptions.by_default()
     """How many messages one run of the model takes."""
 
 

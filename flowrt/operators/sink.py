@@ -67,9 +67,9 @@ class SinkOperation(Operation):
     """Whether messages carry the user property `idempotency-key`, the same whenever the same source message comes
     again: a consumer that remembers keys handles each message once (docs/delivery.md). It costs a digest and a property
     a message."""
-    spool: Spool = Spool()
+    spool: Spool = Spool.by_default()
     """Where messages of QoS 1 and 2 wait while the broker is away. An MQTT or Kafka endpoint only."""
-    breaker: Breaker = Breaker()
+    breaker: Breaker = Breaker.by_default()
     """When the sink stops sending because its messages are turned away for now."""
     content_type: str | None = Field(None, max_length=1024)
     """Content type to send with messages that have none."""

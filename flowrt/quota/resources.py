@@ -37,7 +37,7 @@ class Budget(Options):
     """Linear memory of all guests and models of all inference operations: a guest that asks for more is refused."""
 
 
-NO_BUDGET = Budget()
+NO_BUDGET = Budget.by_default()
 
 
 _BOUNDS = (

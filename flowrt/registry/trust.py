@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -63,7 +62,10 @@ def read_policy(path: Path) -> Policy:
     """Nothing is required where there is no file. Raises `StartError` for one that cannot be understood: a policy that
     is not known must not be taken for a lax one."""
     try:
-        value = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        import tomllib  # few machines have a policy
+
+        value = tomllib.loads(text)
     except FileNotFoundError:
         return Policy()
     except (OSError, ValueError) as error:

@@ -157,6 +157,8 @@ def total(parts: Sequence[Any]) -> Any:
             return first
         case list() | tuple():
             return type(first)([total(column) for column in zip(*parts, strict=True)])
+        case Struct():
+            return type(first)(*(total([getattr(part, name) for part in parts]) for name in first.__struct_fields__))
     names = getattr(type(first), "__slots__", None) or vars(first)
     sums = object.__new__(type(first))
     for name in names:

@@ -186,6 +186,6 @@ def test_every_event_has_a_sentence_that_its_fields_fill():
     kinds = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)}
     assert set(SENTENCES) == kinds - {events.Event}
     for kind, sentence in SENTENCES.items():
-        sentence.format_map(dict.fromkeys(kind.__dataclass_fields__, 1))
+        sentence.format_map(dict.fromkeys(kind.__struct_fields__, 1))
     for kind, names in ALIKE.items():
-        assert set(names) <= set(kind.__dataclass_fields__)
+        assert set(names) <= set(kind.__struct_fields__)

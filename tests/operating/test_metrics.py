@@ -8,6 +8,7 @@ from views import pump
 from flowrt.counters import Histogram
 from flowrt.events import DROPS, FAULTS
 from flowrt.metrics import FAMILIES, PROCESS, Metrics
+from flowrt.values import replace
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 LABELS = ("graph", "version", "node", "endpoint", "model", "reason", "kind", "le")
@@ -96,8 +97,7 @@ def test_no_graph_no_figures_but_those_of_the_process():
 
 
 def test_labels_are_escaped():
-    graph = pump()
-    object.__setattr__(graph, "name", 'odd"\n\\name')
+    graph = replace(pump(), name='odd"\n\\name')
     assert ("flowrt_graph_ready", 'odd"\n\\name') in scraped([graph])
 
 

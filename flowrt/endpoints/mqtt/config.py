@@ -155,7 +155,7 @@ class MqttOptions(Options):
     """What the broker publishes when it loses this client's sources."""
     birth: Announcement | None = None
     """What is published after each connect."""
-    reconnect: Reconnect = Reconnect()
+    reconnect: Reconnect = Reconnect.by_default()
     """Pauses between tries to connect."""
     transport: Literal["tcp", "websockets"] = "tcp"
     """What carries MQTT."""
