@@ -7,7 +7,7 @@ from flowrt.guests.component import componentize
 from flowrt.message import Batch, Head
 from flowrt.quota.resources import Resources
 from flowrt.state.store import StateStore
-from flowrt.wasm.cache import compile_component
+from flowrt.wasm.cache import CodeCache, compile_component
 from flowrt.wasm.component.factory import ComponentGuestFactory
 from flowrt.wasm.engine import Engine
 from flowrt.wasm.log import GuestLog
@@ -86,15 +86,19 @@ class Maker:
         self.events: list[object] = []
         self.metrics = OwnMetrics()
         self.state = StateStore()
+        self.denied: dict[str, int] = {}
+        self.cache: CodeCache | None = None
+        """Of compiled code; None compiles each time."""
         self._made: list[object] = []
 
     def factory(self, code, kind="map", properties=(), pool=None, schemas=(), **resources):
-        made = compile_component(self.engine, code, fuel="fuel" in resources)
+        made = compile_component(self.engine, code, self.cache, fuel="fuel" in resources)
         log = GuestLog(self.events.append, "g", "n", 100)
         quota = Resources.model_validate(resources)
         return ComponentGuestFactory(
-            self.engine, made, kind, quota, properties, log, self.metrics, self.state, schemas, pool=pool
-        )
+            self.engine, made, kind, quota, properties, log, self.metrics, self.state, schemas, pool=pool,
+            denied=self.denied,
+        )  # fmt: skip
 
     def __call__(self, code, kind="map", properties=(), **options):
         guest = self.factory(code, kind, properties, **options)()
