@@ -14,6 +14,7 @@ from flowrt.graph.document import parse
 from flowrt.graph.graph import Graph
 from flowrt.graph.locate import nulls_of, problems_of
 from flowrt.graph.model import GraphFile
+from flowrt.graph.narrowing import model_of
 from flowrt.graph.recovery import repair, without
 from flowrt.graph.shortform import SINK, SOURCE, expand
 from flowrt.graph.tree import Mapping, Scalar, Sequence, plain
@@ -81,7 +82,7 @@ def validate(root: Mapping, path: str) -> tuple[Graph | None, list[Problem]]:
 
 
 def _parse(root: Mapping) -> GraphFile:
-    return GraphFile.model_validate(plain(root), by_alias=True, by_name=False)
+    return model_of(root).model_validate(plain(root), by_alias=True, by_name=False)
 
 
 def _two_forms(root: Mapping, path: str) -> list[Problem]:
