@@ -16,6 +16,7 @@ from flowrt.graph.graph import Graph
 from flowrt.graph.parameters import properties_of
 from flowrt.graph.plan import ModelUse, NodePlan, Plan, StagePlan
 from flowrt.graph.schemas import schemas_of
+from flowrt.graph.timing import with_order
 from flowrt.graph.updates import NO_UPDATES
 from flowrt.graph.worlds import is_component, uses_nn
 from flowrt.operators.base import Operation
@@ -44,7 +45,7 @@ def plan(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> Plan:
     number = {name: index for index, names in enumerate(stages) for name in names}
     wiring = graph.wiring
     nodes = {
-        name: _node(graph, facts, wiring.operations[name], number.get(name, SOURCE_STAGE), sets)
+        name: _node(graph, facts, with_order(wiring, name), number.get(name, SOURCE_STAGE), sets)
         for name in wiring.order()
     }
     metadata = graph.file.metadata

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from flowrt.graph.plan import Plan
+from flowrt.graph.wiring import Wiring
 from flowrt.operators.accumulate import AccumulateOperation
 from flowrt.operators.base import Operation
 from flowrt.operators.concatenate import ConcatenateOperation
+from flowrt.operators.delay import DelayOperation
 from flowrt.operators.guest_config import GuestOperation
+from flowrt.operators.sink import SinkOperation
 from flowrt.operators.transform import TransformOperation
 
 
@@ -17,6 +20,39 @@ def needs_time(operation: Operation) -> bool:
     if isinstance(operation, ConcatenateOperation):
         return operation.order == "time"
     return isinstance(operation, AccumulateOperation)
+
+
+def with_order(wiring: Wiring, name: str) -> Operation:
+    """An operation; a `concatenate` that leaves its order open with the one that it has at its place."""
+    operation = wiring.operations[name]
+    if not isinstance(operation, ConcatenateOperation) or operation.order is not None:
+        return operation
+    alone = operation.resources.isolation == "process"  # it could keep nothing there
+    waits = not alone and _behind_time(wiring, name) and _before_a_sink(wiring, name)
+    return operation.model_copy(update={"order": "time" if waits else "arrival"})
+
+
+def _behind_time(wiring: Wiring, name: str) -> bool:
+    """Whether something that keeps messages or moves their times leads to it."""
+    return any(
+        isinstance(operation, DelayOperation) or needs_time(operation)
+        for operation in map(wiring.operations.__getitem__, wiring.upstream(name))
+    )
+
+
+def _before_a_sink(wiring: Wiring, name: str) -> bool:
+    """Whether messages reach a sink from it without waiting for their time on the way."""
+    due, seen = [name], {name}
+    while due:
+        for edge in wiring.outgoing[due.pop()]:
+            operation = wiring.operations[edge.target]
+            if isinstance(operation, SinkOperation):
+                return True
+            by_time = isinstance(operation, ConcatenateOperation) and operation.order != "arrival"
+            if edge.target not in seen and not by_time and not isinstance(operation, AccumulateOperation):
+                seen.add(edge.target)
+                due.append(edge.target)
+    return False
 
 
 def relaying(plan: Plan) -> frozenset[str]:

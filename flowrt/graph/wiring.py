@@ -88,6 +88,17 @@ class Wiring:
                 due.extend(edge.target for edge in self.outgoing[name])
         return reached
 
+    def upstream(self, name: str) -> set[str]:
+        """Everything that leads to an operation."""
+        reached: set[str] = set()
+        due = [name]
+        while due:
+            for edge in self.incoming[due.pop()]:
+                if edge.source not in reached:
+                    reached.add(edge.source)
+                    due.append(edge.source)
+        return reached
+
     def cycle(self) -> list[Edge]:
         """The connections of one cycle, in their order; empty without one."""
         behind = set(self.operations) - set(self.order())

@@ -1,8 +1,9 @@
 """`concatenate`: merges its inputs. Messages pass unchanged, each input's in its own order.
 
-By default they pass as they come, and what can still come behind it is what can still come from its slowest input. With
-`order: time` a message waits until nothing earlier can come from any input, and all leave in the order of their logical
-times; an idle input holds nobody up. See [time.md](time.md).
+What can still come behind it is what can still come from its slowest input. Where an input's messages may be behind
+those of another, because a `delay`, `accumulate` or window leads to it, a message waits until nothing earlier can come
+from any input, and all leave in the order of their logical times; an idle input holds nobody up. Elsewhere messages
+pass as they come. See [time.md](time.md).
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ class ConcatenateOperation(Operation):
     operation_type: Literal["concatenate"]
     module: None = None
     """AIO writes an empty `module:` here."""
-    order: Literal["arrival", "time"] = "arrival"
+    order: Literal["arrival", "time"] | None = None
     """`arrival` passes messages on as they come. `time` keeps each until nothing earlier can come from any input, and
-    lets them go in the order of their logical times; what waits is on disk before its source is acknowledged."""
+    lets them go in the order of their logical times; what waits is on disk before its source is acknowledged. Unset:
+    `time` where an operation that keeps time leads to it and a sink follows that no `accumulate` stands before (which
+    would wait anyway), else `arrival`."""
 
 
 class ConcatenateOperator:

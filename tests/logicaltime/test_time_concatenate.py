@@ -1,9 +1,12 @@
-"""`concatenate` with `order: time`: it waits for the slower input's frontier, and lets messages go in order of time."""
+"""`concatenate` where its inputs keep time: it waits for the slower one's frontier, and idle ones do not stall it."""
 
+from time import monotonic, sleep
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from time_bench import TimeBench
-from time_guests import delaying
+from time_guests import appending, delaying
 
 from flowrt.counters import NodeCounters
 from flowrt.logicaltime.frontier import Frontier
@@ -16,7 +19,7 @@ TWO_WAYS = """
 operations:
   - {operationType: source, name: in, endpoint: plant, topics: [a/#]}
   - {operationType: delay, name: later, module: window}
-  - {operationType: concatenate, name: both, order: time}
+  - {operationType: concatenate, name: both}
   - {operationType: sink, name: out, endpoint: plant, topic: out}
 connections:
   - {from: {name: in}, to: {name: later}}
@@ -84,6 +87,65 @@ def test_an_idle_input_holds_nobody_up_and_a_slow_one_is_waited_for(tmp_path):
     ends, _ = bench.run(TWO_WAYS, [[b"a", b"b"], [b"c"]])
     assert ends.payloads() == [b"a", b"b", b"c"] * 2
     assert ends.source.acknowledged == 3
+
+
+@pytest.mark.parametrize("source", ["in", "other"])
+def test_an_idle_source_and_an_open_window_stall_nobody(tmp_path, source):
+    """One source brings nothing and does not end, or has a window open for months: what came at once leaves at once."""
+    other = "  - {operationType: source, name: other, endpoint: plant, topics: [b]}\nconnections:"
+    text = TWO_WAYS.replace("connections:", other)
+    text += "  - {from: {name: other}, to: {name: both}}\n"
+    bench = TimeBench(tmp_path)
+    bench.module("window", delaying(10_000_000))
+    ends, runtime = bench.start(text, {source: [[b"a", b"b"]]}, ends=False)
+    until = monotonic() + 20
+    while len(ends.payloads()) < 2 and monotonic() < until:
+        sleep(0.005)
+    runtime.stop(10)
+    assert ends.payloads() == [b"a", b"b"]
+
+
+CHAIN = """
+operations:
+  - {operationType: source, name: in, endpoint: plant, topics: [a/#]}
+  - {operationType: MIDDLE}
+  - {operationType: concatenate, name: first}
+  - {operationType: concatenate, name: last}
+  - {operationType: sink, name: out, endpoint: plant, topic: out}
+connections:
+  - {from: {name: in}, to: {name: middle}}
+  - {from: {name: middle}, to: {name: first}}
+  - {from: {name: in}, to: {name: first}}
+  - {from: {name: first}, to: {name: last}}
+  - {from: {name: in}, to: {name: last}}
+  - {from: {name: last}, to: {name: out}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("middle", "orders"),
+    [
+        ("delay, name: middle, module: window", ["arrival", "time"]),  # the last one waits for both
+        ("concatenate, name: middle", ["arrival", "arrival"]),  # nothing here moves times
+    ],
+)
+def test_which_wait_where_the_file_leaves_it_open(tmp_path, middle, orders):
+    bench = TimeBench(tmp_path)
+    bench.module("window", delaying(10_000_000))
+    nodes = bench.load(CHAIN.replace("MIDDLE", middle)).nodes
+    assert [nodes[name].operation.order for name in ("first", "last")] == orders
+
+
+def test_before_an_accumulate_it_passes_messages_on(tmp_path):
+    """The fold waits by itself."""
+    bench = TimeBench(tmp_path)
+    bench.module("window", delaying(10_000_000))
+    fold = "{operationType: accumulate, name: fold, module: sum}\n  - {operationType: sink,"
+    text = TWO_WAYS.replace("{operationType: sink,", fold)
+    last = "{from: {name: both}, to: {name: fold}}\n  - {from: {name: fold}, to: {name: out}}"
+    text = text.replace("{from: {name: both}, to: {name: out}}", last)
+    bench.module("sum", appending())
+    assert bench.load(text).nodes["both"].operation.order == "arrival"
 
 
 def _rows(emission):

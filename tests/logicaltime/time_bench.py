@@ -41,7 +41,7 @@ class WaitingSource(ListSource):
 
 
 class Ends(FakeEndpoints):
-    """One source, and every sink."""
+    """Sources, and every sink. `batches` are those of each source, or by its name."""
 
     def __init__(self, batches, *, ends: bool = True, **options) -> None:
         super().__init__(batches, **options)
@@ -51,7 +51,8 @@ class Ends(FakeEndpoints):
         return self
 
     def source_of(self, operation):
-        return self.sources.setdefault(operation.name, WaitingSource(self._batches, topic=self._topic, ends=self._ends))
+        batches = self._batches.get(operation.name, []) if isinstance(self._batches, dict) else self._batches
+        return self.sources.setdefault(operation.name, WaitingSource(batches, topic=self._topic, ends=self._ends))
 
     @property
     def sink(self):

@@ -42,13 +42,5 @@ def _keeps_nothing(operation: Operation, facts: Facts) -> bool:
 
 def _delayed(wiring: Wiring, name: str) -> bool:
     """Whether a delay leads to an operation, or nothing at all, which is said elsewhere."""
-    seen, due = set(), [name]
-    while due:
-        here = due.pop()
-        for edge in wiring.incoming.get(here, ()):
-            if isinstance(wiring.operations[edge.source], DelayOperation):
-                return True
-            if edge.source not in seen:
-                seen.add(edge.source)
-                due.append(edge.source)
-    return not seen
+    before = wiring.upstream(name)
+    return not before or any(isinstance(wiring.operations[each], DelayOperation) for each in before)
