@@ -105,11 +105,11 @@ class Node:
             batch = self._admitted(batch)
             if not len(batch):
                 return
-        if self.retrying is not None and self.retrying.count:
-            batch = self.retrying.hold_back(batch)
-            if not len(batch):
-                return
-        self._handle(batch)
+        if self.retrying is None:
+            self._handle(batch)
+        else:
+            for ready in self.retrying.ready(batch):
+                self._handle(ready)
         if self._limits.bounded:
             self._limits.settle(batch)
 

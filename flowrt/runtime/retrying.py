@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from time import monotonic
 
@@ -73,7 +73,16 @@ class Retrying:
             before._set_timer()
             self._set_timer()
 
-    def hold_back(self, batch: Batch) -> Batch:
+    def ready(self, batch: Batch) -> Iterator[Batch]:
+        """The rows of a batch that may be handled now, each part once the one before was handled. Of several that
+        derive from one message, which a node before this one has made, each is in a part of its own: what becomes of
+        them is told by the message's number. Raises `Stopped`."""
+        for part in _told_apart(batch):
+            now = self._hold_back(part) if self._lines else part
+            if len(now):
+                yield now
+
+    def _hold_back(self, batch: Batch) -> Batch:
         """The rows that may be handled now; those of a topic with a message that waits, wait behind it. Raises
         `Stopped`."""
         lines = self._lines
@@ -196,3 +205,19 @@ class Retrying:
     def _try(self) -> None:
         with suppress(Stopped):  # what waits stays unacknowledged
             self.try_due()
+
+
+def _told_apart(batch: Batch) -> Iterator[Batch]:
+    """Parts in none of which a number occurs twice."""
+    if isinstance(batch.seqs, range) or len(set(batch.seqs)) == len(batch):
+        yield batch
+        return
+    start = 0
+    seen: set[int] = set()
+    for row, seq in enumerate(batch.seqs):
+        if seq in seen:
+            yield batch.slice(start, row)
+            start = row
+            seen.clear()
+        seen.add(seq)
+    yield batch.slice(start, len(batch))

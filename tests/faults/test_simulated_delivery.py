@@ -10,7 +10,7 @@ from benchmarks.faults.simulation.run import Simulation, Wrong
 SEEDS = range(200)
 """CI's share. `python -m benchmarks.faults simulate` runs as many as it is told."""
 MUTANT_SEEDS = 1000
-"""The rarest of the defects made on purpose shows in one seed of fifty."""
+"""The rarest of the defects made on purpose shows in one seed of some hundreds."""
 
 
 def test_nothing_is_lost_doubled_or_disordered_in_any_seed():

@@ -1,5 +1,6 @@
 """A message that waits for another try holds up its own topic only, and order within that topic is kept."""
 
+from dataclasses import replace
 from time import monotonic
 
 import pytest
@@ -74,6 +75,18 @@ def test_one_that_never_passes_becomes_a_letter_and_what_is_behind_it_goes_on(tm
     assert b.end() == [b"next"]
     letters = b.counters.dead_lettered
     assert (letters, b.counters.retries, b.released) == (1, 3, 2)
+
+
+def test_messages_that_a_node_before_has_made_of_one_are_told_apart(tmp_path):
+    """They have one number, and both fail: neither takes the other's place."""
+    b = StagedBench(tmp_path, Moody(a1=1, a2=2))
+    seqs = [*b.tracker.open(1)] * 2 + [*b.tracker.open(1)]
+    b.tracker.fork(seqs[:1])
+
+    b.stage.inbox.put(replace(batch_of([b"a1", b"a2", b"b"], topics=["a", "a", "b"]), seqs=seqs, tracker=b.tracker))
+
+    assert sorted(b.end()) == [b"a1", b"a2", b"b"]
+    assert (b.released, b.counters.retries) == (2, 3)
 
 
 def test_too_many_that_wait_hold_the_stage_up(tmp_path):

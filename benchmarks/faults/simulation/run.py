@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable
 from random import Random
 
 from benchmarks.faults.simulation.broker import Crash, SimBroker, SimLink
+from benchmarks.faults.simulation.disk import Disk
 from benchmarks.faults.simulation.graph import OPTIONS, Letters, Runtime, draw_shape, expected
+from benchmarks.faults.simulation.threads import Fiber, Fibers, virtual
 from flowrt.message import Head
 
 TOPICS = 2
 CHAOS_STEPS = 250
+LONG_STEPS = 300
+"""Of threads, in an outage that lasts: more than they need to come to rest."""
+LAG = 40
+"""Messages of a spool that may be out and counted as waiting: what was under way, and what came back before it."""
 QUIET_STEPS = 20_000
 """After the last fault everything must be out within so many steps: far more than it takes."""
 
@@ -41,15 +46,33 @@ class Simulation:
         self._allowed = 0
         """Duplicates that the messages in flight at each fault explain."""
         self.crashes = self.cuts = 0
-        self._runtime = Runtime(self._shape, self._letters)
+        self._spooled: set[tuple[str, bytes]] = set()
+        """Sink and payload of what its source was told to be done with before it was out."""
+        self._fibers = Fibers(self._random)
+        self._disk = Disk(self._random, self._may_crash, self._fibers.give_way)
+        self._reader: Fiber | None = None
+        """The thread of the sinks' connection, where it is at something."""
 
     def run(self) -> None:
+        try:
+            with virtual(self._fibers), self._disk.under():
+                self._live()
+        finally:
+            self._fibers.end()
+            self._disk.close()
+
+    def _live(self) -> None:
+        self._begin()
         actions = self._actions()
         for _ in range(CHAOS_STEPS):
             self._step(self._random.choices(*actions)[0])
         self._faulty = False
-        self._letters.full = 0.0
-        calm = [action for action, _ in zip(*actions, strict=True) if action not in (self._publish, self._cut)]
+        self._letters.full = self._disk.full = 0.0
+        calm = [
+            action
+            for action, _ in zip(*actions, strict=True)
+            if action not in (self._publish, self._cut, self._last_long)
+        ]
         for _ in range(QUIET_STEPS // 50):
             for _ in range(50):
                 self._step(self._random.choice(calm))
@@ -72,12 +95,18 @@ class Simulation:
             (self._connect, 0.6),
             (self._cut, self._cut_share * 10),
         ]
+        if self._shape.flaky or self._shape.spool is not None:
+            weighted.append((self._go_on, 6.0 if self._shape.spool is not None else 0.6))
+        if self._shape.spool is not None:
+            weighted.append((self._last_long, 0.1))
         return [action for action, _ in weighted], [weight for _, weight in weighted]
 
     def _step(self, action: Callable[[], None]) -> None:
         try:
             action()
             self._may_crash()
+            if any(spool.broken() for spool in self._runtime.spools.values()):
+                self._wrong("a thread of a spool has ended")
         except Crash:
             self._crashed()
         except Wrong:
@@ -117,24 +146,39 @@ class Simulation:
 
     def _read_sink(self) -> None:
         link = self._sink_link
-        if link is None or not link.to_client:
+        if link is None or not link.to_client or self._reading():
             return
         count = self._random.randint(1, len(link.to_client))
         items = [link.to_client.popleft() for _ in range(count)]
         if self._random.random() < 0.3:
             self._random.shuffle(items)  # confirmations of different messages may come as they like
-        self._runtime.outgoing._take(link, items)  # type: ignore[arg-type]
+        self._read(lambda: self._runtime.outgoing._take(link, items))  # type: ignore[arg-type]
+
+    def _reading(self) -> bool:
+        return self._reader is not None and self._reader.is_alive()
+
+    def _read(self, what: Callable[[], None]) -> None:
+        """On the thread of the sinks' connection."""
+        if self._shape.spool is None:
+            what()
+        else:
+            self._reader = self._fibers.spawn(what)
 
     def _tick(self) -> None:
-        if self._sink_link is not None:
+        self._fibers.now += self._random.choice((0.01, 0.1, 1.0))
+        if self._sink_link is not None and not self._reading():
             self._runtime.outgoing._tick(self._sink_link, 0.0)  # type: ignore[arg-type]
+
+    def _go_on(self) -> None:
+        for _ in range(self._random.randint(1, 5)):
+            self._fibers.step()
 
     def _connect(self) -> None:
         if self._source_link is None:
             link = self._source_link = self._link(present=True)
             self._runtime.incoming._opened(link)  # type: ignore[arg-type]
             self._broker.reopened(link)
-        elif self._sink_link is None:
+        elif self._sink_link is None and not self._reading():
             first = self._runtime.outgoing._first
             kept = not first and self._random.random() < 0.7
             if not kept:
@@ -143,7 +187,7 @@ class Simulation:
             link = self._sink_link = self._link(present=kept)
             if not kept and self._shape.sink_qos == 2:
                 self._allowed += self._runtime.outgoing.under_way()
-            self._runtime.outgoing._opened(link)  # type: ignore[arg-type]
+            self._read(lambda: self._runtime.outgoing._opened(link))  # type: ignore[arg-type]
 
     def _link(self, *, present: bool) -> SimLink:
         maximum = self._random.choice((1, 4, 65535))
@@ -157,9 +201,9 @@ class Simulation:
         if self._random.random() < 0.5 and self._source_link is not None:
             self._cut_source(part=True)
             self._runtime.incoming._lost()
-        elif self._sink_link is not None:
+        elif self._sink_link is not None and not self._reading():
             self._cut_sink(part=True)
-            self._runtime.outgoing._lost()
+            self._read(self._runtime.outgoing._lost)
 
     def _cut_source(self, *, part: bool) -> None:
         link = self._source_link
@@ -187,6 +231,21 @@ class Simulation:
         """How many packets on the wire of a link that ends still arrive."""
         return self._random.choice((0, 0, 1, 2, 8))
 
+    def _last_long(self) -> None:
+        """An outage goes on until every thread has come to rest: then no source may wait for its end."""
+        if self._sink_link is not None or self._shape.spool is None or "messages" in self._shape.spool:
+            return
+        full, self._disk.full = self._disk.full, 0.0
+        for _ in range(LONG_STEPS):
+            if not self._fibers.step():
+                self._fibers.now += 5.0
+        self._disk.full = full
+        self._check_disk()
+        for chunk in self._runtime.outgoing._window.chunks:
+            log = next(spool.log for spool in self._runtime.spools.values() if spool.inner is chunk.sink)
+            if log is None or chunk.batch.tracker is not log.tracker:
+                self._wrong(f"{chunk.unconfirmed()} of {chunk.batch.payloads} hold their source up while it is away")
+
     def _may_crash(self) -> None:
         if self._faulty and self._random.random() < self._crash_share:
             raise Crash
@@ -197,8 +256,23 @@ class Simulation:
         self._allowed += len(self._broker.under_way) * self._fan_out()
         self._cut_source(part=True)
         self._cut_sink(part=True)
-        with contextlib.suppress(Crash):
-            self._runtime = Runtime(self._shape, self._letters)
+        self._check_disk()
+        self._allowed += sum(self._sent_from_disk(sink) for sink in self._runtime.spools)
+        self._fibers.end()
+        self._runtime.close_files()
+        self._begin()
+
+    def _begin(self) -> None:
+        faulty, self._faulty = self._faulty, False
+        self._runtime = Runtime(self._shape, self._letters, self._fibers, self._disk)
+        self._faulty = faulty
+
+    def _sent_from_disk(self, sink: str) -> int:
+        """Messages that are out, and on disk still: the next life sends them again."""
+        again = sum(self._out(sink, payload) for payload in self._disk.kept(sink))
+        if again > LAG:
+            self._wrong(f"{again} messages of {sink} are out, and on disk still")
+        return again
 
     def _fan_out(self) -> int:
         """The most that one message becomes."""
@@ -212,17 +286,30 @@ class Simulation:
     def _acknowledged(self, payload: bytes) -> None:
         """Nothing is given back to the source before all that derives from it is out or durable."""
         out, kept = expected(self._shape, payload)
-        topic = payload.split()[0].decode()
-        missing = [one for one in out if not self._broker.copies[f"{one[0]}/{topic}", one[1]]]
+        missing = [one for one in out if not self._out(*one)]
+        if self._shape.spool is not None:
+            self._spooled.update(missing)
+            missing = [one for one in missing if one[1] not in self._disk.kept(one[0])]
         missing += kept - self._letters.kept
         if missing:
             self._wrong(f"'{payload.decode()}' is acknowledged, and {sorted(missing)} is not out")
+
+    def _check_disk(self) -> None:
+        """What a spool has taken over stays there until it is out."""
+        self._spooled -= {one for one in self._spooled if self._out(*one)}
+        for sink in self._runtime.spools:
+            wanted = {payload for name, payload in self._spooled if name == sink}
+            if gone := wanted - self._disk.kept(sink):
+                self._wrong(f"{sorted(gone)} of {sink} is neither out nor on disk")
+
+    def _out(self, sink: str, payload: bytes) -> bool:
+        return bool(self._broker.copies[f"{sink}/{payload.split()[0].decode()}", payload])
 
     def _idle(self) -> bool:
         broker, runtime = self._broker, self._runtime
         if broker.waiting or broker.under_way or broker.taken_over or runtime.outgoing.under_way():
             return False
-        return not any(inbox.messages for inbox in runtime.inboxes.values())
+        return runtime.at_rest() and not any(inbox.messages for inbox in runtime.inboxes.values())
 
     def _check_end(self) -> None:
         published = [f"{topic} {place}".encode() for topic in range(TOPICS) for place in range(self._places[topic])]
