@@ -208,7 +208,8 @@ class NodeCounters:
         self.late = 0
         """Messages that came after their time had passed."""
         self.drifted = 0
-        """Messages whose sender's clock is too far ahead to be believed; sources only."""
+        """Messages whose sender's clock is too far ahead to be believed: at the source where an operation keeps time,
+        else at a component."""
         self.windows = 0
         """Open at present."""
         self.checkpoints = 0

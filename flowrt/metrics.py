@@ -221,9 +221,9 @@ FAMILIES = (
     ),
     Family(
         "flowrt_node_drifted_messages", "counter", NODE,
-        "Messages whose sender's clock is more than 60 s ahead; they count as of their arrival.",
+        "Messages whose sender's clock is more than 60 s ahead: modules do not see it, and it moves no window.",
         "More than none: correct the sender's clock, or the gateway's.",
-        _nodes(lambda node: node.counters.drifted, ("source",)),
+        _nodes(lambda node: node.counters.drifted, ("source", *GUESTS)),
     ),
     Family(
         "flowrt_node_open_windows", "gauge", NODE,

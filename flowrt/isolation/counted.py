@@ -21,7 +21,12 @@ CALLS_MAX = 100
 _CALL = re.compile(r"[\w.:/@#\[\]-]{1,120}", re.ASCII)
 _SUM = -1
 """In the place of a histogram's bucket: the sum of all values."""
-_PLAIN = {"linesLeftOut": "lines_left_out", "linesCut": "lines_cut", "stateRefused": "state_refused"}
+_PLAIN = {
+    "linesLeftOut": "lines_left_out",
+    "linesCut": "lines_cut",
+    "stateRefused": "state_refused",
+    "drifted": "drifted",
+}
 """Counters that are one number, by the name they are told under."""
 _HISTOGRAMS = ("inference", "rows")
 

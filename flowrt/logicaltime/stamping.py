@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from flowrt.logicaltime.clock import GraphClock
-from flowrt.logicaltime.stamps import START, Stamp, logical
-
-DRIFT_MS = 60_000
-"""How far ahead of ours a sender's clock may be. One further ahead is not believed."""
+from flowrt.logicaltime.stamps import DRIFT_MS, START, Stamp, logical
 
 
 class Stamped(NamedTuple):

@@ -15,6 +15,11 @@ END = 1 << 84
 TIMESTAMP = "__ts"
 """User property with the sender's clock."""
 
+DRIFT_MS = 60_000
+"""How far ahead of ours a sender's clock may be. One further ahead is not believed."""
+NODE_ID = "flowrt"
+"""Of clocks that no sender gave."""
+
 Stamp = tuple[int, int, str]
 """A hybrid logical clock: milliseconds since the epoch, counter, node id."""
 
@@ -26,6 +31,11 @@ def logical(milliseconds: int, counter: int = 0) -> int:
 
 def milliseconds(time: int) -> int:
     return time >> COUNTER_BITS
+
+
+def own_stamp(time: int) -> Stamp:
+    """The clock of a message whose sender gave none."""
+    return time >> COUNTER_BITS, time & COUNTER_MAX, NODE_ID
 
 
 def parse_stamp(text: str) -> Stamp | None:

@@ -134,6 +134,7 @@ class _Composition:
             key: word(where.mark, text)
             for key, text in {"operationType": "sink", "name": name, "endpoint": settings.endpoint_ref}.items()
         }
+        made["timestamp"] = word(where.mark, "write")  # as AIO does
         made["topic"] = word(at, _template(settings.data_destination))
         if settings.headers:
             at = part(own, "headers").mark

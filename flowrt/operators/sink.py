@@ -73,6 +73,9 @@ class SinkOperation(Operation):
     """When the sink stops sending because its messages are turned away for now."""
     content_type: str | None = Field(None, max_length=1024)
     """Content type to send with messages that have none."""
+    timestamp: Literal["keep", "write"] = "keep"
+    """The user property `__ts`, a hybrid logical clock. `keep` sends what a message came with, or what a module gave
+    it; `write` also gives one to messages without: the time at which they count. It costs a property a message."""
     headers: tuple[Header, ...] = Field((), max_length=HEADERS_MAX)
     """What becomes of user properties, in order."""
 

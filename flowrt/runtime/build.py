@@ -201,7 +201,8 @@ class Builder:
                 sink = self.sinks[node.name] = self._endpoints.sink(operation, faults.refuse if faults else None)
                 give = operation.idempotency_key
                 keys = Keys(self._plan.name, node.name, give=give) if self._identify else None
-                return SinkOperator(sink, counters, operation.outward if operation.headers else None, keys)
+                outward, stamps = operation.outward if operation.headers else None, operation.timestamp == "write"
+                return SinkOperator(sink, counters, outward, keys, stamps=stamps)
             case ConcatenateOperation() as operation:
                 timed = needs_time(operation)
                 return OrderingOperator(counters, operation.resources.memory) if timed else ConcatenateOperator()
@@ -314,7 +315,6 @@ class Builder:
             meter=limits.meter,
             pool=pool,
             grants=Grants(frozenset(operation.grants), folders, operation.environment),
-            denied=counters.denied,
             counters=counters,
             **nn,
         )

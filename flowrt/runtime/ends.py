@@ -11,6 +11,7 @@ from typing import Literal
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.base import Sink
+from flowrt.logicaltime.stamps import own_stamp, with_stamp
 from flowrt.message import Batch, Head
 from flowrt.operators.base import Emission
 from flowrt.runtime.identity import Keys, identified
@@ -86,17 +87,22 @@ class SinkOperator:
         counters: NodeCounters,
         outward: Callable[[Head], Head] | None = None,
         keys: Keys | None = None,
+        *,
+        stamps: bool = False,
     ) -> None:
         """`outward` gives the head a message leaves with, where that is another; `keys` gives messages their
-        idempotency keys."""
+        idempotency keys; `stamps`: those that have no clock are given one."""
         self._sink = sink
         self._keys = keys
+        self._stamps = stamps
         self._counters = counters
         self._outward = None if outward is None else lru_cache(HEADS_MAX)(outward)
 
     def process(self, batch: Batch) -> Emission:
         if self._keys is not None:
             batch = self._keys.keyed(batch)
+        if self._stamps:
+            batch = batch.with_payloads(batch.payloads, list(map(_stamped, batch.heads, batch.times)))
         if self._outward is not None:
             batch = batch.with_payloads(batch.payloads, list(map(self._outward, batch.heads)))
         self._sink.send(batch)
@@ -118,3 +124,8 @@ class SinkOperator:
 
     def close(self) -> None:
         """The graph closes its endpoints, after flushing them."""
+
+
+def _stamped(head: Head, time: int) -> Head:
+    """A head with a clock: its own, or the time at which the message counts."""
+    return head if head.timestamp else head.with_(properties=with_stamp(head.properties, own_stamp(time)))

@@ -53,11 +53,6 @@ class GuestLog:
         if self._counters is not None:
             self._counters.lines_cut += 1
 
-    def state_refused(self) -> None:
-        """Count a call of the state store that was refused."""
-        if self._counters is not None:
-            self._counters.state_refused += 1
-
     def _report(self) -> None:
         """Says how many lines an earlier second left out: not itself one of the quota."""
         missing, self._reported = self.left_out - self._reported, self.left_out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowrt.counters import OwnMetrics
+from flowrt.counters import NodeCounters, OwnMetrics
 from flowrt.guests.component import componentize
 from flowrt.message import Batch, Head
 from flowrt.quota.resources import Resources
@@ -86,7 +86,7 @@ class Maker:
         self.events: list[object] = []
         self.metrics = OwnMetrics()
         self.state = StateStore()
-        self.denied: dict[str, int] = {}
+        self.counters = NodeCounters()
         self.cache: CodeCache | None = None
         """Of compiled code; None compiles each time."""
         self._made: list[object] = []
@@ -97,7 +97,7 @@ class Maker:
         quota = Resources.model_validate(resources)
         return ComponentGuestFactory(
             self.engine, made, kind, quota, properties, log, self.metrics, self.state, schemas, pool=pool,
-            denied=self.denied,
+            counters=self.counters,
         )  # fmt: skip
 
     def __call__(self, code, kind="map", properties=(), **options):

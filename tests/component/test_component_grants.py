@@ -71,7 +71,7 @@ def seen(guest, tmp_path):
         counters = NodeCounters()
         factory = component_factory(
             guest.engine, node, emit=guest.events.append, graph="g", metrics=guest.metrics, state=guest.state,
-            grants=grants, denied=counters.denied,
+            grants=grants, counters=counters,
         )  # fmt: skip
         instance = factory()
         output = instance.map(batch(b"", head=Head("t")))

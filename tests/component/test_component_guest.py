@@ -10,6 +10,25 @@ from flowrt.quota.pool import Pool
 SIZES = (0, 1, 127, 128, 129, 1000, 100_000)
 
 
+SECONDS = """(local.set $at (call $alloc (i32.const 8)))
+  (i64.store (local.get $at) (i64.load offset=8 (local.get $model)))
+  (i32.store offset=80 (local.get $model) (local.get $at))
+  (i32.store offset=84 (local.get $model) (i32.const 8))
+  (call $ok (local.get $model))"""
+"""The payload becomes the seconds of the message's clock."""
+
+
+def test_a_senders_clock_is_believed_up_to_a_minute_ahead(guest):
+    """One further ahead is not shown to the guest, and counted; what the message carries stays as it came."""
+    ours = TIME >> 20
+    heads = [HEAD.with_(timestamp=(ours + ahead, 0, "press-4")) for ahead in (-3_600_000, 60_000, 60_001)]
+    rows = batch(b"", b"", b"").with_payloads([b""] * 3, heads)
+    output = guest(component({"map": SECONDS})).map(rows)
+    seen = [int.from_bytes(payload, "little") for payload in output.payloads]
+    assert seen == [ours // 1000 - 3600, (ours + 60_000) // 1000, ours // 1000]
+    assert guest.counters.drifted == 1
+
+
 @pytest.mark.parametrize("body", [ECHO, READ], ids=["given back", "read"])
 def test_a_message_passes_as_it_is(guest, body):
     payloads = [bytes(range(256)) * (size // 256) + bytes(size % 256) for size in SIZES]

@@ -177,4 +177,4 @@ def test_a_socket_is_refused_and_counted(operator, guest):
             server.accept()
     assert errors == {0: "Permission denied, Permission denied"}
     refused = {"resolve-addresses": 1, "create-tcp-socket": 1}
-    assert guest.denied | refused == guest.denied
+    assert guest.counters.denied | refused == guest.counters.denied

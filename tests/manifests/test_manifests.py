@@ -11,6 +11,7 @@ import pytest
 from flowrt.cli import loading
 from flowrt.graph.load import plan_of
 from flowrt.graph.tree import plain
+from flowrt.logicaltime.stamps import parse_stamp
 from flowrt.manifests.load import graphs_of
 from flowrt.operators.sink import Header
 from flowrt.problem import in_order
@@ -355,6 +356,8 @@ def test_a_folder_of_resources_runs_on_a_broker(folder, tmp_path):
         finally:
             process.terminate()
             process.communicate()
+    clocks = [properties.pop() for _, _, properties in got]  # as AIO writes them
+    assert all(key == "__ts" and parse_stamp(clock) for key, clock in clocks)
     assert sorted(got) == [
         ("alarms/oven/1/heat", {"v": 501}, [("plant", "north")]),
         ("rest", {"v": 499}, [("secret", "s"), ("plant", "south")]),

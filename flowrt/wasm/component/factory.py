@@ -57,18 +57,17 @@ class ComponentGuestFactory:
         pool: Pool | None = None,
         extra: Offers = Offer,
         grants: Grants = NOTHING_GRANTED,
-        denied: dict[str, int] | None = None,
         *,
+        counters: NodeCounters | None = None,
         preview: bool = False,
     ) -> None:
-        """`denied` counts the calls of WASI that failed for want of a grant, by name, over all instances."""
         self.log = log
-        self.denied = {} if denied is None else denied
+        counters = counters or NodeCounters()
         self._extra = extra
         self._grants = grants
         imported = functions(component, engine.native(fuel=resources.fuel is not None), exported=False)
-        self._withheld = withheld(imported, grants, Refusals(log, self.denied))
-        calls = [*host_calls(log, metrics, state), *self._withheld.calls]
+        self._withheld = withheld(imported, grants, Refusals(log, counters.denied))
+        calls = [*host_calls(log, metrics, state, counters), *self._withheld.calls]
         if preview:
             calls = [HostCall(in_preview(call.interface), call.name, call.call) for call in calls]
         self._make = partial(
@@ -83,6 +82,7 @@ class ComponentGuestFactory:
             schemas,
             meter,
             pool,
+            counters=counters,
             preview=preview,
         )
 
@@ -106,7 +106,6 @@ def component_factory(
     extra: Offers = Offer,
     more: Interfaces = NO_MORE,
     grants: Grants = NOTHING_GRANTED,
-    denied: dict[str, int] | None = None,
     counters: NodeCounters | None = None,
 ) -> ComponentGuestFactory:
     """Compile the component of a node (or take it from the cache). `extra` makes what else an instance may import,
@@ -126,7 +125,7 @@ def component_factory(
     log = GuestLog(emit, graph, node.name, resources.log_lines, counters=counters)
     return ComponentGuestFactory(
         engine, component, kind, resources, node.properties, log, metrics, state,
-        schemas=node.schemas, meter=meter, pool=pool, extra=extra, grants=grants, denied=denied, preview=preview,
+        schemas=node.schemas, meter=meter, pool=pool, extra=extra, grants=grants, counters=counters, preview=preview,
     )  # fmt: skip
 
 

@@ -7,12 +7,15 @@ has no way to hand its state over: a fresh instance begins anew, and what must s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import is_not
 from typing import Literal
 
 from wasmtime import component as native
 
+from flowrt.counters import NodeCounters
 from flowrt.errors import FlowrtBug, GuestTrap, NodeFault
 from flowrt.graph.worlds import interface
+from flowrt.logicaltime.stamps import DRIFT_MS, milliseconds
 from flowrt.message import Batch, Head, Message
 from flowrt.operators.base import Errors, GuestOutput
 from flowrt.quota.meter import Meter
@@ -48,11 +51,13 @@ class ComponentGuest:
         extra: Offer = NOTHING,
         grants: Grants = NOTHING_GRANTED,
         *,
+        counters: NodeCounters,
         preview: bool = False,
     ) -> None:
         """`preview`: it is one of AIO's preview, whose interfaces have other names and give no errors."""
         self._interface = interface(kind, preview=preview)
         self._kind = kind
+        self._counters = counters
         self._sender = Sender()
         self._streams = (
             LineBuffer(lambda text: log.write("info", text)),
@@ -81,7 +86,7 @@ class ComponentGuest:
             raise
 
     def map(self, batch: Batch) -> GuestOutput:
-        self._check(batch, "map")
+        batch = self._taken(batch, "map")
         rows, payloads, heads = [], [], []
         errors: dict[int, str | NodeFault] = {}
         changed = False
@@ -102,7 +107,7 @@ class ComponentGuest:
         return GuestOutput(range(count) if not errors else rows, payloads, heads if changed else None, errors)
 
     def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Errors]:
-        self._check(batch, entry)
+        batch = self._taken(batch, entry)
         verdicts = bytearray(len(batch))
         errors: dict[int, str | NodeFault] = {}
         for row, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
@@ -118,7 +123,7 @@ class ComponentGuest:
         return bytes(verdicts), errors
 
     def accumulate(self, staged: Message, batch: Batch) -> Message:
-        self._check(batch, "accumulate")
+        batch = self._taken(batch, "accumulate")
         if self._fold is None:
             raise FlowrtBug("a guest made for another kind is asked for accumulate")
         try:
@@ -132,7 +137,7 @@ class ComponentGuest:
         return Message(head, payload, staged.time)
 
     def delay(self, batch: Batch) -> tuple[Sequence[int], Errors]:
-        self._check(batch, "delay")
+        batch = self._taken(batch, "delay")
         times = list(batch.times)
         errors: dict[int, str | NodeFault] = {}
         for row, (head, payload, time) in enumerate(zip(batch.heads, batch.payloads, batch.times, strict=True)):
@@ -162,12 +167,18 @@ class ComponentGuest:
         for stream in self._streams:
             stream.flush()
 
-    def _check(self, batch: Batch, kind: str) -> None:
+    def _taken(self, batch: Batch, kind: str) -> Batch:
+        """A batch that may be given to the guest: a sender's clock that is too far ahead is not shown to it."""
         if kind != self._kind:
             raise FlowrtBug(f"a guest made for {self._kind} is asked for {kind}")
         largest = max(map(len, batch.payloads), default=0)
         if largest > self._message_max:
             raise NodeFault("size", f"a payload of {largest} bytes; the node takes {self._message_max}")
+        if not any(head.timestamp for head in batch.heads):
+            return batch
+        heads = list(map(_believed, batch.heads, batch.times))
+        self._counters.drifted += sum(map(is_not, heads, batch.heads))
+        return batch.with_payloads(batch.payloads, heads)
 
     def _call(self, head: Head, payload: bytes, time: int) -> tuple[bytes, Sent, int]:
         """Call `process`; gives its result, what the guest saw, and the resource that carried the payload or 0."""
@@ -204,6 +215,12 @@ class ComponentGuest:
         if not accepted:
             self._store.broken = True
             raise GuestTrap("init", "init refused the configuration: it returned false")
+
+
+def _believed(head: Head, time: int) -> Head:
+    """Where an operation keeps time, the source has looked already."""
+    drifted = head.timestamp is not None and head.timestamp[0] > milliseconds(time) + DRIFT_MS
+    return head.with_(timestamp=None) if drifted else head
 
 
 def _fault(refused: Refused) -> str | NodeFault:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from flowrt.counters import Labels, OwnMetrics
+from flowrt.counters import Labels, NodeCounters, OwnMetrics
 from flowrt.errors import GuestTrap
 from flowrt.graph.worlds import interface
 from flowrt.quota.quantity import format_bytes
@@ -30,13 +30,13 @@ _CONDITIONS: dict[str, Condition] = {
 }
 
 
-def host_calls(log: GuestLog, metrics: OwnMetrics, state: StateStore) -> list[HostCall]:
+def host_calls(log: GuestLog, metrics: OwnMetrics, state: StateStore, counters: NodeCounters) -> list[HostCall]:
     """All functions that `wit.OFFERED` promises."""
     return [
         HostCall(interface("types"), "[method]buffer.read", _read),
         *_log(log),
         *_metrics(metrics),
-        *_state(state, log),
+        *_state(state, counters),
     ]
 
 
@@ -94,7 +94,7 @@ def _counted(wrong: str | None) -> bytes:
     return owned.result(ok=False, value=owned.variant("incompatible-type", owned.string(wrong)))
 
 
-def _state(state: StateStore, log: GuestLog) -> Sequence[HostCall]:
+def _state(state: StateStore, counters: NodeCounters) -> Sequence[HostCall]:
     def get(_store: ComponentStore, arguments: list[bytes]) -> bytes:
         found = state.get(_data(arguments[0], KEY_MAX))
         if found is None:
@@ -125,17 +125,17 @@ def _state(state: StateStore, log: GuestLog) -> Sequence[HostCall]:
         return _answer(_count(count), None)
 
     calls = {"get": get, "set": put, "del": delete, "vdel": delete_value}
-    return [HostCall(interface("state-store"), name, _refusing(call, log)) for name, call in calls.items()]
+    return [HostCall(interface("state-store"), name, _refusing(call, counters)) for name, call in calls.items()]
 
 
-def _refusing(call: Callable[[ComponentStore, list[bytes]], bytes], log: GuestLog) -> Answer:
+def _refusing(call: Callable[[ComponentStore, list[bytes]], bytes], counters: NodeCounters) -> Answer:
     """The store's refusals as the interface has them, counted."""
 
     def answer(store: ComponentStore, arguments: list[bytes]) -> bytes:
         try:
             return call(store, arguments)
         except Refused as refused:
-            log.state_refused()
+            counters.state_refused += 1
             error = owned.variant("request-error", owned.string(str(refused)))
             return owned.result(ok=False, value=error)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 from typing import NamedTuple
 
+from flowrt.logicaltime.stamps import NODE_ID, own_stamp
 from flowrt.message import Head
 from flowrt.wasm.component.pictures import Picture, picture_of
 from flowrt.wasm.component.values import ENTRY, LIST, RESOURCE, SIZE, U8, U32, U64, Arena, memory, number
 
-NODE_ID = "flowrt"
-"""Of clocks that no sender gave."""
 BYTES_MAX = 128
 """Payloads up to this cross as bytes, larger ones as a `buffer`: making a handle costs as much as so many bytes."""
 _REMEMBERED = 1024
@@ -81,7 +80,7 @@ class _Tree:
 
     def fill(self, time: int, case: str) -> Timestamp:
         """Put the time down (unless the sender gave one) and the form of the payload."""
-        timestamp = self.head.timestamp or (time >> 20, time & 0xFFFFF, NODE_ID)
+        timestamp = self.head.timestamp or own_stamp(time)
         self._clock.set(timestamp[0], timestamp[1])
         if case != self._case:
             self._case = case
