@@ -197,6 +197,10 @@ CODES: dict[str, str] = {
         "delay before it."
     ),
     "no-state": "`keepState: disk` needs a module that exports flowrt_save and flowrt_restore. Remove keepState.",
+    "state-in-memory": (
+        "The module keeps a state that a stop or a crash loses, while the messages that it came of were acknowledged "
+        "and do not come again. Write `keepState: disk`, or `keepState: memory` where a state that begins empty may be."
+    ),
     "isolation-refused": "An operation that keeps messages on disk runs in flowrt's own process. Remove `isolation`.",
     "missing-parameter": "A required parameter has no value. Give `--set KEY=VALUE` or a default.",
     "duplicate-parameter": "Two parameters give the module the same name. Rename one.",

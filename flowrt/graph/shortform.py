@@ -53,8 +53,10 @@ def _end(mark: Mark, kind: str) -> Mapping:
 
 
 def _operation(module: Mapping) -> Mapping:
-    kind = _word(module.mark, "map")
-    return _map(module.mark, operationType=kind, name=_text(module, "name"), module=_text(module, "path"))
+    kind, memory = _word(module.mark, "map"), _word(module.mark, "memory")  # whose state is on disk needs the long form
+    return _map(
+        module.mark, operationType=kind, name=_text(module, "name"), module=_text(module, "path"), keepState=memory
+    )
 
 
 def _connection(start: Scalar, end: Scalar) -> Mapping:

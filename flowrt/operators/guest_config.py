@@ -36,6 +36,7 @@ class GuestOperation(Operation):
     """Environment variables that a component sees."""
     keep_state: Literal["memory", "disk"] = "memory"
     """Where the state is kept of a module that exports `flowrt_save`. `memory`: it survives a trap. `disk`: it survives
-    a stop and a crash too; a message is acknowledged once the state that it left is written."""
+    a stop and a crash too; a message is acknowledged once the state that it left is written. Unset, it is `memory`, and
+    `flowrt check` warns where that forgets what acknowledged messages left."""
     state: Literal["shared", "perTopic"] = "shared"
     """Whether the module keeps each topic's state apart. `perTopic` lets `flowrt run --workers` divide the topics."""

@@ -224,6 +224,20 @@ def test_a_state_on_disk_wants_a_module_that_keeps_one() -> None:
     assert found(spoilt(module, module + "    keepState: disk\n")) == [(14, 16, "no-state")]
 
 
+def test_a_state_that_a_crash_would_lose_is_told_until_the_graph_says_which_it_is() -> None:
+    line = "    module: pump-features:1.0.0\n"
+    state = {"flowrt_save": "() -> (i32)", "flowrt_restore": "(i32, i32) -> (i32)"}
+    stateful = {PUMP: module(exports=EXPORTS | state)}
+
+    (problem,) = problems(SOUND, modules=stateful)
+    assert (problem.code, problem.severity) == ("state-in-memory", Severity.WARNING)
+
+    for said in ("memory", "disk"):
+        assert found(spoilt(line, line + f"    keepState: {said}\n"), modules=stateful) == []
+    topics = '    topics: ["plant/+/pump"]\n'
+    assert found(spoilt(topics, topics + "    qos: 0\n"), modules=stateful) == []  # nobody sends those again anyway
+
+
 def test_the_cycle_is_named() -> None:
     text = spoilt("connections:\n", "connections:\n  - {from: {name: detector}, to: {name: features}}\n")
     (problem,) = problems(text)
