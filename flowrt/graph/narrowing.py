@@ -35,9 +35,10 @@ def _narrowed(keys: frozenset[str], kinds: frozenset[str], ends: frozenset[str])
     fields = _defaults(GraphFile, keys)
     if "operations" in keys:
         members: Any = reduce(or_, [OPERATIONS[kind] for kind in sorted(kinds | {"source", "sink"})])
-        fields["operations"] = (tuple[Annotated[members, Field(discriminator="operation_type")], ...], ())  # type: ignore[valid-type]
+        fields["operations"] = (tuple[Annotated[members, Field(discriminator="operation_type")], ...], ())
     if "endpoints" in keys:
-        fields["endpoints"] = (tuple[_under(Endpoint, _defaults(Endpoint, ends | {"name"})), ...], ())
+        end: Any = _under(Endpoint, _defaults(Endpoint, ends | {"name"}))
+        fields["endpoints"] = (tuple[end, ...], ())
     return cast("type[GraphFile]", _under(GraphFile, fields))
 
 
