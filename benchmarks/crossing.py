@@ -14,7 +14,7 @@ import wasmtime
 
 from flowrt.message import Batch, Head
 from flowrt.quota.resources import Resources
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import Engine, variant_of
 from flowrt.wasm.factory import CoreGuestFactory
 from flowrt.wasm.heads import NodeHeads
 from flowrt.wasm.log import GuestLog
@@ -51,7 +51,7 @@ def batch(count: int, size: int = 100) -> Batch:
 
 
 def factory(engine: Engine, code: bytes, resources: Resources) -> CoreGuestFactory:
-    module = wasmtime.Module(engine.native(fuel=resources.fuel is not None), code)
+    module = wasmtime.Module(engine.native(variant_of(resources)), code)
     log = GuestLog(lambda _event: None, "benchmark", "node", 0)
     return CoreGuestFactory(engine, module, resources, (), NodeHeads(), log, frozenset(), tuple)
 

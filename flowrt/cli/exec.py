@@ -51,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--deadline", default=math.inf, type=_told(parse_seconds), metavar="TIME",
         help="end it after so long, as 30s (default: never)",
     )  # fmt: skip
+    parser.add_argument(
+        "--stack", default=2**20, type=_told(parse_bytes), metavar="SIZE",
+        help="stack a call may use, 64Ki to 2Mi (default 1Mi)",
+    )  # fmt: skip
     parser.add_argument("--fuel", type=int, metavar="COUNT", help="end it after so many instructions (default: never)")
     parser.add_argument("--threads", type=int, default=1, metavar="COUNT", help="threads of one model run (default 1)")
     parser.add_argument("--no-cache", action="store_true", help="compile anew, and keep no compiled code")
@@ -61,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if not (options.memory > 0 and options.deadline > 0 and options.threads > 0 and (options.fuel or 1) > 0):
         raise StartError("--memory, --deadline, --fuel and --threads must be above 0")
+    if not 2**16 <= options.stack <= 2 * 2**20:
+        raise StartError("--stack must be 64Ki to 2Mi")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while a guest runs nothing of ours would look at it
     from flowrt.wasm.engine import Engine
 
@@ -79,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
 def _command(options: argparse.Namespace, engine: Engine) -> Command:
     from flowrt.wasm.cache import CodeCache
     from flowrt.wasm.command import Command
+    from flowrt.wasm.engine import Variant
     from flowrt.wasm.inspect import inspect_bytes
 
     try:
@@ -89,7 +96,7 @@ def _command(options: argparse.Namespace, engine: Engine) -> Command:
     if not isinstance(facts, ModuleFacts):
         raise StartError(f"{options.module}: {facts.reason}")
     cache = None if options.no_cache else CodeCache()
-    return Command(engine, facts, code, fuel=options.fuel is not None, cache=cache)
+    return Command(engine, facts, code, variant=Variant(options.fuel is not None, options.stack), cache=cache)
 
 
 def _run(options: argparse.Namespace, command: Command) -> int:
@@ -97,7 +104,7 @@ def _run(options: argparse.Namespace, command: Command) -> int:
     from flowrt.wasm.crossing import Limits
 
     setting = Setting([options.module.name, *options.arguments], options.env, options.dir)
-    limits = Limits(options.memory, options.deadline, options.fuel)
+    limits = Limits(options.memory, options.deadline, options.fuel, stack=options.stack)
     if not command.uses_nn:
         return command.run(setting, limits)
     from flowrt.nn.doors.node import NodeDoor

@@ -41,8 +41,8 @@ NO_BUDGET = Budget.by_default()
 
 
 _BOUNDS = (
-    "deadline", "fuel", "message_rate", "byte_rate", "inbox", "inbox_memory", "message", "outputs", "log_lines",
-    "metric_series",
+    "deadline", "fuel", "stack", "message_rate", "byte_rate", "inbox", "inbox_memory", "message", "outputs",
+    "log_lines", "metric_series",
 )  # fmt: skip
 
 
@@ -78,6 +78,9 @@ class Resources(Options):
     noticed before a watchdog is."""
     fuel: int | None = Field(None, gt=0)
     """Instructions one call may execute, where a deterministic bound is wanted. Unset: `deadline` bounds the call."""
+    stack: Bytes = Field(2**20, ge=2**16, le=2 * 2**20)
+    """Bytes of stack one call may use; deeper recursion is a fault of kind `trap`. 1Mi: some ten thousand frames, and
+    far from the 8 MiB of a thread, which the host's own functions share."""
     inbox: int = Field(4096, ge=1, le=1_000_000)
     """Messages that may wait before the node; then whoever feeds it waits. 4096: a tenth of a second at full speed."""
     inbox_memory: Bytes = Field(32 * 2**20, ge=2**16, le=2**34)

@@ -21,12 +21,14 @@ NICE = 19
 
 def compile_beside(nodes: Iterable[NodePlan], around: Surroundings) -> None:
     """Fill the cache with what these nodes need and it does not hold. Raises `StartError` for what does not compile."""
+    from flowrt.wasm.engine import variant_of
+
     wanted = []
     for node in nodes:
         if isinstance(node.operation, GuestOperation) and node.module is not None:
-            fuel = node.operation.resources.fuel is not None
-            if not around.cache.holds(around.engine, node.module.digest, fuel=fuel):
-                wanted.append((node.module.path, node.module.form, fuel))
+            variant = variant_of(node.operation.resources)
+            if not around.cache.holds(around.engine, node.module.digest, variant):
+                wanted.append((node.module.path, node.module.form, variant.fuel, variant.stack))
     if not wanted:
         return
     command = [sys.executable, "-m", "flowrt.updates.compiling", json.dumps([around.interpreter, wanted])]
@@ -42,14 +44,14 @@ def main(text: str) -> int:
     """The child: exit status 0, or 1 with a line on standard error."""
     os.nice(NICE)
     from flowrt.wasm.cache import CodeCache, compile_component, compile_module
-    from flowrt.wasm.engine import Engine
+    from flowrt.wasm.engine import Engine, Variant
 
     interpreter, wanted = json.loads(text)
     engine, cache = Engine(interpreter=interpreter), CodeCache()
-    for path, form, fuel in wanted:
+    for path, form, fuel, stack in wanted:
         compile_it = compile_component if form == "component" else compile_module
         try:
-            compile_it(engine, Path(path).read_bytes(), cache, fuel=fuel)
+            compile_it(engine, Path(path).read_bytes(), cache, Variant(fuel, stack))
         except (ValueError, OSError) as error:
             sys.stderr.write(f"module {path} does not compile: {error}\n")
             return 1

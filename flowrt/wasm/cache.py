@@ -24,7 +24,7 @@ from flowrt.registry.budget import DIGEST_CHARACTERS
 from flowrt.registry.cache_folder import cache_folder
 from flowrt.wasm.component.direct import REVISION
 from flowrt.wasm.component.lists import in_place
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import PLAIN, Engine, Variant
 
 _DIGEST = hashlib.sha256().digest_size
 Compiled = wasmtime.Module | wasmtime.component.Component
@@ -46,16 +46,16 @@ class CodeCache:
         return self._directory
 
     def load(
-        self, engine: Engine, digest: str, read: Callable[[wasmtime.Engine, bytes], _Code], *, fuel: bool = False
+        self, engine: Engine, digest: str, read: Callable[[wasmtime.Engine, bytes], _Code], variant: Variant = PLAIN
     ) -> _Code | None:
         """The module or component of that digest, when its code was compiled for this engine, this machine and these
         settings. `read` is the engine's `deserialize` for the one or the other."""
         module = None
-        path = self._path(engine, digest, fuel=fuel)
+        path = self._path(engine, digest, variant)
         if path is not None:
             with contextlib.suppress(OSError, wasmtime.WasmtimeError):
                 code = _read(path)
-                module = None if code is None else read(engine.native(fuel=fuel), code)
+                module = None if code is None else read(engine.native(variant), code)
                 os.utime(path)  # what is used stays longest: see `registry/budget.py`
         if module is None:
             self.misses += 1
@@ -63,23 +63,23 @@ class CodeCache:
             self.hits += 1
         return module
 
-    def holds(self, engine: Engine, digest: str, *, fuel: bool = False) -> bool:
+    def holds(self, engine: Engine, digest: str, variant: Variant = PLAIN) -> bool:
         """Whether there is something for that digest; a look-up may still find it damaged."""
-        path = self._path(engine, digest.removeprefix("sha256:"), fuel=fuel)
+        path = self._path(engine, digest.removeprefix("sha256:"), variant)
         return path is not None and path.is_file()
 
-    def store(self, engine: Engine, digest: str, module: Compiled, *, fuel: bool = False) -> None:
+    def store(self, engine: Engine, digest: str, module: Compiled, variant: Variant = PLAIN) -> None:
         """Keep the code. A folder that is full or cannot be written only means that nothing is kept."""
-        path = self._path(engine, digest, fuel=fuel)
+        path = self._path(engine, digest, variant)
         if path is not None:
             with contextlib.suppress(OSError):
                 _write(path, bytes(module.serialize()))
 
-    def _path(self, engine: Engine, digest: str, *, fuel: bool) -> Path | None:
+    def _path(self, engine: Engine, digest: str, variant: Variant) -> Path | None:
         folder = self._folder()
         if folder is None:
             return None
-        key = "\n".join((digest, str(REVISION), version("wasmtime"), engine.settings(fuel=fuel), *_machine()))
+        key = "\n".join((digest, str(REVISION), version("wasmtime"), engine.settings(variant), *_machine()))
         return folder / f"{digest[:DIGEST_CHARACTERS]}-{hashlib.sha256(key.encode()).hexdigest()[:48]}.code"
 
     def _folder(self) -> Path | None:
@@ -97,14 +97,14 @@ class CodeCache:
 
 
 def compile_module(
-    engine: Engine, code: bytes, cache: CodeCache | None = None, *, fuel: bool = False
+    engine: Engine, code: bytes, cache: CodeCache | None = None, variant: Variant = PLAIN
 ) -> wasmtime.Module:
     """A module from its bytes, compiled or from the cache. Raises ValueError in the engine's words for what is none."""
-    return _compile(engine, code, cache, wasmtime.Module, wasmtime.Module.deserialize, fuel=fuel)
+    return _compile(engine, code, cache, wasmtime.Module, wasmtime.Module.deserialize, variant)
 
 
 def compile_component(
-    engine: Engine, code: bytes, cache: CodeCache | None = None, *, fuel: bool = False
+    engine: Engine, code: bytes, cache: CodeCache | None = None, variant: Variant = PLAIN
 ) -> wasmtime.component.Component:
     """The same of a component. Long lists of it may cross in place (`component/direct.py`)."""
     component = wasmtime.component.Component
@@ -115,7 +115,7 @@ def compile_component(
         except wasmtime.WasmtimeError:
             return component(native, code)  # with the words for what the file itself has wrong
 
-    return _compile(engine, code, cache, make, component.deserialize, fuel=fuel)
+    return _compile(engine, code, cache, make, component.deserialize, variant)
 
 
 def _compile(
@@ -124,20 +124,19 @@ def _compile(
     cache: CodeCache | None,
     make: Callable[[wasmtime.Engine, bytes], _Code],
     read: Callable[[wasmtime.Engine, bytes], _Code],
-    *,
-    fuel: bool,
+    variant: Variant,
 ) -> _Code:
     digest = hashlib.sha256(code).hexdigest()
-    if cache is not None and (known := cache.load(engine, digest, read, fuel=fuel)) is not None:
+    if cache is not None and (known := cache.load(engine, digest, read, variant)) is not None:
         return known
     if not code.startswith(b"\0asm"):
         raise ValueError("it is not a WebAssembly binary")
     try:
-        module = make(engine.native(fuel=fuel), code)
+        module = make(engine.native(variant), code)
     except wasmtime.WasmtimeError as error:
         raise ValueError(str(error)) from error
     if cache is not None:
-        cache.store(engine, digest, module, fuel=fuel)
+        cache.store(engine, digest, module, variant)
     return module
 
 

@@ -20,7 +20,7 @@ from flowrt.wasm.component import values
 from flowrt.wasm.component.factory import Interfaces, import_objections
 from flowrt.wasm.component.store import ComponentStore, Offer
 from flowrt.wasm.crossing import Crossing, Exited, Limits
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import PLAIN, Engine, Variant
 from flowrt.wasm.imports import HostFunction
 
 _RUN = "wasi:cli/run@"
@@ -42,16 +42,22 @@ class Command:
     """One command, compiled. Raises StartError when it is none, or does not compile."""
 
     def __init__(
-        self, engine: Engine, facts: ModuleFacts, code: bytes, *, fuel: bool = False, cache: CodeCache | None = None
+        self,
+        engine: Engine,
+        facts: ModuleFacts,
+        code: bytes,
+        *,
+        variant: Variant = PLAIN,
+        cache: CodeCache | None = None,
     ) -> None:
         self._engine = engine
         self.facts = facts
         self._entry = _entry(facts)
         try:
             self._module = (
-                compile_component(engine, code, cache, fuel=fuel)
+                compile_component(engine, code, cache, variant)
                 if facts.form == "component"
-                else compile_module(engine, code, cache, fuel=fuel)
+                else compile_module(engine, code, cache, variant)
             )
         except ValueError as error:
             raise StartError(f"{facts.path} does not compile: {error}") from error
@@ -99,7 +105,7 @@ class Command:
     def _run_component(
         self, component: native.Component, wasi: wasmtime.WasiConfig, limits: Limits, offer: Offer, known: Interfaces
     ) -> int:
-        own = self._engine.native(fuel=limits.fuel is not None)
+        own = self._engine.native(limits.variant)
         for wrong in import_objections(component, own, known):
             raise StartError(f"{self.facts.path} {wrong}")
         store = ComponentStore(self._engine, component, offer.calls, limits, resources=offer.resources, wasi=wasi)

@@ -23,7 +23,7 @@ from flowrt.values import Struct
 from flowrt.wasm import capi
 from flowrt.wasm.capi import VALUE_WORDS, Failure
 from flowrt.wasm.deadline import Deadline
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import STACK_BYTES, Engine, Variant
 from flowrt.wasm.imports import BadAddress, HostFunction
 from flowrt.wasm.memory import LinearMemory
 from flowrt.wasm.quota import MemoryQuota
@@ -55,6 +55,12 @@ class Limits(Struct, frozen=True):
     """What takes the node's share of the processor: a long call is made to wait in the middle."""
     pool: Pool | None = None
     """What memory and tables are taken from besides: the account of all that is held for the node."""
+    stack: int = STACK_BYTES
+    """Bytes of stack a call may use."""
+
+    @property
+    def variant(self) -> Variant:
+        return Variant(self.fuel is not None, self.stack)
 
 
 class Exited(Exception):
@@ -81,7 +87,7 @@ class Crossing:
         self._wasi = wasi is not None
         self._watch = engine.watch
         self._pending: BaseException | None = None
-        self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
+        self._store = wasmtime.Store(engine.native(limits.variant))
         if wasi is not None:
             self._store.set_wasi(wasi)
         tables = limits.tables

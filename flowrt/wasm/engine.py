@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from typing import TYPE_CHECKING
 
 import wasmtime
 
+from flowrt.values import Struct
 from flowrt.wasm import capi
 from flowrt.wasm.quota import MemoryMaker
 from flowrt.wasm.watch import Watch
 
+if TYPE_CHECKING:
+    from flowrt.quota.resources import Resources
+
 MEMORY_RESERVATION = 2**32
 """Address space reserved a memory: all a wasm32 guest can have, so that its base never moves."""
-_STACK_BYTES = 1 << 20
-"""A guest's stack. 1 MiB: half the engine's default, far from the 8 MiB of a thread, which host functions share."""
+STACK_BYTES = 1 << 20
+"""A guest's stack, unless a node says otherwise. 1 MiB: half the engine's default, far from the 8 MiB of a thread,
+which host functions share."""
 
 _FEATURES = {
     "wasm_bulk_memory": True,
@@ -38,12 +44,29 @@ _FEATURES = {
 """Proposals by their names in `wasmtime.Config`: what LLVM, Rust, Zig and componentize-py emit, and nothing else."""
 
 
+class Variant(Struct, frozen=True):
+    """What may differ from guest to guest, and is the engine's to know."""
+
+    fuel: bool = False
+    """Whether instructions are counted: that is compiled into the code, and every store must then be given fuel."""
+    stack: int = STACK_BYTES
+    """Bytes of stack a call may use."""
+
+
+PLAIN = Variant()
+
+
+def variant_of(resources: Resources) -> Variant:
+    """What a node's quota asks of the engine."""
+    return Variant(resources.fuel is not None, resources.stack)
+
+
 class Engine:
     """One a process. `interpreter=True` compiles to Pulley bytecode, which needs no executable memory (the locked-down
     mode).
 
-    Guests with fuel run on a second engine of the same settings, made when the first asks for it: counting is compiled
-    into the code, and every store must then be given fuel.
+    Guests with fuel or a stack of their own run on further engines of the same settings, one a variant, made when the
+    first asks for it.
     """
 
     def __init__(self, *, interpreter: bool = False) -> None:
@@ -52,23 +75,24 @@ class Engine:
         self.watch = Watch(self._interrupt)
         self.memories = MemoryMaker()
         self._lock = threading.Lock()
-        self._engines: dict[bool, wasmtime.Engine] = {}
+        self._engines: dict[Variant, wasmtime.Engine] = {}
         self._addresses: tuple[int, ...] = ()
 
-    def native(self, *, fuel: bool = False) -> wasmtime.Engine:
-        """The engine itself, counting fuel or not. It is for core modules: each memory needs a quota (`quota.py`)."""
+    def native(self, variant: Variant = PLAIN) -> wasmtime.Engine:
+        """The engine itself. It is for core modules: each memory needs a quota (`quota.py`)."""
         with self._lock:
-            engine = self._engines.get(fuel)
+            engine = self._engines.get(variant)
             if engine is None:
-                engine = self._engines[fuel] = wasmtime.Engine(self._config(fuel))
+                engine = self._engines[variant] = wasmtime.Engine(self._config(variant))
                 address = ctypes.cast(engine.ptr(), ctypes.c_void_p).value or 0
                 self._addresses = (*self._addresses, address)
             return engine
 
-    def settings(self, *, fuel: bool = False) -> str:
+    def settings(self, variant: Variant = PLAIN) -> str:
         """All that decides what code is compiled to, as text: part of a cache key."""
         features = ",".join(name for name, on in sorted(_FEATURES.items()) if on)
-        return f"{self.target};fuel={fuel:d};epoch=1;stack={_STACK_BYTES};memory={MEMORY_RESERVATION};cow=0;{features}"
+        own = f"fuel={variant.fuel:d};epoch=1;stack={variant.stack}"
+        return f"{self.target};{own};memory={MEMORY_RESERVATION};cow=0;{features}"
 
     def refusal(self, code: bytes) -> str | None:
         """Why the engine does not take a module's code, or None when it does. Compiles nothing."""
@@ -86,13 +110,13 @@ class Engine:
         for address in self._addresses:
             capi.increment_epoch(address)
 
-    def _config(self, fuel: bool) -> wasmtime.Config:  # noqa: FBT001 - the key of `_engines`
+    def _config(self, variant: Variant) -> wasmtime.Config:
         config = wasmtime.Config()
         for name, on in _FEATURES.items():
             setattr(config, name, on)
         config.epoch_interruption = True
-        config.consume_fuel = fuel
-        config.max_wasm_stack = _STACK_BYTES
+        config.consume_fuel = variant.fuel
+        config.max_wasm_stack = variant.stack
         if self.interpreter:
             config.target = self.target
         config.memory_may_move = False

@@ -16,7 +16,7 @@ from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
 from flowrt.wasm.cache import CodeCache, compile_module
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import Engine, variant_of
 from flowrt.wasm.guest import CoreGuest
 from flowrt.wasm.heads import NodeHeads
 from flowrt.wasm.imports import HostFunction
@@ -84,7 +84,7 @@ def guest_factory(
         raise StartError(f"node '{node}': module {facts.path} is a {facts.form}; this is the factory of core modules")
     code = read_code(facts, node)
     try:
-        module = compile_module(engine, code, cache, fuel=resources.fuel is not None)
+        module = compile_module(engine, code, cache, variant_of(resources))
     except ValueError as error:
         raise StartError(f"node '{node}': module {facts.path} does not compile: {error}") from error
     log = GuestLog(emit, graph, node, resources.log_lines, counters=counters)

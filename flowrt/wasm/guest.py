@@ -64,7 +64,7 @@ class CoreGuest:
         self._buffer_at = self._buffer_size = 0
         self._wasi = Wasi(grants, log.write, deny)
         imports = [*flowrt_functions(log, self._fail), *self._wasi.functions(), *extra]
-        limits = Limits(resources.memory, resources.deadline, resources.fuel, tables, meter, pool)
+        limits = Limits(resources.memory, resources.deadline, resources.fuel, tables, meter, pool, resources.stack)
         try:
             self._crossing = Crossing(engine, module, imports, limits)
         except GuestTrap as trap:

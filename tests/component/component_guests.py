@@ -9,7 +9,7 @@ from flowrt.quota.resources import Resources
 from flowrt.state.store import StateStore
 from flowrt.wasm.cache import CodeCache, compile_component
 from flowrt.wasm.component.factory import ComponentGuestFactory
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import Engine, variant_of
 from flowrt.wasm.log import GuestLog
 from flowrt.wasm.text import to_binary
 
@@ -92,9 +92,9 @@ class Maker:
         self._made: list[object] = []
 
     def factory(self, code, kind="map", properties=(), pool=None, schemas=(), **resources):
-        made = compile_component(self.engine, code, self.cache, fuel="fuel" in resources)
-        log = GuestLog(self.events.append, "g", "n", 100)
         quota = Resources.model_validate(resources)
+        made = compile_component(self.engine, code, self.cache, variant_of(quota))
+        log = GuestLog(self.events.append, "g", "n", 100)
         return ComponentGuestFactory(
             self.engine, made, kind, quota, properties, log, self.metrics, self.state, schemas, pool=pool,
             counters=self.counters,

@@ -52,7 +52,7 @@ def door(tmp_path: Path) -> Iterator[NodeDoor]:
 @pytest.fixture
 def instance(door: NodeDoor) -> Iterator[Crossing]:
     engine = Engine()
-    module = wasmtime.Module(engine.native(fuel=False), GUEST)
+    module = wasmtime.Module(engine.native(), GUEST)
     crossing = Crossing(engine, module, door.core(), Limits(memory=1 << 20, deadline=10))
     yield crossing
     crossing.close()

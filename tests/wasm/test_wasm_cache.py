@@ -12,7 +12,7 @@ from flowrt.errors import StartError
 from flowrt.quota.resources import Resources
 from flowrt.values import replace
 from flowrt.wasm.cache import CodeCache, compile_module
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import Engine, Variant
 from flowrt.wasm.factory import guest_factory
 from flowrt.wasm.inspect import inspect_module
 
@@ -40,7 +40,7 @@ def test_code_for_other_settings_is_another_file(engine, tmp_path):
     interpreter = Engine(interpreter=True)
 
     compile_module(engine, CODE, cache)
-    compile_module(engine, CODE, cache, fuel=True)
+    compile_module(engine, CODE, cache, Variant(fuel=True))
     compile_module(interpreter, CODE, cache)
 
     assert (cache.misses, len(files(tmp_path))) == (3, 3)

@@ -97,3 +97,19 @@ def test_an_endless_call_pays_for_its_share_before_its_deadline_ends_it(guest):
     assert caught.value.kind == "deadline"
     assert len(waits) > 1
     assert counters.cpu_seconds > 0
+
+
+DOWN = """
+  (func $down (param $left i32) (result i32)
+    (if (result i32) (local.get $left)
+      (then (i32.add (call $down (i32.sub (local.get $left) (i32.const 1))) (i32.const 1)))
+      (else (i32.const 0))))""" + map_once("""
+  (i32.store (i32.const 64) (call $down (i32.const 10000)))
+  (call $out (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 0))
+  (call $result (i32.const 1))""")
+
+
+def test_a_stack_is_as_deep_as_the_node_says(guest):
+    assert guest(wasm(DOWN), stack="2Mi").map(batch(b"a")).payloads == [(10_000).to_bytes(4, "little")]
+    with pytest.raises(GuestTrap, match="stack"):
+        guest(wasm(DOWN), stack="64Ki").map(batch(b"a"))

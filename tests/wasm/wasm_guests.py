@@ -8,7 +8,7 @@ import wasmtime
 
 from flowrt.message import Batch, Head
 from flowrt.quota.resources import Resources
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import Engine, variant_of
 from flowrt.wasm.factory import CoreGuestFactory
 from flowrt.wasm.guest import CoreGuest
 from flowrt.wasm.heads import NodeHeads
@@ -80,7 +80,7 @@ class Maker:
     ) -> CoreGuestFactory:
         limits = Resources(**resources)
         log = GuestLog(self.events.append, "graph", "node", limits.log_lines, lambda: self.now)
-        module = wasmtime.Module(self.engine.native(fuel=limits.fuel is not None), code)
+        module = wasmtime.Module(self.engine.native(variant_of(limits)), code)
         heads = NodeHeads(declared)
         return CoreGuestFactory(
             self.engine, module, limits, properties, heads, log, frozenset(grants), extra,

@@ -26,7 +26,7 @@ from flowrt.wasm.component.guest import ComponentGuest
 from flowrt.wasm.component.host import host_calls
 from flowrt.wasm.component.signature import functions
 from flowrt.wasm.component.store import HostCall, Offer
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import PLAIN, Engine, Variant, variant_of
 from flowrt.wasm.factory import read_code
 from flowrt.wasm.log import GuestLog
 from flowrt.wasm.refusals import Refusals
@@ -65,7 +65,7 @@ class ComponentGuestFactory:
         counters = counters or NodeCounters()
         self._extra = extra
         self._grants = grants
-        imported = functions(component, engine.native(fuel=resources.fuel is not None), exported=False)
+        imported = functions(component, engine.native(variant_of(resources)), exported=False)
         self._withheld = withheld(imported, grants, Refusals(log, counters.denied))
         calls = [*host_calls(log, metrics, state, counters), *self._withheld.calls]
         if preview:
@@ -116,11 +116,11 @@ def component_factory(
         raise FlowrtBug(f"node '{node.name}' is no component's")
     code = read_code(facts, node.name)
     try:
-        component = compile_component(engine, code, cache, fuel=resources.fuel is not None)
+        component = compile_component(engine, code, cache, variant_of(resources))
     except ValueError as error:
         raise StartError(f"node '{node.name}': component {facts.path} does not compile: {error}") from error
     preview = is_preview(facts)
-    for wrong in objections(engine, component, kind, more, fuel=resources.fuel is not None, preview=preview):
+    for wrong in objections(engine, component, kind, more, variant_of(resources), preview=preview):
         raise StartError(f"node '{node.name}': component {facts.path} {wrong}")
     log = GuestLog(emit, graph, node.name, resources.log_lines, counters=counters)
     return ComponentGuestFactory(
@@ -134,12 +134,12 @@ def objections(
     component: native.Component,
     kind: str,
     more: Interfaces = NO_MORE,
+    variant: Variant = PLAIN,
     *,
-    fuel: bool = False,
     preview: bool = False,
 ) -> list[str]:
     """Why a component cannot run as an operation of that type."""
-    own, world = engine.native(fuel=fuel), interface(kind, preview=preview)
+    own, world = engine.native(variant), interface(kind, preview=preview)
     exported = functions(component, own, exported=True).get(world, {})
     needed = {"process": (wit.BARE if preview else wit.PROCESS)[kind], "init": wit.INIT}
     offered = {in_preview(name): known for name, known in wit.OFFERED.items()} if preview else wit.OFFERED

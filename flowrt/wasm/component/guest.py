@@ -63,7 +63,9 @@ class ComponentGuest:
             LineBuffer(lambda text: log.write("info", text)),
             LineBuffer(lambda text: log.write("warning", text)),
         )
-        limits = Limits(resources.memory, resources.deadline, resources.fuel, meter=meter, pool=pool)
+        limits = Limits(
+            resources.memory, resources.deadline, resources.fuel, meter=meter, pool=pool, stack=resources.stack
+        )
         outputs = (self._streams[0].feed, self._streams[1].feed)
         try:
             self._store = ComponentStore(

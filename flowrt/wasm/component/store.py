@@ -104,7 +104,7 @@ class ComponentStore:
         self._quota = TotalQuota(limits.memory, limits.pool)
         self.guest = LinearMemory(self._quota.view)
         """Its memory, for functions whose lists cross in place."""
-        self._store = wasmtime.Store(engine.native(fuel=limits.fuel is not None))
+        self._store = wasmtime.Store(engine.native(limits.variant))
         elements = min(_TABLE_ELEMENTS, limits.memory // _ELEMENT_PART)
         self._store.set_limits(-1, elements, instances=_INSTANCES, tables=_TABLES, memories=_MEMORIES)
         self._streams = [Stream(write) for write in streams or ()]
