@@ -23,7 +23,8 @@ class Inbox:
         self._messages_max = messages_max
         self._bytes_max = bytes_max
         self._left = left
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """May be taken again by who holds the inbox still: see `freeze`."""
         self._filled = threading.Condition(self._lock)
         self._emptied = threading.Condition(self._lock)
         self._batches: deque[tuple[Batch, int]] = deque()
@@ -116,6 +117,19 @@ class Inbox:
         """Whether nothing waits, and who takes has come back for more."""
         with self._lock:
             return self._taker_waits and not self._batches
+
+    def freeze(self) -> bool:
+        """Whether nothing waits, and who takes has come back for more. Then nobody else puts or takes before the
+        caller's `thaw`: the taker's thread stands still without having to be told."""
+        self._lock.acquire()
+        if self._taker_waits and not self._batches and not self._woken:
+            return True
+        self._lock.release()
+        return False
+
+    def thaw(self) -> None:
+        """After `freeze`, on the same thread."""
+        self._lock.release()
 
     def close(self) -> None:
         """Take nothing more; what waits can still be taken."""

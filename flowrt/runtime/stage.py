@@ -92,6 +92,19 @@ class Stage:
         """Whether nothing waits for it and it is at nothing."""
         return self.inbox.idle() and not any(waiting.count for waiting in self.retrying.values())
 
+    def freeze(self) -> bool:
+        """Whether it is idle. Then it stays so until `thaw`, by the same thread."""
+        if not self.inbox.freeze():
+            return False
+        if self._errands or any(waiting.count for waiting in self.retrying.values()):
+            self.inbox.thaw()
+            return False
+        return True
+
+    def thaw(self) -> None:
+        """After `freeze`."""
+        self.inbox.thaw()
+
     def ended(self) -> bool:
         """Whether no thread of it runs."""
         return not self._thread.is_alive()

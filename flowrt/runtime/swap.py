@@ -1,23 +1,22 @@
 """Nodes of a running graph exchanged between two messages, connections of the graph left standing.
 
-Nodes of one stage are exchanged by the stage's own thread, between two batches: nothing waits but that thread, for the
-microseconds in which state is handed over. Where more differs, no message may meet the old form of one node and the new
-one of another. Then the sources are held back, what is under way passes through, the stages rest, and everything is
-exchanged at once.
+What differs within one stage is exchanged by the stage's own thread, between two batches: nothing waits but that
+thread, for the microseconds in which state is handed over. Where more differs, no message may meet the old form of one
+node and the new one of another. So everything is exchanged at once at a moment at which nothing is under way. At most
+loads such moments come by themselves, many a second; where none comes, the sources are held back until what is under
+way has passed.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from time import monotonic, sleep
 
 from flowrt.endpoints.base import EndpointCounters, Resubscribing
 from flowrt.errors import FlowrtError, NodeFault
 from flowrt.graph.difference import Difference
-from flowrt.graph.plan import Plan
+from flowrt.graph.plan import NodePlan, Plan
 from flowrt.operators.base import Operator
 from flowrt.operators.source import SourceOperation
 from flowrt.runtime.graph import RunningGraph
@@ -28,7 +27,9 @@ from flowrt.runtime.wiring import connect, head_stage, stage_for
 from flowrt.values import Struct
 
 LOOK_SECONDS = 0.0002
-"""How often a stage that empties is looked at: a fraction of what a batch takes."""
+"""How often is looked whether anything is under way: a fraction of what a batch takes."""
+EMPTY_SECONDS = 2.0
+"""How long to look for a moment at which nothing is under way before sources are held back for it."""
 
 HandOver = Callable[[Operator, Operator], object]
 """Gives an operator the state of the one it replaces; raises `NodeFault` when that is refused."""
@@ -68,7 +69,7 @@ def swap(
             raise SwapRefused("the graph is ending")
         before = graph.plan, graph.parts
         pairs = [(graph.parts[name], parts[name]) for name in what.changed]
-        stages = {graph.plan.nodes[name].stage for name in what.changed}
+        stage = _only_stage(graph.plan, plan, what)
         for name in what.made:
             parts[name].start()
         try:
@@ -76,8 +77,8 @@ def swap(
                 graph.take(plan, parts, graph.plan_stages)
                 then()
                 pause = 0.0
-            elif len(stages) == 1 and not what.rewired:
-                pause = _within_stage(graph, plan, parts, pairs, graph.plan_stages[stages.pop()], timeout, state, then)
+            elif stage is not None:
+                pause = _within_stage(graph, plan, parts, pairs, graph.plan_stages[stage], timeout, state, then)
             else:
                 pause = _whole(graph, plan, parts, pairs, timeout, state, then)
         except NodeFault as fault:
@@ -92,6 +93,31 @@ def _resubscribe(graph: RunningGraph, plan: Plan, what: Difference) -> None:
         source, operation = graph.sources[name], plan.nodes[name].operation
         if isinstance(source, Resubscribing) and isinstance(operation, SourceOperation):
             source.resubscribe(operation.topics)
+
+
+def _only_stage(running: Plan, wanted: Plan, what: Difference) -> int | None:
+    """The place of the one stage in which all differs; None where more than one does. What feeds it and what it feeds
+    stays where it is: only its first node has an inbox, which is the stage's, whichever node that is."""
+    places = {running.nodes[name].stage for name in what.gone} | {wanted.nodes[name].stage for name in what.made}
+    for at, (one, other) in enumerate(zip(running.stages, wanted.stages, strict=False)):
+        if one.nodes != other.nodes:
+            places.add(at)
+    for name, node in running.nodes.items():
+        if name in wanted.nodes and node.targets != wanted.nodes[name].targets:
+            if _fed(running, node) == _fed(wanted, wanted.nodes[name]):
+                continue
+            places.add(node.stage)
+    retries = any(running.nodes[name].operation.on_error.policy == "retry" for name in what.removed)
+    if len(running.stages) != len(wanted.stages) or len(places) != 1 or retries:
+        return None
+    place = places.pop()
+    return place if place >= 0 else None
+
+
+def _fed(plan: Plan, node: NodePlan) -> list[list[int | str]]:
+    """Whom a node feeds: nodes of its own stage by name, those of others by their stage, which takes for them."""
+    nodes = plan.nodes
+    return [[to if nodes[to].stage == node.stage else nodes[to].stage for to in port] for port in node.targets]
 
 
 def place_operator(graph: RunningGraph, name: str, operator: Operator, timeout: float) -> None:
@@ -143,9 +169,8 @@ def _within_stage(
         began = monotonic()
         _hand_over(pairs, state)
         connect(plan, parts, graph.entrances, stages)
-        for running, wanted in zip(stages, plan.stages, strict=True):
-            if running is stage:
-                head_stage(running, wanted, parts)
+        place = stages.index(stage)
+        head_stage(stage, plan.stages[place], parts, graph.parts[graph.plan.stages[place].nodes[0]])
         graph.take(plan, parts, stages)
         then()
         pause.append(monotonic() - began)
@@ -170,7 +195,7 @@ def _whole(
     for stage in fresh:
         stage.start()
     try:
-        with _held(graph, until) as began, _at_rest(graph.plan_stages, until):
+        with _at_rest(graph, until) as began:
             _hand_over(pairs, state)
             for running, wanted in zip(stages, plan.stages, strict=True):
                 head_stage(running, wanted, parts)
@@ -189,40 +214,57 @@ def _whole(
 
 
 @contextmanager
-def _held(graph: RunningGraph, until: float) -> Iterator[float]:
-    """Keep sources from delivering; gives the moment since when they do not."""
-    with ExitStack() as stack:
-        began = monotonic()
-        for name, entrance in graph.entrances.items():
-            if not entrance.gate.acquire(timeout=max(0.0, until - monotonic())):
-                raise SwapRefused(f"source '{name}' waits in a full graph: is what it sends to away?")
-            stack.callback(entrance.gate.release)
-        yield began
+def _at_rest(graph: RunningGraph, until: float) -> Iterator[float]:
+    """Nothing under way, and nothing can come; gives the moment since when sources cannot deliver. Stages feed only
+    later ones: one that is idle when those before it are stays so."""
+    with ExitStack() as held:
+        began = _found_empty(graph, held, min(until, monotonic() + EMPTY_SECONDS))
+        yield began if began is not None else _emptied(graph, held, until)
 
 
-@contextmanager
-def _at_rest(stages: Iterable[Stage], until: float) -> Iterator[None]:
-    """Stages with nothing under way, their threads waiting. Stages feed only later ones: one that is idle when those
-    before it are stays so."""
-    go_on = threading.Event()
-    try:
-        for stage in stages:
-            while not stage.idle():
-                if monotonic() > until:
-                    raise SwapRefused(f"stage '{stage.name}' does not come to rest: is what it sends to away?")
-                sleep(LOOK_SECONDS)
-            arrived = threading.Event()
-            stage.post(Errand(partial(_rest, arrived, go_on)))
-            if not arrived.wait(max(0.1, until - monotonic())):
-                raise SwapRefused(f"stage '{stage.name}' does not come to rest")
-        yield
-    finally:
-        go_on.set()
+def _found_empty(graph: RunningGraph, held: ExitStack, until: float) -> float | None:
+    """The moment at which nothing was under way, sources and stages held since; None when there was none."""
+    while (began := monotonic()) < until:
+        with ExitStack() as tried:
+            if _hold(graph, tried, began) is None and _freeze(graph.plan_stages, tried) is None:
+                held.enter_context(tried.pop_all())
+                return began
+        sleep(LOOK_SECONDS)
+    return None
 
 
-def _rest(arrived: threading.Event, go_on: threading.Event) -> None:
-    arrived.set()
-    go_on.wait()
+def _emptied(graph: RunningGraph, held: ExitStack, until: float) -> float:
+    """The moment since when sources are held back, after which everything has passed. Raises `SwapRefused`."""
+    began = monotonic()
+    if (waiting := _hold(graph, held, until)) is not None:
+        raise SwapRefused(f"source '{waiting}' waits in a full graph: is what it sends to away?")
+    while True:
+        with ExitStack() as tried:
+            if (busy := _freeze(graph.plan_stages, tried)) is None:
+                held.enter_context(tried.pop_all())
+                return began
+        if monotonic() > until:
+            raise SwapRefused(f"stage '{busy.name}' does not come to rest: is what it sends to away?")
+        sleep(LOOK_SECONDS)
+
+
+def _hold(graph: RunningGraph, stack: ExitStack, until: float) -> str | None:
+    """Keep sources from delivering; the name of one that is at it for longer, if any."""
+    for name, entrance in graph.entrances.items():
+        if not entrance.gate.acquire(timeout=max(0.0, until - monotonic())):
+            return name
+        stack.callback(entrance.gate.release)
+    return None
+
+
+def _freeze(stages: Iterable[Stage], stack: ExitStack) -> Stage | None:
+    """Keep stages idle that are; the first that is not, if any. Who is told so must let go of them soon: what goes on
+    beside them may be what the busy one waits for."""
+    for stage in stages:
+        if not stage.freeze():
+            return stage
+        stack.callback(stage.thaw)
+    return None
 
 
 def _hand_over(pairs: Sequence[tuple[NodeParts, NodeParts]], state: HandOver) -> None:

@@ -35,9 +35,13 @@ def stage_for(plan: Plan, stage: StagePlan, parts: Parts) -> Stage:
     return Stage(name, inbox, head.node.accept, stage.batch, stage.wait)
 
 
-def head_stage(running: Stage, stage: StagePlan, parts: Parts) -> None:
-    """Let a running stage feed what now stands at its head. Its thread must be at rest."""
+def head_stage(running: Stage, stage: StagePlan, parts: Parts, before: NodeParts | None = None) -> None:
+    """Let a running stage feed what now stands at its head, in the place of what stood there before, if that was
+    another node. Its thread must be at rest."""
     head = parts[stage.nodes[0]]
+    if before is not None and before is not head and running.inbox.size in before.node.holds:
+        before.node.holds.remove(running.inbox.size)
+    running.name = f"{head.node.graph}/{head.node.name}"
     running.feed(head.node.accept, stage.batch, stage.wait)
     running.inbox.bound(stage.inbox, stage.inbox_bytes, head.pool.left if head.guest else None)
     if running.inbox.size not in head.node.holds:
