@@ -14,16 +14,16 @@ from benchmarks.processes import BenchError
 
 
 class Client:
-    """Blocking, QoS 0, one thread."""
+    """Blocking, one thread. What comes at QoS 1 is for the caller to acknowledge."""
 
-    def __init__(self, client_id: str, subscribe: str | None = None) -> None:
+    def __init__(self, client_id: str, subscribe: str | None = None, qos: int = 0) -> None:
         self._sock = socket.create_connection((HOST, PORT), timeout=10)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
         self._sock.sendall(mqtt5.ConnectPacket(client_id=client_id).write())
         self._await(mqtt5.ConnAckPacket)
         if subscribe is not None:
-            filters = [mqtt5.TopicFilter(subscribe, max_qos=mqtt5.QoS.AT_MOST_ONCE)]
+            filters = [mqtt5.TopicFilter(subscribe, max_qos=mqtt5.QoS(qos))]
             self._sock.sendall(mqtt5.SubscribePacket(packet_id=1, topic_filters=filters).write())
             self._await(mqtt5.SubAckPacket)
 
@@ -31,6 +31,9 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._sock.close()
 
     def send(self, packets: bytes) -> None:
@@ -39,9 +42,13 @@ class Client:
 
     def payloads(self, timeout: float) -> list[bytes]:
         """The payloads of what has come, after waiting for at most `timeout` seconds; none when nothing came."""
+        return [packet.payload for packet in self.packets(timeout) if type(packet) is mqtt5.PublishPacket]
+
+    def packets(self, timeout: float) -> list[object]:
+        """All packets that have come, after waiting for at most `timeout` seconds."""
         if not select.select([self._sock], [], [], max(timeout, 0))[0]:
             return []
-        return [packet.payload for packet in self._packets() if type(packet) is mqtt5.PublishPacket]
+        return list(self._packets())
 
     def _await(self, kind: type) -> None:
         until = time.monotonic() + 10

@@ -9,27 +9,28 @@ import argparse
 import itertools
 import random
 import re
-import struct
 import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
-import paho.mqtt.client as paho
 import wasmtime
 from onnx import TensorProto, helper
-from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.broker import PORT, Broker
+from benchmarks.numbered import MISSED_SECONDS, Load
 from benchmarks.processes import Process
 from flowrt.updates.control import ask
+from flowrt.updates.lifecycle import ENDS
 
-TOPICS = 16
+KILLED_RATE = 200
+"""Messages a second while it is killed: enough to prove a version between two kills."""
+KILL_SECONDS = 1.5
+"""Within which it is killed: as long as an update takes."""
 PAUSE_MAX = 0.001
 P99_MAX = 2.0
 """What an exchange may cost. Told, not judged: on a busy machine other things stand still as well."""
@@ -64,68 +65,6 @@ def module(name: str) -> str:
 
 def model(name: str) -> str:
     return f"operationType: inference, model: {{path: {name}.onnx}}"
-
-
-class Load:
-    """Numbered messages at a steady rate, and what came of them."""
-
-    rate = 2000
-    """Messages a second."""
-
-    def __init__(self, port: int) -> None:
-        self.sent = 0
-        self.received: dict[int, list[int]] = defaultdict(list)
-        self.latencies: list[tuple[float, float]] = []
-        """Moment of arrival and seconds under way."""
-        self._ending = threading.Event()
-        self._out, self._in = (paho.Client(CallbackAPIVersion.VERSION2) for _ in range(2))
-        for client in (self._out, self._in):
-            client.max_inflight_messages_set(65535)
-            client.connect("127.0.0.1", port)
-        subscribed = threading.Event()
-        self._in.on_subscribe = lambda *_: subscribed.set()
-        self._in.on_message = self._arrived
-        self._in.subscribe("out/#", qos=1)
-        for client in (self._out, self._in):
-            client.loop_start()
-        subscribed.wait(10)
-        self._thread = threading.Thread(target=self._send)
-        self._thread.start()
-
-    def _send(self) -> None:
-        began = time.monotonic()
-        while not self._ending.is_set():
-            due = int((time.monotonic() - began) * self.rate)
-            while self.sent < due:
-                topic, number = self.sent % TOPICS, self.sent // TOPICS
-                payload = struct.pack("<4d", topic, number, time.monotonic(), 0.0)
-                self._out.publish(f"in/{topic}", payload, qos=1)
-                self.sent += 1
-            time.sleep(0.002)
-
-    def _arrived(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        now = time.monotonic()
-        topic, number, sent, _ = struct.unpack("<4d", message.payload)
-        self.received[int(topic)].append(int(number))
-        self.latencies.append((now, now - sent))
-
-    def end(self) -> tuple[int, int, int]:
-        """Lost, doubled, out of order."""
-        self._ending.set()
-        self._thread.join()
-        until = time.monotonic() + 20
-        while sum(len(set(numbers)) for numbers in self.received.values()) < self.sent and time.monotonic() < until:
-            time.sleep(0.05)
-        for client in (self._out, self._in):
-            client.loop_stop()
-            client.disconnect()
-        unique = {topic: set(numbers) for topic, numbers in self.received.items()}
-        came = sum(map(len, unique.values()))
-        doubled = sum(map(len, self.received.values())) - came
-        disordered = sum(
-            sum(b < a for a, b in itertools.pairwise(dict.fromkeys(numbers))) for numbers in self.received.values()
-        )
-        return self.sent - came, doubled, disordered
 
 
 class Gateway:
@@ -240,7 +179,7 @@ def swaps(gateway: Gateway, count: int, only: str = "") -> bool:
     for kind, nodes in swapping().items():
         if only and kind != only:
             continue
-        load = Load(gateway.port)
+        load = Load()
         gateway.apply(nodes(0))  # under load too: a version is proven by messages
         time.sleep(1.0)
         pauses, during = [], []
@@ -270,7 +209,7 @@ def swaps(gateway: Gateway, count: int, only: str = "") -> bool:
 def memory(gateway: Gateway, count: int) -> bool:
     """Resident memory over so many exchanges, after as many to warm up as it takes to settle."""
     nodes = swapping()["module"]
-    load = Load(gateway.port)
+    load = Load()
     for turn in range(40):
         gateway.apply(nodes(turn), POLICY.replace("200ms", "0"))
     before = gateway.resident()
@@ -286,7 +225,7 @@ def bad(gateway: Gateway, count: int) -> bool:
     """Bad modules, so often each; whether each was rolled back for its own reason and no message was lost."""
     good = True
     for name, reason in EXPECTED.items():
-        load = Load(gateway.port)
+        load = Load()
         gateway.apply([("m", module("pass-a")), ("d", model("same-a"))])
         time.sleep(0.5)
         took = []
@@ -310,20 +249,23 @@ def bad(gateway: Gateway, count: int) -> bool:
 
 
 def kills(folder: Path, port: int, count: int, seed: int) -> bool:
-    """Kill the runtime at random moments of an update; whether each start after it ran a proven version."""
-    dice, failed = random.Random(seed), 0
+    """Kill the runtime at random moments of an update, one that was asked for or one that an earlier kill has cut and
+    that the start takes up again; whether each start after it ran a proven version, and no message was lost."""
+    dice, failed, tried = random.Random(seed), 0, {"asked for": 0, "taken up": 0}
     gateway = Gateway(folder, port)
     proven: set[str] = {"pass-a", "pass-b"}
+    gateway.process.start()
+    gateway.process.wait_line("ready")
+    load = Load(KILLED_RATE)
     for turn in range(count):
-        gateway.process.start()
-        gateway.process.wait_line("ready")
-        text = graph(port, turn + 1, [("m", module(f"pass-{'ba'[turn % 2]}")), ("d", model("same-a"))])
-        request = {"do": "apply", "path": str(gateway.file), "text": text, "again": True}
-        asking = threading.Thread(target=_ask, args=(gateway.state, request), daemon=True)
-        asking.start()
-        time.sleep(dice.uniform(0.0, 0.9))
+        taken_up = _under_way(gateway.state)
+        tried["taken up" if taken_up else "asked for"] += 1
+        if not taken_up:
+            text = graph(port, turn + 1, [("m", module(f"pass-{'ba'[turn % 2]}")), ("d", model("same-a"))])
+            request = {"do": "apply", "path": str(gateway.file), "text": text, "again": True}
+            threading.Thread(target=_ask, args=(gateway.state, request), daemon=True).start()
+        time.sleep(dice.uniform(0.0, KILL_SECONDS))
         gateway.process.kill()
-        asking.join(5)
         gateway.process.start()
         try:
             gateway.process.wait_line("ready")
@@ -332,9 +274,19 @@ def kills(folder: Path, port: int, count: int, seed: int) -> bool:
         except Exception as error:  # noqa: BLE001 - counted, and shown
             failed += 1
             print(f"kill {turn}: {error}")
-        gateway.process.kill()
-    print(f"killed {count} times in the midst of an update: {failed} starts failed", flush=True)
-    return failed == 0
+    lost, doubled, disordered = load.end(MISSED_SECONDS)
+    gateway.process.kill()
+    print(
+        f"killed {count} times in the midst of an update ({', '.join(f'{n} {word}' for word, n in tried.items())}): "
+        f"{failed} starts failed; lost {lost}, twice {doubled}, out of order {disordered}",
+        flush=True,
+    )
+    return failed == 0 and lost == 0
+
+
+def _under_way(state: Path) -> bool:
+    update = next(ask(state, {"do": "status"}))["graphs"][0]["update"]
+    return update is not None and update not in ENDS
 
 
 def _ask(state: Path, request: dict[str, Any]) -> None:
