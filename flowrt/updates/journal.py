@@ -8,6 +8,7 @@ every moment there is a proven version to start from, and a candidate that was c
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import threading
@@ -28,6 +29,8 @@ CUTS_MAX = 3
 """An update that was cut so often is not tried again: perhaps it is what brings the machine down."""
 BAD_MAX = 200
 """Verdicts remembered; the oldest are forgotten."""
+NAME_MAX = 200
+"""Characters of a graph's name in the name of a file; the kernel takes 255 in all."""
 HISTORY_BYTES = 2**20
 """Of the history; then its older half is let go."""
 
@@ -63,8 +66,12 @@ class Record(Struct, frozen=True):
 
 
 def file_of(state: Path, graph: str, kind: str) -> Path:
-    """Where something about the updates of a graph is written down."""
-    return state / FOLDER / f"{quote(graph, safe='')[:200]}.{kind}"
+    """Where something about the updates of a graph is written down. Names that are too long for a file are cut, and
+    told apart by a digest."""
+    name = quote(graph, safe="")
+    if len(name) > NAME_MAX:
+        name = f"{name[:NAME_MAX]}-{hashlib.sha256(graph.encode()).hexdigest()[:16]}"
+    return state / FOLDER / f"{name}.{kind}"
 
 
 class Journal:

@@ -116,6 +116,28 @@ def test_connections_are_exchanged_at_once_and_back(two, wanted):
     assert not graph.broken()
 
 
+def test_what_differs_in_one_stage_only_is_exchanged_by_its_own_thread(two):
+    """Nobody waits for anything: the stage stays, whatever stands at its head."""
+    graph = two.start(chain(("m", "module: one"), ("own", "module: one, resources: {cpu: 500m}")))
+    first, second = graph.plan_stages
+    two.swap(chain(("k", "module: two"), ("m", "module: one"), ("own", "module: one, resources: {cpu: 500m}")))
+    assert list(graph.plan_stages) == [first, second]
+    assert first.inbox.size in graph.nodes["k"].holds
+    assert first.inbox.size not in graph.nodes["m"].holds
+    two.feed([b".1"])
+    assert two.out(1) == [b"11"]
+
+
+def test_a_busy_graph_is_held_back_only_where_it_never_comes_to_rest(two, monkeypatch):
+    """The stages are given no moment at which nothing is under way: then the sources wait for it."""
+    monkeypatch.setattr("flowrt.runtime.swap.EMPTY_SECONDS", 0.0)
+    two.start(chain(("m", "module: one")))
+    two.feed(*batches(NUMBERS[:70]))
+    two.swap(chain(("m", "module: one"), ("own", "module: two, resources: {cpu: 500m}")))
+    two.feed(*batches(NUMBERS[70:140]))
+    assert [payload[1:] for payload in two.out(140)] == [payload[1:] for payload in NUMBERS[:140]]
+
+
 def test_a_graph_that_cannot_rest_stays_as_it_is(two):
     """The broker is away: what is under way cannot pass."""
     two.drain = 0.1

@@ -141,6 +141,16 @@ def test_the_journal_survives_what_a_cut_leaves(tmp_path):
     assert journal.read("g/…") == Record()
 
 
+def test_graphs_with_long_names_have_a_record_each(tmp_path):
+    """A name may be longer than that of a file: what is cut off still tells them apart."""
+    journal, names = Journal(tmp_path), ["plant/" * 60 + end for end in ("one", "two")]
+    for name in names:
+        journal.write(name, Record(base=name))
+    assert [journal.read(name).base for name in names] == names
+    journal.write("g", Record())
+    assert (tmp_path / "updates" / "g.graph").exists()
+
+
 def test_a_file_that_is_still_being_written_is_left_alone(tmp_path):
     path, told = tmp_path / "graph.yaml", []
     path.write_text("1")
