@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowrt.errors import GuestTrap, StartError
 from flowrt.graph.facts import ModuleFacts
+from flowrt.problem import nearest
 from flowrt.quota.quantity import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from flowrt.graph.plan import ModelUse
-    from flowrt.nn.preload import Preload
+    from flowrt.nn.preload import Option, Preload
     from flowrt.wasm.command import Command
     from flowrt.wasm.engine import Engine
 
@@ -41,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nn", action="append", default=[], type=_preload, metavar="NAME=ENCODING[@TARGET]:PATH[,PATH]",
         help="a model it may load by name, as detector=onnx:model.onnx or default=ggml@gpu:model.gguf",
+    )  # fmt: skip
+    parser.add_argument(
+        "--nn-option", action="append", default=[], type=_option, metavar="NAME:KEY=VALUE",
+        help="tell the engine of a model, as default:ctx-size=2048 or m:signature=add",
     )  # fmt: skip
     parser.add_argument(
         "--memory", default=MEMORY, type=_told(parse_bytes), metavar="SIZE",
@@ -113,7 +118,12 @@ def _run(options: argparse.Namespace, command: Command) -> int:
 
     models = Models(options.threads)
     door = NodeDoor(
-        models, _uses(options.nn), memory=options.memory, report=_say, aloud=_speak, deadline=options.deadline
+        models,
+        _uses(options.nn, options.nn_option),
+        memory=options.memory,
+        report=_say,
+        aloud=_speak,
+        deadline=options.deadline,
     )
     try:
         if command.facts.form == "component":
@@ -125,13 +135,19 @@ def _run(options: argparse.Namespace, command: Command) -> int:
         models.close()
 
 
-def _uses(preloads: Sequence[Preload]) -> list[ModelUse]:
+def _uses(preloads: Sequence[Preload], options: Sequence[tuple[str, str, Option]]) -> list[ModelUse]:
     from flowrt.nn.inspect import inspect_model
     from flowrt.nn.preload import use_of
 
+    names = [preload.name for preload in preloads]
+    for name, key, _ in options:
+        if name not in names:
+            raise StartError(f"--nn-option {name}:{key}: there is no --nn {name}{nearest(name, names)}")
     uses = []
     for preload in preloads:
-        use, warning = use_of(preload, inspect_model)
+        use, warning = use_of(
+            preload, inspect_model, {key: value for name, key, value in options if name == preload.name}
+        )
         uses.append(use)
         if warning:
             _say(warning)
@@ -179,6 +195,12 @@ def _preload(text: str) -> Preload:
     from flowrt.nn.preload import parse
 
     return _told(parse)(text)
+
+
+def _option(text: str) -> tuple[str, str, Option]:
+    from flowrt.nn.preload import parse_option
+
+    return _told(parse_option)(text)
 
 
 def _take_rest(parser: argparse.ArgumentParser) -> None:

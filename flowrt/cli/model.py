@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bench.add_argument("file", type=Path, metavar="FILE", help="model")
     _encoding(bench)
     _inputs(bench)
+    _signature(bench)
     bench.add_argument("--recording", type=Path, metavar="FILE", help="inputs to run on; default: noise")
     bench.add_argument("--batch", type=_positive, nargs="+", default=[1, 8, 64], metavar="N", help="default: 1 8 64")
     bench.add_argument("--threads", type=_positive, nargs="+", metavar="N", help="default: 1 and all cores")
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compare.add_argument("other", type=Path, metavar="B", help="model")
     compare.add_argument("--recording", type=Path, required=True, metavar="FILE", help=".npz, .npy, or rows of bytes")
     _inputs(compare)
+    _signature(compare)
     compare.add_argument(
         "--tolerance", type=float, default=0.01, metavar="SHARE", help="of the output's range; default: 0.01"
     )
@@ -75,7 +77,14 @@ def _bench(options: argparse.Namespace) -> int:
     print(bench.HEAD)
     rows = []
     for row in bench.measure(
-        options.file, engines, threads, options.batch, options.seconds, options.recording, options.input
+        options.file,
+        engines,
+        threads,
+        options.batch,
+        options.seconds,
+        options.recording,
+        options.input,
+        options.signature,
     ):
         print(row, flush=True)
         rows.append(row)
@@ -87,7 +96,10 @@ def _compare(options: argparse.Namespace) -> int:
     from flowrt.nn.tools import compare, recording
     from flowrt.nn.tools.opened import open_model
 
-    one, other = (open_model(path, inputs=options.input) for path in (options.one, options.other))
+    one, other = (
+        open_model(path, inputs=options.input, signature=options.signature if path.suffix == ".tflite" else None)
+        for path in (options.one, options.other)
+    )
     rows, found = compare.compare(one, other, recording.read(options.recording, one.session.inputs), options.tolerance)
     print("\n".join(compare.report(rows, found)))
     return int(any(each.apart for each in found))
@@ -133,6 +145,10 @@ def _inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", action="append", default=[], metavar="TENSOR", help="of TorchScript, as 'x: f32[N, 16]'"
     )
+
+
+def _signature(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--signature", metavar="NAME", help="of TensorFlow Lite; default: the file's first graph")
 
 
 def _positive(text: str) -> int:

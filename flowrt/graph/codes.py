@@ -156,6 +156,10 @@ CODES: dict[str, str] = {
     "feature-missing": "The module uses wasi-nn but the graph does not declare it. Add `features: [{name: wasi-nn}]`.",
     # models and tensors
     "unknown-model": "The operation names a model that `models` does not list. Correct the name or add it.",
+    "unknown-signature": (
+        "The model's option `signature` names a function that the file does not have. `flowrt model show` lists those "
+        "it has; leave the option out for formats without signatures."
+    ),
     "missing-model": "The model's file was not found. Paths are relative to the graph's folder.",
     "missing-engine": (
         "This machine has no engine for the model's format. Install the extra that the message names, convert the "

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from flowrt.message import Tensor
-from flowrt.values import Struct, field
+from flowrt.problem import nearest
+from flowrt.values import Struct, field, replace
 
 ADDRESSES = ("http://", "https://", "grpc://", "grpcs://")
 """How the path of a model begins that a server has."""
@@ -62,6 +63,21 @@ class ModelFacts(Struct, frozen=True):
     """Size of its weights: the plan gives heavy models a stage of their own."""
     no_engine: str = ""
     """Where this machine has no engine for it: why, and what to type."""
+    signatures: Mapping[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = field(default_factory=dict)
+    """By name, inputs and outputs of each function of a model that may have several (TensorFlow Lite)."""
+
+    def unsigned(self, options: Mapping[str, Any]) -> str | None:
+        """Why the option `signature` cannot be met, or None. What a server has is not known here."""
+        wanted = options.get("signature")
+        if wanted is None or wanted in self.signatures or not self.digest:
+            return None
+        remedy = nearest(str(wanted), self.signatures) or f"; it has {', '.join(self.signatures) or 'none'}"
+        return f"model '{self.path}' has no signature '{wanted}'{remedy}"
+
+    def signed(self, options: Mapping[str, Any]) -> ModelFacts:
+        """With the tensors of the function that a model's option `signature` names, where there is such a one."""
+        inputs, outputs = self.signatures.get(options.get("signature", ""), (self.inputs, self.outputs))
+        return replace(self, inputs=inputs, outputs=outputs)
 
 
 class LibraryFacts(Struct, frozen=True):

@@ -194,4 +194,4 @@ def _use(name: str, model: ModelFile, facts: Facts) -> ModelUse | None:
     fallback = _use(name, model.fallback, facts) if isinstance(model, ModelOptions) and model.fallback else None
     libraries = [facts.libraries.get(library.path) for library in model.custom_operators]
     known = tuple(library for library in libraries if isinstance(library, LibraryFacts))
-    return ModelUse(name, found, model.target, model, fallback, known)
+    return ModelUse(name, found.signed(model.options), model.target, model, fallback, known)

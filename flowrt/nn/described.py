@@ -8,6 +8,13 @@ from flowrt.nn.backend import Slot
 from flowrt.values import Struct, field
 
 
+class Signature(Struct, frozen=True):
+    """One of the functions that a model has."""
+
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Slot, ...]
+
+
 class Described(Struct, frozen=True):
     """Read from the file alone, without an engine."""
 
@@ -21,6 +28,8 @@ class Described(Struct, frozen=True):
     """Bytes of the weights by their type."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What else the format says: who made it, of what architecture a language model is."""
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
+    """By name, the functions of a format whose models may have several (TensorFlow Lite)."""
 
     @property
     def parameter_bytes(self) -> int:

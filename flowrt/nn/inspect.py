@@ -36,6 +36,10 @@ def inspect_model(path: str | Path, encoding: str | None = None) -> ModelFacts |
         outputs=_tensors(described.outputs),
         parameter_bytes=described.parameter_bytes,
         no_engine=encodings.missing(found.encoding) or "",
+        signatures={
+            name: (_tensors(signature.inputs), _tensors(signature.outputs))
+            for name, signature in described.signatures.items()
+        },
     )
 
 

@@ -6,13 +6,16 @@ yet: the guest that asks for it is told so, as in WasmEdge.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from flowrt.errors import StartError
 from flowrt.graph.facts import ModelFacts, Unreadable
 from flowrt.graph.plan import ModelUse
 from flowrt.nn import encodings
+from flowrt.operators.inference import ModelFile
 from flowrt.problem import nearest
 from flowrt.values import Struct
 
@@ -60,15 +63,41 @@ def parse(text: str) -> Preload:
     )
 
 
-def use_of(preload: Preload, inspect: Callable[[Path, str | None], ModelFacts | Unreadable]) -> tuple[ModelUse, str]:
-    """The model as a guest uses it, and a warning or nothing. Raises StartError for a file that is no such model."""
+Option = str | int | float | bool
+_NO_OPTIONS: Mapping[str, Option] = {}
+
+
+def parse_option(text: str) -> tuple[str, str, Option]:
+    """`NAME:KEY=VALUE` as model, option and value: a number or a truth value where it reads as one. Raises ValueError
+    with the remedy."""
+    name, colon, rest = text.partition(":")
+    key, equals, value = rest.partition("=")
+    if not (name and colon and key and equals):
+        raise ValueError(f"'{text}' is not NAME:KEY=VALUE, as in default:ctx-size=2048")
+    try:
+        read: Any = json.loads(value)
+    except (ValueError, RecursionError):
+        read = value
+    return name, key, read if isinstance(read, (int, float, bool)) else value
+
+
+def use_of(
+    preload: Preload,
+    inspect: Callable[[Path, str | None], ModelFacts | Unreadable],
+    options: Mapping[str, Option] = _NO_OPTIONS,
+) -> tuple[ModelUse, str]:
+    """The model as a guest uses it, and a warning or nothing. Raises StartError for a file that is no such model, and
+    for a signature that it does not have."""
     path = _in_folder(preload)
     if preload.weights is not None and preload.weights.absolute() != path.with_suffix(".bin").absolute():
         expected = path.with_suffix(".bin")
         raise StartError(f"--nn {preload.name}: the weights of {path} are looked for in {expected}; rename them")
     facts = inspect(path, preload.encoding)
+    written = ModelFile(path=str(path), options=dict(options)) if options else None
     if isinstance(facts, ModelFacts):
-        return ModelUse(preload.name, facts, preload.target), ""
+        if (fault := facts.unsigned(options)) is not None:
+            raise StartError(f"--nn-option {preload.name}: {fault}")
+        return ModelUse(preload.name, facts.signed(options), preload.target, written), ""
     if not facts.missing:
         raise StartError(f"--nn {preload.name}: {facts.reason}")
     absent = ModelFacts(str(path), "", preload.encoding, (), (), 0)

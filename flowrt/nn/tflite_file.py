@@ -6,21 +6,26 @@ Format: TensorFlow Lite's schema, version 3; the field numbers below are its own
 from __future__ import annotations
 
 from collections import Counter
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from flowrt.nn.backend import Slot
-from flowrt.nn.described import Described
+from flowrt.nn.described import Described, Signature
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.flat import Buffer, Table
 from flowrt.nn.protowire import Malformed
+from flowrt.problem import nearest
 
 _MODEL_VERSION, _MODEL_CODES, _MODEL_GRAPHS, _MODEL_DESCRIPTION, _MODEL_BUFFERS, _MODEL_SIGNATURES = 0, 1, 2, 3, 4, 7
 _GRAPH_TENSORS, _GRAPH_INPUTS, _GRAPH_OUTPUTS, _GRAPH_OPERATORS = 0, 1, 2, 3
+_SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS, _SIGNATURE_NAME, _SIGNATURE_GRAPH = 0, 1, 2, 4
+_NAMED_NAME, _NAMED_TENSOR = 0, 1
 _TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_BUFFER, _TENSOR_NAME, _TENSOR_SIGNATURE = 0, 1, 2, 3, 7
 _CODE_OLD, _CODE_CUSTOM, _CODE_BUILTIN = 0, 1, 3
 _BUFFER_DATA, _BUFFER_SIZE = 0, 2
 _SCHEMA = 3
 _CUSTOM = 32
+_SIGNATURES_MAX = 256
 _T = TypeVar("_T")
 
 TYPES = {
@@ -48,41 +53,104 @@ def read(data: bytes, label: str) -> Described:
         raise ModelFault("invalid-encoding", f"'{label}' is no TensorFlow Lite model: {bad}") from None
 
 
+def signature_of(described: Described, options: Mapping[str, Any], label: str) -> tuple[str, Signature | None]:
+    """The signature that a model's option `signature` asks for; without one, none. Raises `ModelFault`."""
+    wanted = options.get("signature")
+    if wanted is None:
+        return "", None
+    found = described.signatures.get(wanted) if isinstance(wanted, str) else None
+    if found is None:
+        remedy = nearest(str(wanted), described.signatures) or f"; it has {', '.join(described.signatures) or 'none'}"
+        raise ModelFault("invalid-argument", f"model '{label}' has no signature '{wanted}'{remedy}")
+    return wanted, found
+
+
 def _described(data: bytes, label: str) -> Described:
     model, length = Buffer(data).root(), len(data)
     version = model.number(_MODEL_VERSION, "I")
     if data[4:8] != b"TFL3" or version != _SCHEMA:
         raise Malformed(f"its schema is version {version}, not {_SCHEMA}")
-    graph = next(model.tables(_MODEL_GRAPHS), None)
-    if graph is None:
+    graphs = list(model.tables(_MODEL_GRAPHS))
+    if not graphs:
         raise Malformed("it has no graph")
-    tensors = list(graph.tables(_GRAPH_TENSORS))
-    names = _signature(model)
-    inputs = _slots(tensors, graph.numbers(_GRAPH_INPUTS, "i"), names[0], label)
-    outputs = _slots(tensors, graph.numbers(_GRAPH_OUTPUTS, "i"), names[1], label)
+    notes = {"made by": model.text(_MODEL_DESCRIPTION)} if model.text(_MODEL_DESCRIPTION) else {}
+    signatures = _signatures(model, graphs, label, notes)
+    inputs, outputs = _first(model, graphs[0], label)
     if not outputs:
         raise Malformed("its graph has no output")
     codes = [_operator(code) for code in model.tables(_MODEL_CODES)]
-    used = Counter(_at(codes, operator.number(0, "I")) for operator in graph.tables(_GRAPH_OPERATORS))
-    buffers = [
-        max(buffer.length(_BUFFER_DATA), buffer.number(_BUFFER_SIZE, "Q")) for buffer in model.tables(_MODEL_BUFFERS)
-    ]
-    weights: Counter[str] = Counter()
-    for tensor in tensors:
-        held = _at(buffers, tensor.number(_TENSOR_BUFFER, "I"))
-        if held:
-            weights[_type(tensor)] += min(held, length)
+    used = Counter(
+        _at(codes, operator.number(0, "I")) for graph in graphs for operator in graph.tables(_GRAPH_OPERATORS)
+    )
     return Described(
         inputs,
         outputs,
         version=f"schema {_SCHEMA}",
         operators=used,
-        weights=weights,
-        notes={"made by": model.text(_MODEL_DESCRIPTION)} if model.text(_MODEL_DESCRIPTION) else {},
+        weights=_weights(model, graphs, length),
+        notes=notes,
+        signatures=signatures,
     )
 
 
-def _slots(tensors: list[Table], which: list[int], names: dict[int, str], label: str) -> tuple[Slot, ...]:
+def _weights(model: Table, graphs: Sequence[Table], length: int) -> Counter[str]:
+    """Bytes by type; what several tensors or graphs share counts once."""
+    buffers = [
+        max(buffer.length(_BUFFER_DATA), buffer.number(_BUFFER_SIZE, "Q")) for buffer in model.tables(_MODEL_BUFFERS)
+    ]
+    weights: Counter[str] = Counter()
+    for tensor in (tensor for graph in graphs for tensor in graph.tables(_GRAPH_TENSORS)):
+        which = tensor.number(_TENSOR_BUFFER, "I")
+        held = _at(buffers, which)
+        if held:
+            weights[_type(tensor)] += min(held, length)
+            buffers[which] = 0
+    return weights
+
+
+def _signatures(model: Table, graphs: Sequence[Table], label: str, notes: dict[str, str]) -> dict[str, Signature]:
+    """Signatures by name, each with the tensors it names in the order of its graph, which is the one that guests count
+    in with every host. One whose tensors flowrt does not carry is left out, with a note: the others run."""
+    tensors: dict[int, list[Table]] = {}
+    found: dict[str, Signature] = {}
+    if model.length(_MODEL_SIGNATURES) > _SIGNATURES_MAX:
+        raise Malformed(f"it has more than {_SIGNATURES_MAX} signatures")
+    for entry in model.tables(_MODEL_SIGNATURES):
+        name = entry.text(_SIGNATURE_NAME)
+        index = entry.number(_SIGNATURE_GRAPH, "I")
+        graph = _at(graphs, index)
+        if index not in tensors:
+            tensors[index] = list(graph.tables(_GRAPH_TENSORS))
+        inputs, outputs = _names(entry, _SIGNATURE_INPUTS), _names(entry, _SIGNATURE_OUTPUTS)
+        try:
+            found[name] = Signature(
+                _slots(tensors[index], [at for at in graph.numbers(_GRAPH_INPUTS, "i") if at in inputs], inputs, label),
+                _slots(
+                    tensors[index], [at for at in graph.numbers(_GRAPH_OUTPUTS, "i") if at in outputs], outputs, label
+                ),
+            )
+        except ModelFault as fault:
+            notes[f"signature {name} is left out"] = fault.detail
+    return found
+
+
+def _first(model: Table, graph: Table, label: str) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
+    """What the first graph takes and makes, under the names of its signature where it has one and not several."""
+    signatures = [entry for entry in model.tables(_MODEL_SIGNATURES) if entry.number(_SIGNATURE_GRAPH, "I") == 0]
+    only = signatures[0] if len(signatures) == 1 else None
+    tensors = list(graph.tables(_GRAPH_TENSORS))
+    inputs, outputs = [
+        _slots(tensors, graph.numbers(field, "i"), {} if only is None else _names(only, named), label)
+        for field, named in ((_GRAPH_INPUTS, _SIGNATURE_INPUTS), (_GRAPH_OUTPUTS, _SIGNATURE_OUTPUTS))
+    ]
+    return inputs, outputs
+
+
+def _names(signature: Table, field: int) -> dict[int, str]:
+    return {entry.number(_NAMED_TENSOR, "I"): entry.text(_NAMED_NAME) for entry in signature.tables(field)}
+
+
+def _slots(tensors: Sequence[Table], which: list[int], names: Mapping[int, str], label: str) -> tuple[Slot, ...]:
     return tuple(_slot(_at(tensors, index), names.get(index, ""), label) for index in which if index >= 0)
 
 
@@ -94,15 +162,6 @@ def _slot(tensor: Table, signature_name: str, label: str) -> Slot:
     shape = tensor.numbers(_TENSOR_SHAPE, "i")
     free = tensor.numbers(_TENSOR_SIGNATURE, "i") or shape
     return Slot(name, TYPES[kind], tuple(f"?{name}.{i}" if dim < 0 else dim for i, dim in enumerate(free)))
-
-
-def _signature(model: Table) -> tuple[dict[int, str], dict[int, str]]:
-    """What the file's signature calls inputs and outputs, by tensor; of several signatures none is the model's."""
-    signatures = list(model.tables(_MODEL_SIGNATURES))
-    if len(signatures) != 1:
-        return {}, {}
-    made = [{entry.number(1, "I"): entry.text(0) for entry in signatures[0].tables(field)} for field in (0, 1)]
-    return made[0], made[1]
 
 
 def _operator(code: Table) -> str:
@@ -117,7 +176,7 @@ def _type(tensor: Table) -> str:
     return TYPES.get(kind) or _OTHERS.get(kind, f"type {kind}")
 
 
-def _at(items: list[_T], index: int) -> _T:
+def _at(items: Sequence[_T], index: int) -> _T:
     if not 0 <= index < len(items):
         raise Malformed(f"it names part {index} of {len(items)}")
     return items[index]

@@ -109,3 +109,34 @@ def backwards(kind: str) -> bytes:
         ["y"],
         {"i": np.array([2, 1, 0], "i4")},
     )
+
+
+def signed(names: Mapping[str, str], wide: int = 3) -> bytes:
+    """A file with a graph and a signature for each name: `out` is the operator of `a` and `b`, and the graphs take `b`
+    first, as converters that sort by address may leave it."""
+    made, held = schema.ModelT(), []
+    made.version, made.description, made.buffers = 3, "made by a test", [schema.BufferT()]
+    made.operatorCodes, made.signatureDefs = [], []
+    for index, (name, kind) in enumerate(names.items()):
+        one = schema.ModelT.InitFromObj(
+            schema.Model.GetRootAs(
+                model([(kind, "ab", "y", None)], [(port, "float32", (-1, wide)) for port in "aby"], ["b", "a"], ["y"])
+            )
+        )
+        held.append(one.subgraphs[0])
+        one.subgraphs[0].operators[0].opcodeIndex = index
+        made.operatorCodes += one.operatorCodes
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = name, index
+        signature.inputs, signature.outputs = [_named("a", 0), _named("b", 1)], [_named("out", 2)]
+        made.signatureDefs.append(signature)
+    made.subgraphs = held
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(made.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _named(name: str, index: int) -> Any:
+    found = schema.TensorMapT()
+    found.name, found.tensorIndex = name, index
+    return found

@@ -71,6 +71,8 @@ def _file(graph: Graph, loc: Loc, model: ModelFile, facts: Facts) -> Iterator[Pr
         else:
             message = f"model '{model.path}' cannot run here, and its fallback takes its place: {found.no_engine}"
             yield graph.warning((*loc, "path"), "missing-engine", message)
+    if isinstance(found, ModelFacts) and (fault := found.unsigned(model.options)) is not None:
+        yield graph.problem((*loc, "options", "signature"), "unknown-signature", fault)
     if isinstance(found, Unreadable):
         code = "missing-model" if found.missing else "unreadable-model"
         remedy = (
@@ -84,10 +86,11 @@ def _file(graph: Graph, loc: Loc, model: ModelFile, facts: Facts) -> Iterator[Pr
 
 def _facts(operation: InferenceOperation, graph: Graph, facts: Facts) -> ModelFacts | None:
     try:
-        found = facts.models.get(model_of(operation, graph).path)
+        model = model_of(operation, graph)
     except LookupError:
         return None
-    return found if isinstance(found, ModelFacts) else None
+    found = facts.models.get(model.path)
+    return found.signed(model.options) if isinstance(found, ModelFacts) else None
 
 
 def _batched(model: ModelFacts) -> bool:

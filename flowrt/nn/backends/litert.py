@@ -12,7 +12,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from flowrt.nn import tflite_file
-from flowrt.nn.backend import Array, AtOnce, Session, Slot, Source
+from flowrt.nn.backend import Array, AtOnce, Session, Source
+from flowrt.nn.described import Signature
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.fits import check
 
@@ -42,7 +43,9 @@ class LiteRtBackend:
                 "unsupported-operation", f"model '{source.label}' asks for target {target}; LiteRT here has CPU"
             )
         described = tflite_file.read(source.parts[0], source.label)
-        return LiteRtSession(source.label, source.parts[0], threads, described.inputs, described.outputs)
+        name, signature = tflite_file.signature_of(described, source.options, source.label)
+        tensors = Signature(described.inputs, described.outputs) if signature is None else signature
+        return LiteRtSession(source.label, source.parts[0], threads, tensors, name)
 
 
 class LiteRtSession(AtOnce):
@@ -50,10 +53,10 @@ class LiteRtSession(AtOnce):
 
     device = "CPU (XNNPACK)"
 
-    def __init__(
-        self, label: str, data: bytes, threads: int, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]
-    ) -> None:
-        self.label, self.inputs, self.outputs = label, inputs, outputs
+    def __init__(self, label: str, data: bytes, threads: int, tensors: Signature, signature: str = "") -> None:
+        """`signature` is the function of the file to run; unnamed, its first graph."""
+        self.label, self.inputs, self.outputs = label, tensors.inputs, tensors.outputs
+        self._signature = signature
         self._data: bytes | None = data
         self._threads = threads
         self._lock = threading.Lock()
@@ -79,17 +82,22 @@ class LiteRtSession(AtOnce):
         with self._lock:
             self._data = None
             self._interpreter: Any = None
+            self._runner: Any = None
 
     def _make(self) -> None:
         try:
             self._interpreter = Interpreter(model_content=self._data, num_threads=self._threads)
             self._interpreter.allocate_tensors()  # tells here, not in the first run, of operators it does not have
-            self._given = [detail["index"] for detail in self._interpreter.get_input_details()]
-            self._made = [detail["index"] for detail in self._interpreter.get_output_details()]
+            details = [self._interpreter.get_input_details(), self._interpreter.get_output_details()]
+            if self._signature:
+                self._runner = runner = self._interpreter.get_signature_runner(self._signature)
+                details = [[*runner.get_input_details().values()], [*runner.get_output_details().values()]]
+            self._given, self._made = [[detail["index"] for detail in side] for side in details]
             self._shapes: list[tuple[int, ...]] = []
             self._tensors = sum(
                 int(np.prod(detail["shape"])) * np.dtype(detail["dtype"]).itemsize
-                for detail in (*self._interpreter.get_input_details(), *self._interpreter.get_output_details())
+                for side in details
+                for detail in side
             )
         except _ERRORS as error:
             raise ModelFault(
@@ -98,8 +106,12 @@ class LiteRtSession(AtOnce):
             ) from error
 
     def _run(self, arrays: Sequence[Array | None]) -> list[Array]:
-        interpreter = self._interpreter
         present = [array for array in arrays if array is not None]
+        if self._signature:
+            named = zip(self.inputs, present, strict=True)
+            made = self._runner(**{slot.name: array for slot, array in named})
+            return [np.asarray(made[slot.name]) for slot in self.outputs]
+        interpreter = self._interpreter
         shapes = [array.shape for array in present]
         if shapes != self._shapes:
             for index, slot, array in zip(self._given, self.inputs, present, strict=True):

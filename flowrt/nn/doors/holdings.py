@@ -105,7 +105,8 @@ class Holdings:
             raise ModelFault("not-found", f"the node has no model named '{name}'; it has {known}")
         choice = self._choices.get(name)
         handle = self._models.named(use, options, room=self.budget.limit, choice=choice)
-        return Graph(handle, 0, self._runs.get(name), options)
+        written = use.options.options if use.options else NO_OPTIONS
+        return Graph(handle, 0, self._runs.get(name), {**written, **options})
 
     def open_bytes(self, sizes: Sequence[int], read: Callable[[int], bytes], declared: str, target: str) -> Graph:
         """A model that the guest brings: `read` gives a part's bytes, once there is room for all of them. Raises

@@ -64,13 +64,14 @@ def measure(
     seconds: float,
     recorded: Path | None = None,
     inputs: Sequence[str] = (),
+    signature: str | None = None,
 ) -> Iterator[Row]:
     """One row a combination, as it is measured; `seconds` each. Raises `ModelFault`."""
     for encoding in engines:
         encodings.backend_for(encoding)  # the engine itself is loaded once, whatever runs on it
         for count in threads:
             before = _resident()
-            model = open_model(path, encoding, count, inputs)
+            model = open_model(path, encoding, count, inputs, signature)
             grown = max(_resident() - before, 0)
             try:
                 for size in batches if model.layout.batches else (1,):

@@ -13,6 +13,8 @@ from flowrt.nn.probe import warm_up
 from flowrt.nn.tensor_text import parse_slots
 from flowrt.values import Struct
 
+_SIGNED = "tensorflowlite"
+
 
 class Opened(Struct, frozen=True):
     """A session and what was seen of its layout when it was tried."""
@@ -22,10 +24,19 @@ class Opened(Struct, frozen=True):
     encoding: str
 
 
-def open_model(path: Path, encoding: str | None = None, threads: int = 1, inputs: Sequence[str] = ()) -> Opened:
-    """Raises `ModelFault` and ValueError."""
+def open_model(
+    path: Path,
+    encoding: str | None = None,
+    threads: int = 1,
+    inputs: Sequence[str] = (),
+    signature: str | None = None,
+) -> Opened:
+    """Raises `ModelFault` and ValueError. `signature` is one of a TensorFlow Lite file; other formats have none."""
     found = files.read(path, None if encoding is None else encodings.spell(encoding))
-    source = Source(path.name, found.parts, path.parent, path, inputs=parse_slots(inputs))
+    if signature is not None and found.encoding != _SIGNED:
+        raise ModelFault("invalid-argument", f"model '{path}' is {found.encoding}, which has no signatures")
+    options = {} if signature is None else {"signature": signature}
+    source = Source(path.name, found.parts, path.parent, path, options, parse_slots(inputs))
     session = encodings.backend_for(found.encoding).load(source, "cpu", threads)
     if any(slot.form != "tensor" for slot in session.inputs):
         session.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flowrt.nn import encodings, files, inspect, onnx_describe
@@ -27,12 +27,20 @@ def lines(path: Path, encoding: str | None) -> Iterator[str]:
     yield from (f"  {name}: {value}" for name, value in described.notes.items())
     yield from (f"  input {slot}{' (may be left out)' if slot.optional else ''}" for slot in described.inputs)
     yield from (f"  output {slot}" for slot in described.outputs)
+    yield from (
+        f"  signature {name}: {_tensors(signature.inputs)} -> {_tensors(signature.outputs)}"
+        for name, signature in described.signatures.items()
+    )
     if not described.inputs:
         yield "  its tensors are not in the file: declare them in the graph, as inputs: ['x: f32[N, 16]']"
     yield from _weights(described)
     if described.operators:
         yield "  operators " + ", ".join(_operators(described))
     yield f"  engine {engine.distribution if engine else 'none'}: {encodings.missing(found.encoding) or 'installed'}"
+
+
+def _tensors(slots: Sequence[Slot]) -> str:
+    return ", ".join(map(str, slots)) or "nothing"
 
 
 def _operators(described: Described) -> Iterator[str]:
