@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from flowrt.message import Tensor
 from flowrt.problem import nearest
@@ -103,6 +103,17 @@ class Machine(Struct, frozen=True):
     memory_bytes: int
 
 
+class Named(Protocol):
+    """A model as a graph names it."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def key(self) -> str:
+        """The path, and how the file is to be read where the graph says so."""
+
+
 class Facts(Struct, frozen=True):
     """Everything gathered for one graph, keyed as the graph spells it: `module` text, model path."""
 
@@ -115,3 +126,7 @@ class Facts(Struct, frozen=True):
     """Texts of schemas that stand in files, by the file as the graph spells it; of a descriptor set its base64."""
     libraries: Mapping[str, LibraryFacts | Unreadable] = field(default_factory=dict)
     """Libraries of models' operators, by path as the graph spells it."""
+
+    def model(self, named: Named) -> ModelFacts | Unreadable | None:
+        """Of a model as it is named: one file may be read in two ways, an ONNX file by OpenVINO, say."""
+        return self.models.get(named.key) or self.models.get(named.path)

@@ -95,7 +95,7 @@ def is_heavy(operation: Operation, graph: Graph, facts: Facts) -> bool:
         return True
     if not isinstance(operation, InferenceOperation):
         return False
-    model = facts.models.get(model_of(operation, graph).path)
+    model = facts.model(model_of(operation, graph))
     if not isinstance(model, ModelFacts) or not model.digest:  # the latter is on a server
         return True
     return operation.batch.wait > 0 or model.parameter_bytes > LIGHT_MODEL_BYTES
@@ -188,7 +188,7 @@ def _models(graph: Graph, facts: Facts, operation: Operation, module: ModuleFact
 
 
 def _use(name: str, model: ModelFile, facts: Facts) -> ModelUse | None:
-    found = facts.models.get(model.path)
+    found = facts.model(model)
     if not isinstance(found, ModelFacts):
         return None
     fallback = _use(name, model.fallback, facts) if isinstance(model, ModelOptions) and model.fallback else None

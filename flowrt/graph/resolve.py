@@ -54,7 +54,7 @@ def gather(
     machine: Machine | None,
     stored: Stored = NOTHING_STORED,
 ) -> Facts:
-    """Look at every module and model that the graph names, each once."""
+    """Look at every module and model that the graph names, each once for each way it is to be read."""
     home, folders = Path(graph.path).parent, list(folders)
     modules: dict[str, ModuleFacts | Unreadable] = {}
     for operation in graph.file.operations:
@@ -62,9 +62,8 @@ def gather(
             found = _module(operation, home, folders, stored)
             modules[operation.module] = found if isinstance(found, Unreadable) else inspect_module(found)
     models: dict[str, ModelFacts | Unreadable] = {}
-    for model in models_of(graph):
-        if model.path not in models:
-            models[model.path] = _model(model, home, inspect_model, stored)
+    for key, model in {model.key: model for model in models_of(graph)}.items():
+        models[key] = _model(model, home, inspect_model, stored)
     for module in modules.values():
         for carried in module.models if isinstance(module, ModuleFacts) else ():
             models[carried.path] = inspect_model(Path(carried.path), carried.encoding)

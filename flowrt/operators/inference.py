@@ -63,6 +63,12 @@ class ModelFile(Options):
     of ONNX Runtime. They are native code, which no sandbox holds, so whoever runs the model needs
     `isolation: process`."""
 
+    @property
+    def key(self) -> str:
+        """The path, and how the file is to be read where that is said: `graph.facts.Named`."""
+        said = [self.encoding, *self.inputs, "->", *self.outputs] if self.inputs or self.outputs else [self.encoding]
+        return f"{self.path} as {said}" if any(said) else self.path
+
 
 class FallbackOptions(ModelFile):
     """What takes a model's place where this machine cannot run it."""

@@ -114,6 +114,17 @@ def test_a_model_by_name(tmp_path: Path) -> None:
     assert (done.status, done.out, done.errors) == (0, DOUBLED, "")
 
 
+def test_a_function_of_a_model_that_the_guest_knows_nothing_of(tmp_path: Path) -> None:
+    """The guest loads it by name alone; the command line says which function of the file that is."""
+    pytest.importorskip("ai_edge_litert")
+    from tflite_models import signed
+
+    (tmp_path / "m.tflite").write_bytes(signed({"double": "ADD", "square": "MUL"}, same=True))
+    given = ["--nn", "m=tflite:m.tflite"]
+    assert run(tmp_path, INFERENCE, *given).out == DOUBLED
+    assert run(tmp_path, INFERENCE, *given, "--nn-option", "m:signature=square").out == struct.pack("<3f", 1, 4, 9)
+
+
 @pytest.mark.parametrize("spelling", ["autodetect", "onnx@auto", "ONNX@CPU"])
 def test_spellings_of_encoding_and_target(tmp_path: Path, spelling: str) -> None:
     (tmp_path / "m.onnx").write_bytes(double())
@@ -145,6 +156,9 @@ def test_a_name_without_a_model_and_a_model_without_a_file(tmp_path: Path) -> No
         (["--nn", "m=onnx:a,b,c"], 2, "has 3 paths"),
         (["--nn", "m=onnx:text.onnx"], 3, "--nn m: "),
         (["--nn", "m=onnx:."], 3, "--nn m: . is a folder without one of model.onnx"),
+        (["--nn-option", "m=x"], 2, "'m=x' is not NAME:KEY=VALUE"),
+        (["--nn-option", "n:signature=x", "--nn", "m=onnx:m.onnx"], 3, "--nn-option n:signature: there is no --nn n"),
+        (["--nn-option", "m:signature=x", "--nn", "m=onnx:m.onnx"], 3, "'m.onnx' has no signature 'x'; it has none"),
         (["--dir", "::/x"], 2, "'::/x' is not HOST::GUEST"),
         (["--dir", "nowhere"], 3, "--dir nowhere: it is no folder that can be opened"),
         (["--env", "=x"], 2, "'=x' is not KEY=VALUE"),
@@ -156,6 +170,7 @@ def test_a_name_without_a_model_and_a_model_without_a_file(tmp_path: Path) -> No
 )
 def test_mistakes_are_told_in_words(tmp_path: Path, options: list[str], status: int, told: str) -> None:
     (tmp_path / "text.onnx").write_text("not a model")
+    (tmp_path / "m.onnx").write_bytes(double())
     done = run(tmp_path, INFERENCE, *options)
     assert done.status == status
     assert told in done.errors

@@ -9,7 +9,10 @@ import pytest
 from nn_models import autoencoder
 
 from flowrt.cli.main import main
+from flowrt.graph.facts import Unreadable
+from flowrt.graph.load import load
 from flowrt.nn import encodings
+from flowrt.nn.inspect import inspect_model
 
 GRAPH = """metadata: {{name: g, version: 1.0.0}}
 endpoints:
@@ -68,3 +71,28 @@ def test_two_mistakes_of_a_model_are_both_told(tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr().err
     assert "graph.yaml:11:" in said
     assert "graph.yaml:12:" in said
+
+
+def test_one_file_runs_on_two_engines_as_two_models_say(tmp_path: Path) -> None:
+    """Whichever comes first: how one is read says nothing of the other."""
+    (tmp_path / "m.onnx").write_bytes(autoencoder())
+    for order in (("onnx", "openvino"), ("openvino", "onnx")):
+        entries = {"onnx": "", "openvino": ", encoding: openvino"}
+        models = "".join(f"  - {{name: {name}, path: m.onnx{entries[name]}}}\n" for name in order)
+        uses = "".join(f"  - {{operationType: inference, name: by-{name}, model: {name}}}\n" for name in order)
+        lines = "".join(f"  - {{from: {{name: rows}}, to: {{name: by-{name}}}}}\n" for name in order)
+        ends = "".join(f"  - {{from: {{name: by-{name}}}, to: {{name: scores}}}}\n" for name in order)
+        path = tmp_path / "graph.yaml"
+        path.write_text(
+            "metadata: {name: g, version: 1.0.0}\nendpoints:\n  - {name: disk, file: {path: rows.jsonl}}\n"
+            f'  - {{name: out, file: {{path: "-"}}}}\nmodels:\n{models}operations:\n'
+            "  - {operationType: source, name: rows, endpoint: disk}\n"
+            f"{uses}  - {{operationType: sink, name: scores, endpoint: out}}\nconnections:\n{lines}{ends}"
+        )
+        plan, problems = load(
+            path, sets={}, environ={}, bindings={}, modules_dirs=[], inspect_module=lambda path: Unreadable(str(path)),
+            inspect_model=inspect_model, machine=None,
+        )  # fmt: skip
+        assert plan is not None, problems
+        found = {name: plan.nodes[f"by-{name}"].models[0].facts.encoding for name in order}
+        assert found == {"onnx": "onnx", "openvino": "openvino"}

@@ -111,16 +111,22 @@ def backwards(kind: str) -> bytes:
     )
 
 
-def signed(names: Mapping[str, str], wide: int = 3) -> bytes:
+def signed(names: Mapping[str, str], *, same: bool = False) -> bytes:
     """A file with a graph and a signature for each name: `out` is the operator of `a` and `b`, and the graphs take `b`
-    first, as converters that sort by address may leave it."""
+    first, as converters that sort by address may leave it. `same`: of `a` and `a`, and there is no `b`."""
+    ports = "a" if same else "ba"
     made, held = schema.ModelT(), []
     made.version, made.description, made.buffers = 3, "made by a test", [schema.BufferT()]
     made.operatorCodes, made.signatureDefs = [], []
     for index, (name, kind) in enumerate(names.items()):
         one = schema.ModelT.InitFromObj(
             schema.Model.GetRootAs(
-                model([(kind, "ab", "y", None)], [(port, "float32", (-1, wide)) for port in "aby"], ["b", "a"], ["y"])
+                model(
+                    [(kind, "aa" if same else "ab", "y", None)],
+                    [(port, "float32", (-1, 3)) for port in f"{ports}y"],
+                    ports,
+                    "y",
+                )
             )
         )
         held.append(one.subgraphs[0])
@@ -128,7 +134,10 @@ def signed(names: Mapping[str, str], wide: int = 3) -> bytes:
         made.operatorCodes += one.operatorCodes
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = name, index
-        signature.inputs, signature.outputs = [_named("a", 0), _named("b", 1)], [_named("out", 2)]
+        signature.inputs, signature.outputs = (
+            [_named(port, ports.index(port)) for port in sorted(ports)],
+            [_named("out", len(ports))],
+        )
         made.signatureDefs.append(signature)
     made.subgraphs = held
     builder = flatbuffers.Builder(1024)

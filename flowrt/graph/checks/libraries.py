@@ -50,7 +50,7 @@ def _every(model: ModelFile) -> list[ModelFile]:
 def _files(graph: Graph, loc: Loc, model: ModelFile, facts: Facts) -> Iterator[Problem]:
     if isinstance(model, ModelOptions) and model.fallback is not None:
         yield from _files(graph, (*loc, "fallback"), model.fallback, facts)
-    found = facts.models.get(model.path)
+    found = facts.model(model)
     if model.custom_operators and isinstance(found, ModelFacts) and found.encoding != "onnx":
         message = f"only ONNX models take customOperators, and {model.path} is {found.encoding}; remove them"
         yield graph.problem((*loc, "customOperators"), "native-code", message)

@@ -60,7 +60,7 @@ def _inference(graph: Graph, index: int, operation: InferenceOperation, facts: F
 
 
 def _file(graph: Graph, loc: Loc, model: ModelFile, facts: Facts) -> Iterator[Problem]:
-    found = facts.models.get(model.path)
+    found = facts.model(model)
     fallback = model.fallback if isinstance(model, ModelOptions) else None
     if fallback is not None:
         yield from _file(graph, (*loc, "fallback"), fallback, facts)
@@ -89,7 +89,7 @@ def _facts(operation: InferenceOperation, graph: Graph, facts: Facts) -> ModelFa
         model = model_of(operation, graph)
     except LookupError:
         return None
-    found = facts.models.get(model.path)
+    found = facts.model(model)
     return found.signed(model.options) if isinstance(found, ModelFacts) else None
 
 

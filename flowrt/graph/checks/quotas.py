@@ -115,7 +115,7 @@ def _models(graph: Graph, facts: Facts) -> Iterator[Problem]:
         if not isinstance(operation, InferenceOperation) or "memory" not in operation.resources.model_fields_set:
             continue
         with contextlib.suppress(LookupError):  # an unknown model is reported elsewhere
-            model = facts.models.get(model_of(operation, graph).path)
+            model = facts.model(model_of(operation, graph))
             quota = operation.resources.memory
             if isinstance(model, ModelFacts) and model.parameter_bytes > quota:
                 has, may = format_bytes(model.parameter_bytes), format_bytes(quota)
