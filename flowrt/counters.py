@@ -150,6 +150,7 @@ class NodeCounters:
         "own",
         "processing",
         "rate_throttled_seconds",
+        "rated_bytes",
         "received",
         "repeated",
         "restarts",
@@ -193,6 +194,8 @@ class NodeCounters:
         """Time the node waited because it was over its share of the processor, or its graph over its budget."""
         self.rate_throttled_seconds = 0.0
         """Time it waited because it was over its messages or bytes a second."""
+        self.rated_bytes = 0
+        """Payload bytes that entered, counted where a `byteRate` bounds them."""
         self.processing = Histogram(SECONDS_PROCESSING)
         """Seconds a batch took in the operator, restarts and retries included, the nodes behind it not."""
         self.latency = Histogram(SECONDS_LATENCY)

@@ -292,6 +292,12 @@ FAMILIES = (
         _nodes(lambda node: node.counters.rate_throttled_seconds),
     ),
     Family(
+        "flowrt_node_rated_bytes", "counter", NODE,
+        "Payload bytes that entered the node; counted only where its `byteRate` bounds them.",
+        "`rate(…[1m])` is its use, to compare with `flowrt_node_limit{bound=\"byteRate\"}`.",
+        _nodes(lambda node: node.counters.rated_bytes if "byteRate" in node.bounds else None),
+    ),
+    Family(
         "flowrt_node_bypassed_messages", "counter", NODE,
         "Messages that passed on unchanged: over a limit with `atLimit: bypass`, or failed on with `atFault: bypass`.",
         "An increase: what follows gets messages that this node has not seen to.",

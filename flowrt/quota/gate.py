@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from time import monotonic
 
+from flowrt.counters import NodeCounters
 from flowrt.quota.bucket import Bucket
 from flowrt.quota.meter import Meter
 from flowrt.quota.resources import AtLimit, Resources
@@ -15,11 +16,14 @@ from flowrt.quota.resources import AtLimit, Resources
 class Gate:
     """Stands before a node that has a rate of its own or that a budget bounds. Used by the node's thread only."""
 
-    __slots__ = ("_bytes", "_clock", "_messages", "_meter", "outcome")
+    __slots__ = ("_bytes", "_clock", "_counters", "_messages", "_meter", "outcome")
 
-    def __init__(self, resources: Resources, meter: Meter, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, resources: Resources, meter: Meter, counters: NodeCounters, clock: Callable[[], float] = monotonic
+    ) -> None:
         """`clock` gives the seconds that rates are of."""
         self._clock, now = clock, clock()
+        self._counters = counters
         self.outcome: AtLimit = resources.at_limit
         self._meter = meter
         self._messages = None if resources.message_rate is None else Bucket(resources.message_rate, now)
@@ -51,7 +55,9 @@ class Gate:
         if self._messages is not None:
             longest, bound = self._messages.charge(now, len(payloads)), "messageRate"
         if self._bytes is not None:
-            wait = self._bytes.charge(now, sum(map(len, payloads)))
+            size = sum(map(len, payloads))
+            self._counters.rated_bytes += size
+            wait = self._bytes.charge(now, size)
             if wait > longest:
                 longest, bound = wait, "byteRate"
         return longest, bound

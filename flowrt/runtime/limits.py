@@ -48,7 +48,7 @@ class Limits:
         self.breaker = None if disable is None else Breaker(disable.faults, disable.within, disable.pause)
         self.bounded = resources.has_rate or self.meter.bounded or self.breaker is not None
         """Whether there is anything to ask before a batch, and to wait for after it."""
-        self._gate = Gate(resources, self.meter, clock)
+        self._gate = Gate(resources, self.meter, counters, clock)
         self._graph, self._node, self._counters = graph, node, counters
         self._stopping = stopping
         self._emit = emit

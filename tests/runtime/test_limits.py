@@ -40,6 +40,7 @@ def test_drop_counts_bytes_as_well(node_bench):
     b.send(b"aaaa", b"bbbb", b"cccc")
 
     assert (b.out, b.counters.dropped) == ([b"AAAA", b"BBBB"], {"limit": 1})
+    assert b.counters.rated_bytes == 8  # to be seen beside the limit
 
 
 def test_one_message_passes_however_small_the_rate(node_bench):
