@@ -294,7 +294,7 @@ FAMILIES = (
     Family(
         "flowrt_node_rated_bytes", "counter", NODE,
         "Payload bytes that entered the node; counted only where its `byteRate` bounds them.",
-        "`rate(…[1m])` is its use, to compare with `flowrt_node_limit{bound=\"byteRate\"}`.",
+        '`rate(…[1m])` is its use, to compare with `flowrt_node_limit{bound="byteRate"}`.',
         _nodes(lambda node: node.counters.rated_bytes if "byteRate" in node.bounds else None),
     ),
     Family(
