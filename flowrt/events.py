@@ -300,6 +300,15 @@ class SpoolFound(Event, frozen=True):
     cut_bytes: int
 
 
+class SpoolLeft(Event, frozen=True):
+    """Messages wait on disk for a sink that the graph has no more, or that has no spool any more: nobody sends them."""
+
+    level: ClassVar[str] = "error"
+    graph: str
+    sink: str
+    messages: int
+
+
 class BreakerOpened(Event, frozen=True):
     """A sink stops sending for a while: its other side turns messages away."""
 

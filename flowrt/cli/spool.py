@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 from flowrt.delivery.spool.check import Found, Place, give_up, look, messages, places, repair
-from flowrt.endpoints.registry import SPOOLS
+from flowrt.delivery.spool.log import SpoolLog
+from flowrt.endpoints.registry import SPOOLS, spool_folder
+from flowrt.endpoints.spool_writer import FRAME_BYTES, FRAME_MESSAGES
 from flowrt.errors import StartError
+from flowrt.message import Head
 from flowrt.problem import nearest
 from flowrt.quota.quantity import format_bytes
 from flowrt.runtime.places import state_folder
 
+Kept = tuple[int, int, Head, bytes]
+"""Number, time, head and payload of a message."""
 ACTIONS = {
     "list": "a line each: messages, bytes, age",
     "show": "the messages, as JSON lines",
-    "drain": "take the messages out, into the file --to, or with --yes throw them away",
+    "drain": "take the messages out: into the file --to, to another sink with --into, or with --yes throw them away",
     "verify": "read everything, name what is damaged",
     "repair": "leave out what is damaged, keep the damaged file aside",
 }
@@ -37,7 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help="the runtime's state folder")
     parser.add_argument("--limit", type=int, default=100, metavar="N", help="show: at most so many (default 100)")
     parser.add_argument("--to", type=Path, metavar="FILE", help="drain: write the messages to this file, as show does")
-    parser.add_argument("--yes", action="store_true", help="drain: without --to, throw the messages away")
+    parser.add_argument(
+        "--into", metavar="GRAPH/SINK", help="drain: let this sink send them, behind what waits for it already"
+    )
+    parser.add_argument("--yes", action="store_true", help="drain: without --to and --into, throw the messages away")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -103,9 +112,14 @@ def _texts(place: Place) -> Iterator[str]:
 
 
 def _drain(place: Place, options: argparse.Namespace) -> int:
-    if options.to is None and not options.yes:
-        raise StartError("drain takes messages out of the spool: give --to FILE for them, or --yes to throw them away")
+    if options.to is None and options.into is None and not options.yes:
+        raise StartError(
+            "drain takes messages out of the spool: give --to FILE for them, --into GRAPH/SINK for a sink that is to "
+            "send them, or --yes to throw them away"
+        )
     with _alone(place):
+        if options.into is not None:
+            _pass_on(place, options)
         if options.to is not None:
             with options.to.open("a", encoding="utf-8") as file:
                 file.writelines(f"{text}\n" for text in _texts(place))
@@ -113,8 +127,47 @@ def _drain(place: Place, options: argparse.Namespace) -> int:
                 os.fsync(file.fileno())
         count = look(place.folder, whole=False).messages
         give_up(place.folder)
-    print(f"{place.graph}/{place.sink}: {count} messages {f'written to {options.to}' if options.to else 'thrown away'}")
+    ends = [f"written to {options.to}"] if options.to else []
+    ends += [f"left to {options.into}, which sends them when it runs"] if options.into else []
+    print(f"{place.graph}/{place.sink}: {count} messages {' and '.join(ends) or 'thrown away'}")
     return 0
+
+
+def _pass_on(place: Place, options: argparse.Namespace) -> None:
+    """Durably behind what waits for another sink. Killed before the end, they are there twice, and none is lost."""
+    graph, _, sink = options.into.strip().strip("/").partition("/")
+    if not sink:
+        raise StartError(f"--into names a sink as GRAPH/SINK, not '{options.into}'")
+    if (graph, sink) == (place.graph, place.sink):
+        raise StartError(f"{graph}/{sink} is the spool itself")
+    folder = spool_folder(state_folder(options.state), graph, sink)
+    if not folder.is_dir():
+        print(f"{graph}/{sink} had no spool yet: see that the graph has a sink of that name", file=sys.stderr)
+    try:
+        other = SpoolLog(folder)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise StartError(f"a runtime uses the spool of {graph}/{sink}; stop it first") from None
+    try:
+        for frame in _together(messages(place.folder)):
+            other.append([head for *_, head, _ in frame], [payload for *_, payload in frame])
+    finally:
+        other.close()
+
+
+def _together(kept: Iterable[Kept]) -> Iterator[list[Kept]]:
+    """What is written at once: each durable write costs flash."""
+    frame: list[Kept] = []
+    size = 0
+    for one in kept:
+        if frame and (len(frame) == FRAME_MESSAGES or size + len(one[3]) > FRAME_BYTES):
+            yield frame
+            frame, size = [], 0
+        frame.append(one)
+        size += len(one[3])
+    if frame:
+        yield frame
 
 
 def _verify(place: Place, _: argparse.Namespace) -> int:

@@ -40,6 +40,11 @@ def spool_folder(state: Path, graph: str, sink: str) -> Path:
     return state / SPOOLS / quote(graph, safe="") / quote(sink, safe="")
 
 
+def has_spool(operation: SinkOperation, endpoint: Options | None) -> bool:
+    """Whether a sink of that endpoint keeps on disk what it cannot send."""
+    return bool(operation.qos) and operation.spool.enabled and isinstance(endpoint, MqttOptions | KafkaOptions)
+
+
 class Endpoints:
     """The endpoints of one running graph. Sources and sinks of an MQTT endpoint share its two connections."""
 
@@ -100,7 +105,8 @@ class Endpoints:
         self, operation: SinkOperation, on_refused: Refused | None, make: Callable[[Refused | None], Spoolable]
     ) -> Sink:
         """A sink with a spool behind it, where it is to have one. Of a sink for dead letters' copies nobody hears."""
-        if on_refused is None or self._state is None or not operation.qos or not operation.spool.enabled:
+        endpoint = self._options.get(operation.endpoint or "")
+        if on_refused is None or self._state is None or not has_spool(operation, endpoint):
             return make(on_refused)
         from flowrt.endpoints.spooled import SpooledSink
 

@@ -30,6 +30,7 @@ from flowrt.events import (
     SessionLeft,
     SpoolDrained,
     SpoolFound,
+    SpoolLeft,
     SpoolStarted,
     StoreFailed,
     UpdateFailed,
@@ -67,6 +68,10 @@ SENTENCES: dict[type[Event], str] = {
     SpoolStarted: "{reason}; its messages wait on disk",
     SpoolDrained: "all that waited on disk is sent, messages: {messages}",
     SpoolFound: "found on disk, left by an earlier run: {messages} messages, {cut_bytes} bytes of unfinished writes",
+    SpoolLeft: (
+        "nobody sends what waits on disk for it, messages: {messages}; the graph has no such sink, or it has no spool: "
+        "give them to another with `flowrt spool drain {graph}/{sink} --into GRAPH/SINK`"
+    ),
     BreakerOpened: "sends nothing for {pause:g} s, messages turned away: {refusals}; the last: {reason}",
     WorkerDied: "worker {worker} died of {cause}; messages to be dealt again: {messages}; next start in {pause:.1f} s",
     MessagesDropped: "messages dropped ({reason}): {count}",

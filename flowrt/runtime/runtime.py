@@ -15,7 +15,7 @@ from flowrt.graph.plan import Plan
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.missing import Missing
-from flowrt.runtime.orphans import set_orphans_aside
+from flowrt.runtime.orphans import set_orphans_aside, tell_left_spools
 from flowrt.runtime.replay import Replayer
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.view import GraphView, view
@@ -86,6 +86,7 @@ class Runtime:
 
     def _start(self, graph: RunningGraph) -> None:
         set_orphans_aside(graph.plan, self.surroundings)
+        tell_left_spools(graph.plan, self.surroundings)
         graph.start()
 
     def replace(self, old: RunningGraph, new: RunningGraph) -> None:

@@ -54,6 +54,35 @@ def test_show_prints_what_is_not_out(capsys, state):
     assert len(flowrt(capsys, state, "show", " pump/ ", "--limit", "1")[1]) == 1
 
 
+def test_drain_leaves_the_messages_to_another_sink_behind_what_waits_for_it(capsys, state):
+    status, lines, told = flowrt(capsys, state, "drain", "pump/alerts", "--into", "oven door/out")
+
+    assert (status, told) == (0, "")
+    assert lines == ["pump/alerts: 2 messages left to oven door/out, which sends them when it runs"]
+    kept = [json.loads(line) for line in flowrt(capsys, state, "show", "oven door")[1]]
+    assert [(one["number"], one["topic"], one["payload"]) for one in kept] == [
+        (0, "plant/1", "{}"),
+        (1, "plant/1", "b"),
+        (2, "plant/1", "\\xff"),
+    ]
+    assert flowrt(capsys, state, "show", "pump")[1] == []
+
+
+def test_drain_into_a_sink_that_never_had_a_spool_says_so_and_into_one_in_use_does_nothing(capsys, state):
+    user = SpoolLog(spool_folder(state, "oven door", "out"))
+    for into, words in (("oven door/out", "a runtime uses"), ("pump/alerts", "the spool itself"), ("x", "GRAPH/SINK")):
+        status, _, told = flowrt(capsys, state, "drain", "pump", "--into", into)
+        assert status != 0
+        assert words in told
+    user.close()
+    assert len(flowrt(capsys, state, "show", "pump")[1]) == 2
+
+    status, _, told = flowrt(capsys, state, "drain", "pump", "--into", "pump/alarms")
+    assert status == 0
+    assert "pump/alarms had no spool yet" in told
+    assert len(flowrt(capsys, state, "show", "pump/alarms")[1]) == 2
+
+
 def test_drain_writes_the_messages_to_a_file_and_empties_the_spool(capsys, state, tmp_path):
     status, lines, _ = flowrt(capsys, state, "drain", "pump", "--to", str(tmp_path / "saved.jsonl"))
 

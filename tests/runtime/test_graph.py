@@ -9,10 +9,13 @@ import wasmtime
 
 from flowrt.cli import loading
 from flowrt.delivery.deadletters import DeadLetters
+from flowrt.delivery.spool.log import SpoolLog
 from flowrt.delivery.tracker import Tracker
+from flowrt.endpoints.registry import spool_folder
 from flowrt.errors import NodeFault
-from flowrt.events import GraphStopped
+from flowrt.events import GraphStopped, SpoolLeft
 from flowrt.graph.load import load
+from flowrt.message import Head
 from flowrt.problem import has_errors
 from flowrt.runtime.node import Node
 from flowrt.runtime.runtime import Runtime
@@ -97,6 +100,25 @@ def bench(tmp_path):
 
 def payloads(sink):
     return [message.payload for message in sink.messages]
+
+
+def test_spools_that_nobody_sends_are_told_at_the_start(bench):
+    """Of a sink that was renamed, and of one that has none any more; not of one that has, or of another graph."""
+    for graph, name in (("g", "before"), ("g", "none"), ("g", "out"), ("h", "before")):
+        log = SpoolLog(spool_folder(bench.path / "state", graph, name))
+        log.append([Head("plant/1")] * 2, [b"a", b"b"])
+        log.close()
+    SpoolLog(spool_folder(bench.path / "state", "g", "empty")).close()
+    none = sink("none").replace("topic:", "spool: {enabled: false}, topic:")
+
+    bench.run(
+        f"operations: [{SOURCE}, {sink('out')}, {none}]\n"
+        "connections: [{from: {name: in}, to: {name: out}}, {from: {name: in}, to: {name: none}}]\n",
+        [[b"c"]],
+    )
+
+    left = [event for event in bench.events if isinstance(event, SpoolLeft)]
+    assert left == [SpoolLeft("g", "before", 2), SpoolLeft("g", "none", 2)]
 
 
 def test_messages_pass_a_guest_in_order_and_are_acknowledged(bench):
