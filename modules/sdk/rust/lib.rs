@@ -24,6 +24,7 @@ pub mod json;
 mod memory;
 mod message;
 mod module;
+pub mod nn;
 mod number;
 mod output;
 mod settings;
