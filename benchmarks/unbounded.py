@@ -25,7 +25,7 @@ from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.node import Node
 from flowrt.wasm import capi, crossing
 from flowrt.wasm.crossing import VALUE_WORDS, Crossing
-from flowrt.wasm.engine import Engine
+from flowrt.wasm.engine import PLAIN, Engine, Variant
 
 
 class NoDeadline:
@@ -87,13 +87,13 @@ def take_out() -> None:
     """Take the quotas out of this process."""
     config, settings = Engine._config, Engine.settings
 
-    def unwatched(self: Engine, fuel: bool) -> wasmtime.Config:  # noqa: FBT001 - as the engine's own
-        made = config(self, fuel)
+    def unwatched(self: Engine, variant: Variant) -> wasmtime.Config:
+        made = config(self, variant)
         made.epoch_interruption = False
         return made
 
-    def named(self: Engine, **how: bool) -> str:
-        return settings(self, **how).replace("epoch=1", "epoch=0")
+    def named(self: Engine, variant: Variant = PLAIN) -> str:
+        return settings(self, variant).replace("epoch=1", "epoch=0")
 
     replaced: list[tuple[Any, str, object]] = [
         (Engine, "_config", unwatched),

@@ -113,15 +113,23 @@ class Batch(Struct, eq=False):
     """Who waits for these rows to be settled; None where the source cannot be told (QoS 0)."""
     largest: int = UNKNOWN
     """Bytes that no payload is larger than, as far as somebody has looked: not every node has to look again."""
+    size: int = -1
+    """Bytes of all payloads together, where somebody has counted them; see `counted`."""
 
     def __len__(self) -> int:
         return len(self.payloads)
+
+    def counted(self) -> int:
+        """Bytes of all payloads together."""
+        if self.size < 0:
+            self.size = sum(map(len, self.payloads))
+        return self.size
 
     def __eq__(self, other: object) -> bool:
         """Whether they are the same messages; what somebody knows of their sizes says nothing about that."""
         if not isinstance(other, Batch):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in Batch.__struct_fields__ if name != "largest")
+        return all(getattr(self, name) == getattr(other, name) for name in _SAID)
 
     def with_payloads(self, payloads: Sequence[bytes], heads: Sequence[Head] | None = None) -> Batch:
         """The same messages with other contents, one for one."""
@@ -170,6 +178,10 @@ class Batch(Struct, eq=False):
         return Message(self.heads[index], self.payloads[index], self.times[index])
 
 
+_SAID = tuple(name for name in Batch.__struct_fields__ if name not in {"largest", "size"})
+"""What makes two batches the same."""
+
+
 def join(batches: Sequence[Batch]) -> Batch:
     """One batch of several that share a tracker, in their order. The caller checks that they do."""
     if len(batches) == 1:
@@ -183,6 +195,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         _join_seqs([batch.seqs for batch in batches]),
         first.tracker,
         max(batch.largest for batch in batches),
+        sum(batch.counted() for batch in batches),
     )
 
 

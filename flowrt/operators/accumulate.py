@@ -168,7 +168,7 @@ class AccumulateOperator:
         return self._slot.memory_bytes() + self._held
 
     def _has_room(self, batch: Batch) -> bool:
-        size = sum(map(len, batch.payloads)) + len(batch) * _HELD
+        size = batch.counted() + len(batch) * _HELD
         return self._held + size <= self._memory_max and len(self._windows) + len(batch) <= WINDOWS_MAX
 
     def _admit(self, message: Message) -> NodeFault | None:

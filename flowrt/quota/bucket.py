@@ -25,9 +25,12 @@ class Bucket:
 
     def charge(self, now: float, used: float) -> float:
         """Take `used` units at time `now`; the seconds to wait before going on."""
-        self._level = min(self._burst, self._level + (now - self._at) * self.share) - used
+        level = self._level + (now - self._at) * self.share
+        if level > self._burst:
+            level = self._burst
+        self._level = level = level - used
         self._at = now
-        return -self._level / self.share if self._level < 0 else 0.0
+        return -level / self.share if level < 0 else 0.0
 
     def left(self, now: float) -> float:
         """Units that may be used at `now` without a debt; negative while there is one."""

@@ -8,6 +8,7 @@ from itertools import accumulate
 from time import monotonic
 
 from flowrt.counters import NodeCounters
+from flowrt.message import Batch
 from flowrt.quota.bucket import Bucket
 from flowrt.quota.meter import Meter
 from flowrt.quota.resources import AtLimit, Resources
@@ -16,7 +17,7 @@ from flowrt.quota.resources import AtLimit, Resources
 class Gate:
     """Stands before a node that has a rate of its own or that a budget bounds. Used by the node's thread only."""
 
-    __slots__ = ("_bytes", "_clock", "_counters", "_messages", "_meter", "outcome")
+    __slots__ = ("_bytes", "_clock", "_counters", "_messages", "_meter", "outcome", "rated")
 
     def __init__(
         self, resources: Resources, meter: Meter, counters: NodeCounters, clock: Callable[[], float] = monotonic
@@ -28,6 +29,9 @@ class Gate:
         self._meter = meter
         self._messages = None if resources.message_rate is None else Bucket(resources.message_rate, now)
         self._bytes = None if resources.byte_rate is None else Bucket(resources.byte_rate, now)
+
+        self.rated = resources.message_rate is not None or resources.byte_rate is not None
+        """Whether it bounds messages or bytes a second."""
 
     def room(self, payloads: Sequence[bytes]) -> int:
         """How many of these messages, in order, may enter now. With `throttle` all of them: who is over waits behind
@@ -46,16 +50,16 @@ class Gate:
             count = 0 if left < 0 else max(1, bisect_right(sums, left))
         return count
 
-    def charge(self, payloads: Sequence[bytes]) -> tuple[float, str]:
+    def charge(self, batch: Batch) -> tuple[float, str]:
         """Take what these messages used; the seconds to wait for messages or bytes, and the bound that asks for it."""
-        if self._messages is None and self._bytes is None:
+        if not self.rated:
             return 0.0, ""
         now = self._clock()
         longest, bound = 0.0, ""
         if self._messages is not None:
-            longest, bound = self._messages.charge(now, len(payloads)), "messageRate"
+            longest, bound = self._messages.charge(now, len(batch)), "messageRate"
         if self._bytes is not None:
-            size = sum(map(len, payloads))
+            size = batch.counted()
             self._counters.rated_bytes += size
             wait = self._bytes.charge(now, size)
             if wait > longest:

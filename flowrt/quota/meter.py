@@ -17,7 +17,7 @@ from flowrt.quota.bucket import Bucket
 class Meter:
     """Used by one thread at a time: while a graph is built by its builder, then by the node's stage."""
 
-    __slots__ = ("_at", "_buckets", "_counters", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded")
+    __slots__ = ("_at", "_buckets", "_counters", "_one", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Meter:
         """Whether there is anything to wait for."""
         self._counters = counters
         self._buckets = buckets
+        self._one = buckets[0] if len(buckets) == 1 else None
         self._whole_thread = whole_thread
         self._wait = wait
         self._owner = 0
@@ -53,7 +54,9 @@ class Meter:
     def count(self) -> None:
         """Count what was used since `begin` or the last count."""
         at = thread_time()
-        self.add(at - self._at)
+        used = at - self._at
+        self._counters.cpu_seconds += used
+        self._unpaid += used
         self._at = at
 
     def add(self, used: float) -> None:
@@ -67,6 +70,8 @@ class Meter:
             return 0.0
         used, self._unpaid = self._unpaid, 0.0
         now = monotonic()
+        if self._one is not None:
+            return self._one.charge(now, used)
         return max([bucket.charge(now, used) for bucket in self._buckets])
 
     def in_debt(self) -> bool:

@@ -58,7 +58,7 @@ class Inbox:
 
         Raises `Stopped` once the inbox is closed.
         """
-        size = sum(map(len, batch.payloads))
+        size = batch.counted()
         with self._lock:
             while not self._closed and self.messages and not self._has_room(len(batch), size):
                 self._putters_waiting += 1
@@ -70,7 +70,7 @@ class Inbox:
 
     def offer(self, batch: Batch, *, drop_oldest: bool) -> list[Batch]:
         """Add without waiting; what was left out for want of room: what waits longest, or the new batch."""
-        size = sum(map(len, batch.payloads))
+        size = batch.counted()
         with self._lock:
             if self._closed:
                 raise Stopped
@@ -153,7 +153,8 @@ class Inbox:
 
     def _add(self, batch: Batch, size: int) -> None:
         self._batches.append((batch, size))
-        batch.largest = min(batch.largest, size)
+        if size < batch.largest:
+            batch.largest = size
         self.messages += len(batch)
         self.bytes += size
         if self._taker_waits:

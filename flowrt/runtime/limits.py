@@ -48,6 +48,8 @@ class Limits:
         self.breaker = None if disable is None else Breaker(disable.faults, disable.within, disable.pause)
         self.bounded = resources.has_rate or self.meter.bounded or self.breaker is not None
         """Whether there is anything to ask before a batch, and to wait for after it."""
+        self.selects = resources.at_limit != "throttle"
+        """Whether messages may be turned away; else who is over a limit waits behind the batch that was."""
         self._gate = Gate(resources, self.meter, counters, clock)
         self._graph, self._node, self._counters = graph, node, counters
         self._stopping = stopping
@@ -66,7 +68,7 @@ class Limits:
     def settle(self, batch: Batch) -> None:
         """Pay for a batch, and wait where that is what the node does."""
         owed = self.meter.owed()
-        behind, bound = self._gate.charge(batch.payloads)
+        behind, bound = self._gate.charge(batch)
         if self.outcome != "throttle":
             return
         if owed > 0:

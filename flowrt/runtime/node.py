@@ -101,7 +101,8 @@ class Node:
             batch = self._without_oversized(batch)
             if not len(batch):
                 return
-        if self._limits.bounded:
+        limits = self._limits
+        if limits.bounded and (limits.selects or counters.disabled):
             batch = self._admitted(batch)
             if not len(batch):
                 return
@@ -110,8 +111,8 @@ class Node:
         else:
             for ready in self.retrying.ready(batch):
                 self._handle(ready)
-        if self._limits.bounded:
-            self._limits.settle(batch)
+        if limits.bounded:
+            limits.settle(batch)
 
     def refuse(self, batch: Batch, fault: NodeFault) -> None:
         """Messages that it is not going to handle, to where `onError` says."""

@@ -1,6 +1,5 @@
 """A message that waits for another try holds up its own topic only, and order within that topic is kept."""
 
-from dataclasses import replace
 from time import monotonic
 
 import pytest
@@ -13,6 +12,7 @@ from flowrt.operators.base import Emission, Fault, OnError
 from flowrt.runtime.inbox import Inbox
 from flowrt.runtime.stage import Errand, Stage
 from flowrt.testing import batch_of
+from flowrt.values import replace
 
 RETRY = OnError(policy="retry", retries=3, backoff="20ms")
 

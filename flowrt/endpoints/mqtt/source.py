@@ -62,7 +62,7 @@ class MqttSource:
         """Hand on messages that just came, with their times. Raises `Stopped`."""
         count = len(batch)
         self.counters.messages_in += count
-        self.counters.bytes_in += sum(map(len, batch.payloads))
+        self.counters.bytes_in += batch.counted()
         if batch.tracker is None:
             self.counters.unguarded += count
         if self.stopped or self._deliver is None:
