@@ -8,7 +8,7 @@ from pydantic import Field
 
 from flowrt.graph.remote import Access, Commands, Follow
 from flowrt.options import Options
-from flowrt.quota.quantity import Seconds
+from flowrt.quota.quantity import Bytes, Seconds
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -24,6 +24,17 @@ class Golden(Options):
     """Its topic."""
     expect: str | None = None
     """What must come out, as text. Unset: anything, but no fault."""
+
+
+class Record(Options):
+    """How much of what runs is recorded, for new versions to be tried on."""
+
+    messages: int = Field(32, ge=1, le=1000)
+    """Messages kept of each operation; the oldest give way."""
+    bytes: Bytes = Field(2**18, ge=2**10, le=2**24)
+    """What they may take for each operation."""
+    every: Seconds = Field(10.0, ge=1, le=86400)
+    """How often a few are recorded."""
 
 
 class Bounds(Options):
@@ -51,6 +62,10 @@ class Updates(Options):
 
     golden: tuple[Golden, ...] = ()
     """Messages that a new version must handle before it sees traffic."""
+    record: Record | None = None
+    """Golden messages recorded from live traffic: a new version must handle what the proven one has handled, and with
+    `bounds.drift` make the same of it, before it sees traffic. They lie in the state folder, as confidential as the
+    messages are. Unset: nothing is recorded."""
     shadow: int = Field(32, ge=0, le=1_000_000)
     """Live messages that the new version is given beside the old one, its results compared and forgotten, before it
     takes over."""

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from flowrt.errors import NodeFault
-from flowrt.graph.updates import Bounds, Golden
+from flowrt.graph.plan import Plan
+from flowrt.graph.updates import Bounds, Golden, Updates
 from flowrt.message import Batch, Head, Message
 from flowrt.operators.base import Operator
 from flowrt.updates.compare import same
+from flowrt.updates.recorded import Recorded, recorded_fault
 
 SHOWN = 80
 """Characters of a result that a message about it shows."""
 
 
-def golden_fault(operator: Operator, begin: Callable[[], None], golden: Iterable[Golden], bounds: Bounds) -> str | None:
-    """Why the operator does not handle what it must, or None."""
+RecordedOf = Callable[[Plan, str], Sequence[Recorded]]
+"""From a running plan and a node of it to what was recorded of it."""
+
+
+def nothing_recorded(_plan: Plan, _name: str) -> Sequence[Recorded]:
+    """For a graph that records nothing."""
+    return ()
+
+
+def golden_fault(
+    operator: Operator, begin: Callable[[], None], plan: Plan, name: str, recorded: Sequence[Recorded]
+) -> str | None:
+    """Why a node's new operator does not handle what it must, or None: what the graph names, and what was recorded of
+    the version before."""
+    bounds = plan.updates.bounds
+    mine = [golden for golden in plan.updates.golden if golden.operation == name]
+    wrong = _named_fault(operator, begin, mine, bounds)
+    return wrong if wrong is not None else recorded_fault(operator, begin, recorded, bounds)
+
+
+def golden_words(updates: Updates, recorded: int) -> str:
+    """What was checked, for people."""
+    return f"{len(updates.golden)} golden messages" + (f", {recorded} recorded ones" if recorded else "")
+
+
+def _named_fault(operator: Operator, begin: Callable[[], None], golden: Iterable[Golden], bounds: Bounds) -> str | None:
     begin()
     for number, message in enumerate(golden, 1):
         head = Head(message.topic)

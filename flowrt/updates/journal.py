@@ -29,6 +29,8 @@ CUTS_MAX = 3
 """An update that was cut so often is not tried again: perhaps it is what brings the machine down."""
 BAD_MAX = 200
 """Verdicts remembered; the oldest are forgotten."""
+RECORDED = "recorded"
+"""What the file ends with that holds the recorded messages of a graph."""
 NAME_MAX = 200
 """Characters of a graph's name in the name of a file; the kernel takes 255 in all."""
 HISTORY_BYTES = 2**20
@@ -78,7 +80,7 @@ class Journal:
     """Any thread may use it. A file that cannot be read counts as not there: what runs is more than what is noted."""
 
     def __init__(self, state: Path) -> None:
-        self._state = state
+        self.state = state
         self._folder = state / FOLDER
         self._lock = threading.Lock()
 
@@ -108,6 +110,11 @@ class Journal:
             }
         with self._lock:
             write_whole(self._path(graph), json.dumps(value, indent=1).encode())
+
+    def forget_recorded(self, graph: str) -> None:
+        """A graph that records no messages leaves none."""
+        with contextlib.suppress(OSError):
+            file_of(self.state, graph, RECORDED).unlink(missing_ok=True)
 
     def digests(self) -> set[str]:
         """Everything of the store that some graph needs."""
@@ -151,7 +158,7 @@ class Journal:
         return self._folder / "history.jsonl"
 
     def _path(self, graph: str) -> Path:
-        return file_of(self._state, graph, "graph")
+        return file_of(self.state, graph, "graph")
 
     def _shorten(self) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowrt.events import Emit, StoreFailed, UpdateFailed
 from flowrt.graph.difference import difference
@@ -27,6 +27,10 @@ from flowrt.updates.lifecycle import ENDS, State
 from flowrt.updates.step import Cut, Steps
 from flowrt.updates.storing import keep, stored_plan
 from flowrt.values import Struct, field, replace
+
+if TYPE_CHECKING:
+    from flowrt.updates.recorded import Recorded
+    from flowrt.updates.recording import Recorder
 
 AGAIN_SECONDS = 1.0
 """Between tries to write down how an update ended, on a full disk for one."""
@@ -80,6 +84,7 @@ class Manager:
         self._later: list[tuple[str, Deployment]] = []
         self.changed: Callable[[], None] = _nothing
         """Called when what runs, or how it may be updated, may be another than before."""
+        self._recorder: Recorder | None = None
         self._keeper = threading.Thread(target=self._keep, name="flowrt/updates", daemon=True)
 
     # The start.
@@ -97,6 +102,7 @@ class Manager:
     def attach(self, runtime: Runtime) -> None:
         """What runs from here on. Takes up what was interrupted."""
         self.runtime = runtime
+        self._record()
         later, self._later = self._later, []
         for name, deployment in later:
             plan = self._plan_of(deployment)
@@ -115,6 +121,8 @@ class Manager:
                 running.thread.join(15.0)
         if self._keeper.ident is not None:
             self._keeper.join(15.0)
+        if self._recorder is not None:
+            self._recorder.close()
 
     # What may be asked for.
 
@@ -288,10 +296,12 @@ class Manager:
         if difference(graph.plan, plan).beyond:
             steps: Steps = Restart(
                 self.runtime, graph, plan, emit=self._emit, moved=moved, ending=self._ending, drain=self._drain,
-                stored=lambda old: stored_plan(self.store.blobs, old),
+                stored=lambda old: stored_plan(self.store.blobs, old), recorded=self._recorded,
             )  # fmt: skip
         else:
-            steps = Update(self.runtime, graph, plan, emit=self._emit, moved=moved, ending=self._ending)
+            steps = Update(
+                self.runtime, graph, plan, emit=self._emit, moved=moved, ending=self._ending, recorded=self._recorded
+            )
         running = Running(steps)
         return running
 
@@ -313,6 +323,7 @@ class Manager:
         running.ended.set()
         with running.changed:
             running.changed.notify_all()
+        self._record()
         self.changed()
 
     def _moved(self, name: str, running: Running, state: State, detail: str) -> None:
@@ -363,6 +374,7 @@ class Manager:
                 )
             if self.runtime is not None:
                 self.runtime.refresh()
+            self._record()
             self.changed()
         if record != self.journal.read(graph.name):
             with contextlib.suppress(OSError):
@@ -385,6 +397,34 @@ class Manager:
         with contextlib.suppress(OSError):
             self.journal.write(name, replace(record, candidate=None))
         self._emit(UpdateFailed(name, "", "refused", reason))
+
+    # Golden messages recorded from live traffic.
+
+    def _record(self) -> None:
+        """For graphs that ask for it; of the others nothing is kept."""
+        graphs = self.runtime.graphs if self.runtime is not None else []
+        wanting = [graph for graph in graphs if graph.plan.updates.record is not None]
+        for graph in graphs:
+            if graph not in wanting:
+                self.journal.forget_recorded(graph.name)
+        if wanting and self._recorder is None and not self._ending.is_set():
+            from flowrt.updates.recording import Recorder  # few graphs record
+
+            self._recorder = Recorder(self.journal.state, lambda: self._running, self._is_proven, self._emit)
+            self._recorder.start()
+
+    @property
+    def _running(self) -> Sequence[RunningGraph]:
+        return self.runtime.graphs if self.runtime is not None else ()
+
+    def _recorded(self, plan: Plan, name: str) -> Sequence[Recorded]:
+        return self._recorder.of(plan, name) if self._recorder is not None else ()
+
+    def _is_proven(self, graph: RunningGraph) -> bool:
+        """Whether it runs what is proven, and nothing is being tried."""
+        proven, runs = self.journal.read(graph.name).proven, deployment_of(graph.plan)
+        same = proven is not None and (proven.modules, proven.models) == (runs.modules, runs.models)
+        return same and not self.under_way(graph.name)
 
     # Housekeeping.
 

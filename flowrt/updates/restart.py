@@ -14,11 +14,10 @@ from flowrt.graph.plan import Plan
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.runtime import Runtime
-from flowrt.updates.checks import golden_fault
+from flowrt.updates.checks import RecordedOf, golden_fault, golden_words, nothing_recorded
 from flowrt.updates.compiling import compile_beside
 from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
-from flowrt.updates.trial import Watched
-from flowrt.updates.update import TRIED
+from flowrt.updates.trial import TRIED, Watched
 from flowrt.updates.verdict import Tally
 
 
@@ -36,12 +35,15 @@ class Restart(Steps):
         ending: threading.Event,
         drain: float,
         stored: Callable[[Plan], Plan],
+        recorded: RecordedOf = nothing_recorded,
     ) -> None:
-        """`stored` gives a plan whose modules and models lie in the store: files beside the graph may have changed."""
+        """`stored` gives a plan whose modules and models lie in the store: files beside the graph may have changed.
+        `recorded` gives what a node of the running plan was given."""
         super().__init__(graph, plan, emit=emit, moved=moved, ending=ending)
         self._runtime = runtime
         self._drain = drain
         self._stored = stored
+        self._recorded = recorded
         self._what = difference(graph.plan, plan)
         self._watched: list[Watched] = []
         self._old = graph
@@ -84,16 +86,17 @@ class Restart(Steps):
         return new
 
     def _check(self, new: RunningGraph) -> None:
-        updates = self.plan.updates
+        updates, recorded = self.plan.updates, 0
         for name, node in new.nodes.items():
-            mine = [golden for golden in updates.golden if golden.operation == name]
-            if (wrong := golden_fault(node.operator, node.begin, mine, updates.bounds)) is not None:
+            known = self._recorded(self._old.plan, name) if name in self._old.nodes else ()
+            recorded += len(known)
+            if (wrong := golden_fault(node.operator, node.begin, self.plan, name, known)) is not None:
                 raise Failed(f"golden: {wrong}")
             if isinstance(self.plan.nodes[name].operation, TRIED):
                 watched = Watched(node.operator, Tally(), updates.bounds)
                 self._watched.append(watched)
                 node.operator = watched
-        self.go("check", f"{len(updates.golden)} golden messages")
+        self.go("check", golden_words(updates, recorded))
         self.go("shadow", "not run beside the old version")
 
     def _exchange(self, old: RunningGraph, new: RunningGraph) -> None:

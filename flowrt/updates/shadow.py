@@ -90,7 +90,7 @@ class Beside:
         place = {seq: row for row, seq in enumerate(batch.seqs)}
         if len(place) < len(batch):  # several rows of one message: what became of which cannot be told
             return
-        expected = _results(emission, len(batch), place)
+        expected = results_of(emission, len(batch), place)
         try:
             if state is not None and isinstance(operator, Stateful) and operator.state is not None:
                 operator.resume(state)
@@ -102,7 +102,7 @@ class Beside:
         except NodeFault as fault:
             self._failed(rows, fault, sum(1 for results in expected if results is not None))
             return
-        results = _results(found, len(batch), {row: row for row in range(len(batch))})
+        results = results_of(found, len(batch), {row: row for row in range(len(batch))})
         if self._timed:
             tally.rows += len(batch)
         for row, (one, other) in enumerate(zip(expected, results, strict=True)):
@@ -168,8 +168,9 @@ class Shadowed:
         return emission
 
 
-def _results(emission: Emission, count: int, place: dict[int, int]) -> list[list[Message] | None]:
-    """What became of each message: its results in order, each with its port as its time; None where it failed."""
+def results_of(emission: Emission, count: int, place: dict[int, int]) -> list[list[Message] | None]:
+    """What became of each message of a batch: its results in order, each with its port as its time; None where it
+    failed."""
     results: list[list[Message] | None] = [[] for _ in range(count)]
     for fault in emission.faults:
         for seq in fault.rows.seqs:

@@ -16,11 +16,16 @@ from flowrt.errors import GuestTrap, NodeFault
 from flowrt.graph.updates import Bounds
 from flowrt.message import Batch, Head
 from flowrt.operators.base import Emission, Fault, Operator
+from flowrt.operators.guest_config import GuestOperation
+from flowrt.operators.inference import InferenceOperation
+from flowrt.operators.transform import TransformOperation
 from flowrt.runtime.recovery import merged, process_recovering
 from flowrt.runtime.state import hand_over, state_of
 from flowrt.updates.shadow import Compared
 from flowrt.updates.verdict import Tally, judge
 
+TRIED = (GuestOperation, InferenceOperation, TransformOperation)
+"""Operations whose two versions can stand in for each other, message by message."""
 SLICE_MAX = 256
 _HEADS_MAX = 4096
 _ALL = 2**32

@@ -13,37 +13,43 @@ from flowrt.graph.difference import Difference, difference
 from flowrt.graph.plan import Plan
 from flowrt.operators.base import Operator
 from flowrt.operators.guest_config import GuestOperation
-from flowrt.operators.inference import InferenceOperation
-from flowrt.operators.transform import TransformOperation
 from flowrt.runtime.build import build_beside
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.state import Stateful, hand_over, state_of
 from flowrt.runtime.swap import SwapRefused, place_operator, swap
-from flowrt.updates.checks import golden_fault
+from flowrt.updates.checks import RecordedOf, golden_fault, golden_words, nothing_recorded
 from flowrt.updates.compiling import compile_beside
 from flowrt.updates.shadow import Beside, Shadowed
 from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
-from flowrt.updates.trial import Trial, Watched, unwrapped
+from flowrt.updates.trial import TRIED, Trial, Watched, unwrapped
 from flowrt.updates.verdict import Tally, judge
 from flowrt.values import replace
 
 KNOWN_ROWS = 20
 """Messages after which the time that a message took in the old version is known."""
-TRIED = (GuestOperation, InferenceOperation, TransformOperation)
-"""Operations whose two versions can stand in for each other, message by message."""
 
 
 class Update(Steps):
     """An update within a running graph."""
 
     def __init__(
-        self, runtime: Runtime, graph: RunningGraph, plan: Plan, *, emit: Emit, moved: Moved, ending: threading.Event
+        self,
+        runtime: Runtime,
+        graph: RunningGraph,
+        plan: Plan,
+        *,
+        emit: Emit,
+        moved: Moved,
+        ending: threading.Event,
+        recorded: RecordedOf = nothing_recorded,
     ) -> None:
+        """`recorded` gives what a node of the running plan was given."""
         super().__init__(graph, plan, emit=emit, moved=moved, ending=ending)
         self.tally = Tally()
         self._runtime = runtime
+        self._recorded = recorded
         self._what = difference(graph.plan, plan)
         self._made: dict[str, NodeParts] = {}
         self._trials: dict[str, Trial | Watched] = {}
@@ -76,16 +82,18 @@ class Update(Steps):
             raise Failed(f"init: {error}") from error
 
     def _check(self) -> None:
-        updates = self.plan.updates
+        updates, recorded = self.plan.updates, 0
         for name, part in self._made.items():
             operator = part.node.operator
             begun = state_of(operator)
-            mine = [golden for golden in updates.golden if golden.operation == name]
-            if (wrong := golden_fault(operator, part.node.begin, mine, updates.bounds)) is not None:
+            known = self._recorded(self.graph.plan, name) if name in self._what.changed else ()
+            recorded += len(known)
+            wrong = golden_fault(operator, part.node.begin, self.plan, name, known)
+            if wrong is not None:
                 raise Failed(f"golden: {wrong}")
             _begin_again(operator, begun)
         self._check_state()
-        self.go("check", f"{len(updates.golden)} golden messages")
+        self.go("check", golden_words(updates, recorded))
 
     def _check_state(self) -> None:
         """A state that the new version refuses is better known before anything waits for it."""

@@ -166,3 +166,26 @@ def test_a_kill_in_the_midst_of_an_update_starts_the_proven_version_and_tries_ag
 def test_without_a_runtime_there_is_nothing_to_ask(gateway):
     status, said = gateway.flowrt("status")
     assert (status, "no runtime listens at" in said) == (3, True)
+
+
+def test_what_live_traffic_has_left_keeps_a_bad_version_away_from_it(gateway):
+    """Recorded by one process, held against a new version by the next, before any message has come."""
+    gateway.write("v1", probation="100ms, record: {every: 1s}")
+    gateway.start()
+    until = time.monotonic() + 60
+    while not gateway.running()["proven"]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    deadline = time.monotonic() + 4  # it is watched within two seconds; each message is one that it may be watched with
+    while time.monotonic() < deadline:
+        assert gateway.through(".x") == "1x"
+    gateway.end()
+    assert [path.stat().st_mode & 0o777 for path in (gateway.folder / "s/updates").glob("*.recorded")] == [0o600]
+
+    gateway.start()
+    bad = gateway.write("trap", version="2", probation="100ms, record: {every: 1s}", name="bad.yaml")
+    status, said = gateway.flowrt("apply", bad)
+    assert (status, "golden: recorded messages: traps: trapped on 1 messages" in said) == (1, True), said
+
+    gateway.flowrt("apply", gateway.write("v1", version="3", name="plain.yaml"))
+    assert list((gateway.folder / "s/updates").glob("*.recorded")) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+import threading
 from pathlib import Path
 
 from wasm_guests import map_once, wasm
@@ -17,6 +18,7 @@ from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.swap import swap
 from flowrt.testing import FakeEndpoints
+from flowrt.updates.update import Update
 
 MODULES = Path(__file__).parents[2] / "modules"
 HEAD = """\
@@ -154,6 +156,11 @@ class Bench:
         kept = {name: part for name, part in graph.parts.items() if name in plan.nodes}
         parts = {name: {**kept, **made}[name] for name in plan.nodes if name not in graph.sources}
         return swap(graph, plan, parts, what, timeout)
+
+    def update(self, text, recorded):
+        """How an update with what was `recorded` ends, and why."""
+        given = {"emit": self.events.append, "moved": lambda *_: None, "ending": threading.Event()}
+        return Update(self.runtime, self.runtime.graphs[0], self.plan(text), recorded=recorded, **given).run()
 
     def out(self, count, sink="out"):
         return [message.payload for message in self.ends.sinks[sink].wait_for(count)]
