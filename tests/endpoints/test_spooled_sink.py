@@ -4,7 +4,6 @@ import errno
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 from brokers import Broker, needs_broker
@@ -22,6 +21,7 @@ from flowrt.events import BreakerOpened, MessagesDropped, SpoolDrained, SpoolFou
 from flowrt.message import Batch
 from flowrt.operators.sink import SinkOperation
 from flowrt.testing import batch_of
+from flowrt.values import replace
 
 HURRY = {"after": "50ms", "gather": "0"}
 
