@@ -42,8 +42,8 @@ def nn_interface(name: str, revision: str) -> str:
 
 
 def direct_interface(name: str) -> str:
-    """What an interface of wasi-nn is called in a component that was changed so that its lists cross in place."""
-    return "flowrt" + name.removeprefix("wasi")
+    """What an interface is called in a component that was changed so that its lists cross in place."""
+    return "flowrt:" + name.partition(":")[2]
 
 
 NN = frozenset(nn_interface(name, revision) for name in NN_INTERFACES for revision in (NN_NEWER, NN_OLDER))

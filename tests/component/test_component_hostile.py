@@ -12,6 +12,7 @@ from flowrt.graph.plan import NodePlan
 from flowrt.guests import component as guests
 from flowrt.operators.filter import FilterOperation
 from flowrt.operators.map import MapOperation
+from flowrt.wasm import cache
 from flowrt.wasm.component.factory import component_factory
 from flowrt.wasm.inspect import inspect_module
 
@@ -180,11 +181,20 @@ def test_a_topic_may_be_a_buffer(guest):
     assert (output.heads[0].topic, output.payloads) == ("t" * 200, [b""])
 
 
-def test_a_payload_too_large_to_cross_as_bytes_is_not_read(guest):
-    payload = bytes(100_000)
+def test_a_payload_too_large_for_the_memory_is_not_read(guest):
+    payload = bytes(1_000_000)
     assert guest(component({"map": ECHO}), memory="1Mi").map(batch(payload)).payloads == [payload]
+    with pytest.raises(GuestTrap, match=r"memory: it asked for more memory than its quota of 1Mi"):
+        guest(component({"map": READ}), memory="1Mi").map(batch(payload))
+
+
+def test_where_a_payload_cannot_cross_in_place_the_way_it_crosses_counts(guest, monkeypatch):
+    """As of a component with several memories."""
+    monkeypatch.setattr(cache, "in_place", bytes)
+    payload = bytes(100_000)
     with pytest.raises(GuestTrap, match=r"memory: reading a payload of .* takes .* while it crosses; its quota is 1Mi"):
         guest(component({"map": READ}), memory="1Mi").map(batch(payload))
+    assert guest(component({"map": READ}), memory="8Mi").map(batch(payload)).payloads == [payload]
 
 
 KEEP = """(call $fail (i32.load offset=52 (local.get $model)) (i32.const 5))"""

@@ -6,8 +6,8 @@ import pytest
 from component_guests import ECHO, READ, batch, component
 
 from flowrt.message import Head, Tensor
-from flowrt.wasm.component import owned
 from flowrt.wasm.component.pictures import Picture, as_tensors, picture_of
+from flowrt.wasm.memory import LinearMemory
 
 AIO = Path(__file__).parents[2] / "modules" / "aio"
 SIDE = 224
@@ -97,8 +97,8 @@ def test_a_format_that_is_not_plain_pixels_has_no_channels():
 
 def test_a_payload_is_read_when_the_guest_reads_it_and_never_otherwise(guest, monkeypatch):
     """Of a hundred messages of 64 KiB, none crosses for a guest that gives them back, all for one that reads."""
-    read, made = [], owned.byte_list
-    monkeypatch.setattr(owned, "byte_list", lambda data: read.append(len(data)) or made(data))
+    read, written = [], LinearMemory.write
+    monkeypatch.setattr(LinearMemory, "write", lambda self, at, data: read.append(len(data)) or written(self, at, data))
     payloads = [bytes(1 << 16)] * 100
     assert guest(component({"map": ECHO}), deadline="60s").map(batch(*payloads)).payloads == payloads
     assert read == []

@@ -126,7 +126,7 @@ def test_what_is_not_changed_is_written_as_it_was_read() -> None:
     for path in paths:
         code = path.read_bytes()
         assert Rewriter({}, str, b"").run(code) == code, path
-        assert b"wasi:nn/" in code or in_place(code) is code
+        assert in_place(code) != code, path  # all read payloads
     assert len(paths) > 5
 
 

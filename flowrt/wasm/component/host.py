@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from flowrt.counters import Labels, NodeCounters, OwnMetrics
 from flowrt.errors import GuestTrap
-from flowrt.graph.worlds import interface
+from flowrt.graph.worlds import direct_interface, interface
 from flowrt.quota.quantity import format_bytes
 from flowrt.state.store import KEY_MAX, VALUE_MAX, Condition, Refused, StateStore, Version
 from flowrt.wasm.component import owned, values
@@ -34,6 +34,7 @@ def host_calls(log: GuestLog, metrics: OwnMetrics, state: StateStore, counters: 
     """All functions that `wit.OFFERED` promises."""
     return [
         HostCall(interface("types"), "[method]buffer.read", _read),
+        HostCall(direct_interface(interface("types")), "[method]buffer.read", _fill),
         *_log(log),
         *_metrics(metrics),
         *_state(state, counters),
@@ -47,6 +48,15 @@ def _read(store: ComponentStore, arguments: list[bytes]) -> bytes:
         size, taken, quota = map(format_bytes, (len(payload), needed, store.memory))
         raise GuestTrap("memory", f"reading a payload of {size} takes {taken} while it crosses; its quota is {quota}")
     return owned.byte_list(payload)
+
+
+def _fill(store: ComponentStore, arguments: list[bytes]) -> bytes:
+    """How many bytes a payload has; in the second call they are written where the guest made room for them."""
+    buffer, fill, at = arguments
+    payload = store.buffers.read(store.number_of(values.as_resource(buffer)))
+    if values.as_int(fill):
+        store.guest.write(values.as_int(at), payload)
+    return values.number(values.U32, len(payload))
 
 
 def _log(log: GuestLog) -> Sequence[HostCall]:

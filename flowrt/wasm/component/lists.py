@@ -1,15 +1,16 @@
-"""The functions of hosts whose lists cross in place (`direct.py`): those of wasi-nn that carry tensors and models."""
+"""The functions of hosts whose lists cross in place (`direct.py`): the reading of a buffer, and those of wasi-nn that
+carry tensors and models."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from flowrt.graph.worlds import NN_NEWER, NN_OLDER, direct_interface, nn_interface
+from flowrt.graph.worlds import NN_NEWER, NN_OLDER, direct_interface, interface, nn_interface
 from flowrt.wasm.component.deftypes import Direct
 from flowrt.wasm.component.direct import BRIDGE, direct
 from flowrt.wasm.text import to_binary
 
-_CHANGES = {
+_CHANGES = {interface("types"): {"[method]buffer.read": Direct(fills=True)}} | {
     name: functions
     for revision in (NN_NEWER, NN_OLDER)
     for name, functions in (
@@ -24,8 +25,6 @@ _CHANGES = {
 
 def in_place(code: bytes) -> bytes:
     """A component as it is to be compiled."""
-    if b"wasi:nn/" not in code:
-        return code
     return direct(code, _CHANGES, direct_interface, _bridge())
 
 

@@ -16,7 +16,7 @@ from wasmtime import _ffi as ffi
 from wasmtime import component as native
 
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap
-from flowrt.graph.worlds import interface
+from flowrt.graph.worlds import direct_interface, interface
 from flowrt.values import Struct
 from flowrt.wasm import capi as core
 from flowrt.wasm.component import buffers, capi
@@ -115,9 +115,10 @@ class ComponentStore:
         self._result_address = ctypes.c_void_p(ctypes.addressof(self._result))
         self._kept: list[Any] = []
         engine.memories.claims[threading.get_ident()] = self._quota
-        buffer = HostResource(types, "buffer", buffers.KIND, self.buffers.drop)
+        places = (types, direct_interface(types))
+        held = [HostResource(place, "buffer", buffers.KIND, self.buffers.drop) for place in places]
         try:
-            self._instance = self._instantiate(component, imports, [buffer, *resources])
+            self._instance = self._instantiate(component, imports, [*held, *resources])
         except BaseException:
             self.close()
             raise

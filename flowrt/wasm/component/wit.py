@@ -6,7 +6,7 @@ it runs, which is also what makes reading its values by address safe.
 
 from __future__ import annotations
 
-from flowrt.graph.worlds import interface
+from flowrt.graph.worlds import direct_interface, interface
 
 
 def _record(**fields: str) -> str:
@@ -86,3 +86,5 @@ OFFERED = {
     },
 }
 """Functions and their signatures by interface."""
+OFFERED |= {direct_interface(interface("types")): {"[method]buffer.read": "(borrow, u32, u32) -> u32"}}
+"""As a component imports it that was changed so that payloads cross in place (`lists.py`)."""
