@@ -1,5 +1,7 @@
 """`flowrt apply`: change a graph that runs into what a file says, and say how that went.
 
+A folder of AIO's resources is several graphs: each is applied, one after the other, to the graph of its name.
+
 Exit status 0 when the new version has proven itself (with `--no-wait`: carries traffic), 1 when it was refused or
 rolled back, 3 when no runtime listens.
 """
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.errors import StartError
+from flowrt.problem import has_errors
 from flowrt.quota.quantity import parse_bytes
 from flowrt.registry.budget import disk_budget
 from flowrt.runtime.places import state_folder
@@ -23,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="graph file; or NAME:VERSION or a digest in the store, or oci://HOST/PATH:TAG",
+        help="graph file, or folder of AIO resources; or NAME:VERSION or a digest in the store, or oci://HOST/PATH:TAG",
     )
     parser.add_argument(
         "--graph", default="", metavar="NAME", help="the graph that an artifact is for; not needed for the only one"
@@ -65,9 +68,27 @@ def disk(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    request = _request(options)
+    requests = _of_folder(Path(options.file)) if Path(options.file).is_dir() else [_request(options)]
     settled = "probation" if options.no_wait else ""
-    return show(ask(state_folder(options.state), {"do": "apply", "again": options.again, **request}), settled=settled)
+    ends = [1] if not requests else []
+    for request in requests:
+        answers = ask(state_folder(options.state), {"do": "apply", "again": options.again, **request})
+        ends.append(show(answers, settled=settled))
+    return max(ends)
+
+
+def _of_folder(folder: Path) -> list[dict[str, str]]:
+    """The graphs that a folder's resources declare; none when something in it is wrong, which is printed."""
+    from flowrt.manifests.load import graphs_of  # few give a folder
+
+    graphs, problems = graphs_of(folder)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if has_errors(problems):
+        return []
+    if not graphs:
+        print(f"{folder}: no DataflowGraph in it is enabled", file=sys.stderr)
+    return [{"path": str(Path(graph.path).absolute()), "text": graph.text} for graph in graphs]
 
 
 def _request(options: argparse.Namespace) -> dict[str, str]:

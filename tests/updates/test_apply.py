@@ -163,6 +163,59 @@ def test_a_kill_in_the_midst_of_an_update_starts_the_proven_version_and_tries_ag
     assert gateway.running()["version"] == "1"
 
 
+RESOURCES = """\
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowGraph
+metadata: {{name: g}}
+spec:
+  nodes:
+    - {{nodeType: Source, name: in, sourceSettings: {{endpointRef: plant, dataSources: [a/#]}}}}
+    - {{nodeType: Graph, name: work, graphSettings: {{registryEndpointRef: r, artifact: "my/marks:1.0.0"}}}}
+    - {{nodeType: Destination, name: out, destinationSettings: {{endpointRef: plant, dataDestination: {topic}}}}}
+  nodeConnections:
+    - {{from: {{name: in}}, to: {{name: work}}}}
+    - {{from: {{name: work}}, to: {{name: out}}}}
+"""
+DEFINITION = """\
+metadata: {{name: marks, version: 1.0.0}}
+moduleRequirements: {{apiVersion: "1.1.0", runtimeVersion: "1.1.0"}}
+operations:
+  - {{operationType: source, name: source}}
+  - {{operationType: map, name: m, module: {module}}}
+  - {{operationType: sink, name: sink}}
+connections: [{{from: {{name: source}}, to: {{name: m}}}}, {{from: {{name: m}}, to: {{name: sink}}}}]
+"""
+
+
+def test_a_folder_of_resources_is_applied(gateway):
+    folder = gateway.graph = gateway.folder / "deployment"
+    folder.mkdir()
+    (folder / "graph.yaml").write_text(RESOURCES.format(topic='"out/${outputTopic}"'))
+    (folder / "bindings.yaml").write_text(
+        f"endpoints: {{plant: {{mqtt: {{host: 127.0.0.1, port: {gateway.broker.port}}}}}}}\n"
+    )
+    definition = folder / "marks.yaml"
+    definition.write_text(DEFINITION.format(module="v1"))
+    gateway.start()
+    assert gateway.through("x", "out/a/1") == "1"
+
+    assert gateway.flowrt("apply", folder) == (0, "it runs already\n")
+    definition.write_text(DEFINITION.format(module="v2"))
+    status, said = gateway.flowrt("apply", folder, "--no-wait")
+    assert (status, said.splitlines()[-1].split()[0]) == (0, "probation")
+    assert gateway.through("x", "out/a/1") == "2"
+
+    definition.write_text(DEFINITION.format(module="nowhere"))
+    status, said = gateway.flowrt("apply", folder)
+    assert status == 1
+    assert "missing-module" in said
+    (folder / "graph.yaml").write_text(RESOURCES.format(topic="out") + "  colour: red\n  mode: Sometimes\n")
+    status, said = gateway.flowrt("apply", folder)
+    assert status == 1
+    assert "graph.yaml:13:" in said
+    assert gateway.through("x", "out/a/1") == "2"
+
+
 def test_without_a_runtime_there_is_nothing_to_ask(gateway):
     status, said = gateway.flowrt("status")
     assert (status, "no runtime listens at" in said) == (3, True)
