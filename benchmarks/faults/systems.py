@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.faults.broker import INFLIGHT, FaultBroker, free_port
 from benchmarks.faults.guests import write_busy, write_windows
@@ -25,12 +26,12 @@ RECEIVE_MAXIMUM = INFLIGHT
 GRAPH = """
 metadata: {{name: faults, version: "1.0.0"}}
 endpoints:
-  - {{name: in, mqtt: {{host: 127.0.0.1, port: {source}, clientId: faults, {common}}}}}
-  - {{name: out, mqtt: {{host: 127.0.0.1, port: {sink}, clientId: faults, {common}}}}}
+  - {{name: in, {source}}}
+  - {{name: out, {sink}}}
 operations:
-  - {{operationType: source, name: readings, endpoint: in, topics: ["in/#"], qos: {qos}}}
+  - {{operationType: source, name: readings, endpoint: in, topics: [{topics}], qos: {qos}}}
   - {{operationType: map, name: work, module: {module}, resources: {{message: 400{resources}}}}}
-{behind}  - {{operationType: sink, name: out, endpoint: out, topic: "out/{{topic[1]}}", qos: {qos}{sink_more}}}
+{behind}  - {{operationType: sink, name: out, endpoint: out, topic: "{topic}", qos: {qos}{sink_more}}}
 connections:
   - {{from: {{name: readings}}, to: {{name: work}}}}
 {connections}"""
@@ -43,6 +44,23 @@ COMMON = (
     f"keepAlive: 1s, connectTimeout: 1s, receiveMaximum: {RECEIVE_MAXIMUM}, maxInflight: {RECEIVE_MAXIMUM}, "
     "reconnect: {min: 100ms, max: 500ms}"
 )
+
+
+@dataclass(frozen=True)
+class Where:
+    """What flowrt reads from and writes to, as a graph says it."""
+
+    source: str
+    """The endpoint's kind and options."""
+    sink: str
+    topics: str = "in/#"
+    topic: str = "out/{topic[1]}"
+
+
+def over_mqtt(source: int, sink: int) -> Where:
+    """Brokers at these ports."""
+    ends = (f"mqtt: {{host: 127.0.0.1, port: {port}, clientId: faults, {COMMON}}}" for port in (source, sink))
+    return Where(*ends)
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,8 @@ class Work:
     """A shell's `ulimit` arguments for the process."""
     behind: Sequence[str] = ()
     """Further operations, one behind the other, behind the map."""
+    ends: Literal["mqtt", "file", "kafka"] = "mqtt"
+    """What is at both ends; all but `mqtt` in `others.py`."""
     busy: bool = False
     """Two milliseconds of work a message."""
 
@@ -72,13 +92,13 @@ class Flowrt:
 
     name = "flowrt"
 
-    def __init__(self, folder: Path, source: int, sink: int, work: Work) -> None:
+    def __init__(self, folder: Path, where: Where, work: Work) -> None:
         self.folder = folder
         self.state = folder / "state"
         self.cache = folder / "cache"
         self.graph = folder / "faults.yaml"
         self._work = work
-        self._source, self._sink = source, sink
+        self._where = where
         self.write_graph(work)
         program = Path(sys.executable).with_name("flowrt")
         if not program.exists():
@@ -103,7 +123,8 @@ class Flowrt:
 
     def write_graph(self, work: Work) -> None:
         text = GRAPH.format(
-            source=self._source, sink=self._sink, common=COMMON, module="busy" if work.busy else work.module,
+            source=self._where.source, sink=self._where.sink, topics=json.dumps(self._where.topics),
+            topic=self._where.topic, module="busy" if work.busy else work.module,
             resources=f", {work.resources}" if work.resources else "", sink_more=f", {work.sink}" if work.sink else "",
             behind="".join(f"  - {operation}\n" for operation in work.behind), connections=_connections(work),
             qos=work.qos,

@@ -6,7 +6,9 @@ import json
 import random
 import re
 import threading
+from collections.abc import Callable
 from time import monotonic, sleep
+from typing import Protocol
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -20,8 +22,42 @@ from benchmarks.processes import BenchError
 UNACKNOWLEDGED_MAX = 200
 """What the publisher has under way to the broker."""
 PATIENCE = 30.0
-_NUMBERED = re.compile(rb'"t": (\d+), "n": (\d+),')
+NUMBERED = re.compile(rb'"t": (\d+), "n": (\d+),')
 """In every payload of the publisher."""
+
+
+class Way(Protocol):
+    """How messages get to where the system under test reads them."""
+
+    under_way_max: int
+    """Messages that may be published and not acknowledged."""
+
+    def publish(self, topic: int, payload: str, done: Callable[[], None]) -> None:
+        """`done` is called, from any thread, once the message is there for good."""
+
+    def close(self) -> None: ...
+
+
+class MqttWay:
+    """A topic of the broker for each."""
+
+    def __init__(self, port: int, qos: int) -> None:
+        self.under_way_max = UNACKNOWLEDGED_MAX if qos == 1 else INFLIGHT // 2  # a broker ends a client over more
+        self._qos = qos
+        self._done: Callable[[], None] = lambda: None
+        self._client = _client(f"faults-publisher-{port}")
+        self._client.on_publish = lambda *_: self._done()
+        self._client.max_inflight_messages_set(self.under_way_max)
+        self._client.connect(HOST, port, clean_start=True)
+        self._client.loop_start()
+
+    def publish(self, topic: int, payload: str, done: Callable[[], None]) -> None:
+        self._done = done
+        self._client.publish(f"in/{topic}", payload, qos=self._qos)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
 
 
 class Publisher:
@@ -29,33 +65,18 @@ class Publisher:
     than the graph's nodes take, and belong among the dead letters."""
 
     def __init__(
-        self,
-        port: int,
-        ledger: Ledger,
-        seed: int,
-        *,
-        count: int,
-        rate: float,
-        topics: int = 8,
-        oversized: int = 0,
-        qos: int = 1,
+        self, way: Way, ledger: Ledger, seed: int, *, count: int, rate: float, topics: int = 8, oversized: int = 0
     ) -> None:
         self.count = count
         self.published = 0
-        self._qos = qos
+        self._way = way
         self._ledger, self._rate, self._topics, self._oversized = ledger, rate, topics, oversized
         self._random = random.Random(seed)
-        unacknowledged = UNACKNOWLEDGED_MAX if qos == 1 else INFLIGHT // 2  # a broker ends a client over more
-        self._room = threading.Semaphore(unacknowledged)
+        self._room = threading.Semaphore(way.under_way_max)
         self._open = threading.Event()
         self._open.set()
         self._acknowledged = 0
         self._ended = False
-        self._client = _client(f"faults-publisher-{port}")
-        self._client.on_publish = self._on_publish
-        self._client.max_inflight_messages_set(unacknowledged)
-        self._client.connect(HOST, port, clean_start=True)
-        self._client.loop_start()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -96,8 +117,7 @@ class Publisher:
     def close(self) -> None:
         self._ended = True
         self.go_on()
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._way.close()
 
     def _run(self) -> None:
         places = [0] * self._topics
@@ -118,12 +138,12 @@ class Publisher:
             self.published += 1
             padding = "x" * 400 if number * self._oversized % 100 < self._oversized else ""
             payload = json.dumps({"t": key[0], "n": key[1], "v": number % 97, "p": padding})
-            self._client.publish(f"in/{topic}", payload, qos=self._qos)
+            self._way.publish(topic, payload, self._acknowledge)
             due += 1 / self._rate
             if (early := due - monotonic()) > 0:
                 sleep(early)
 
-    def _on_publish(self, *_: object) -> None:
+    def _acknowledge(self) -> None:
         self._acknowledged += 1
         self._room.release()
 
@@ -138,7 +158,7 @@ class Witness:
     def hears(self, data: bytes) -> None:
         data = self._rest + data
         end = 0
-        for found in _NUMBERED.finditer(data):
+        for found in NUMBERED.finditer(data):
             self._ledger.delivered((int(found[1]), int(found[2])))
             end = found.end()
         self._rest = data[max(end, len(data) - 64) :]
@@ -176,7 +196,7 @@ class Collector:
         self._delivered[message.mid] = payload
         if message.dup and self._before.get(message.mid) == payload:
             return  # the broker's repetition to us over a new connection: no doing of the system under test
-        for found in _NUMBERED.finditer(payload):  # a window's holds several
+        for found in NUMBERED.finditer(payload):  # a window's holds several
             self._ledger.came((int(found[1]), int(found[2])))
 
 

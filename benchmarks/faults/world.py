@@ -13,8 +13,8 @@ from time import monotonic, sleep
 from benchmarks.faults.broker import FaultBroker
 from benchmarks.faults.ledger import Ledger, Result
 from benchmarks.faults.proxy import Proxy
-from benchmarks.faults.systems import PLAIN, RECEIVE_MAXIMUM, Flowrt, NodeRed, System, Work
-from benchmarks.faults.traffic import Collector, Publisher, Witness
+from benchmarks.faults.systems import PLAIN, RECEIVE_MAXIMUM, Flowrt, NodeRed, System, Work, over_mqtt
+from benchmarks.faults.traffic import Collector, MqttWay, Publisher, Way, Witness
 from benchmarks.processes import BenchError
 
 QUIET_SECONDS = 20.0
@@ -52,6 +52,8 @@ class Scenario:
     """The rate, as a multiple of the scale's."""
     oversized: int = 0
     """Of a hundred messages, how many belong among the dead letters."""
+    slow: float = 0.0
+    """Seconds more than usual without a message until what is missing counts as lost."""
     peers: bool = True
     """Whether Node-RED can be put through the same."""
     needs: Callable[[], str | None] = field(default=lambda: None)
@@ -86,28 +88,39 @@ class World:
 
     def _set_up(self) -> None:
         scenario, scale = self.scenario, self.scale
-        self.broker = self._kept(FaultBroker(*scenario.broker))
-        self.broker.start()
-        self.source_link = self._kept(Proxy(self.broker.port, Witness(self.ledger).hears))
-        self.sink_link = self._kept(Proxy(self.broker.port))
-        self.collector = self._kept(Collector(self.broker.port, self.ledger, scenario.work.qos))
-        ports = self.source_link.port, self.sink_link.port
         self.system: System
-        if self._node_red:
-            self.system = self._kept(NodeRed(self.folder, *ports, scenario.work, self.broker))
-        else:
-            self.system = self._kept(Flowrt(self.folder, *ports, scenario.work))
+        way = self._ends_of_mqtt() if scenario.work.ends == "mqtt" else self._other_ends(scenario.work.ends)
         self.publisher = self._kept(
             Publisher(
-                self.broker.port,
+                way,
                 self.ledger,
                 self.seed,
                 count=scale.messages,
                 rate=scale.rate * scenario.load,
                 oversized=scenario.oversized,
-                qos=scenario.work.qos,
             )
         )
+
+    def _ends_of_mqtt(self) -> Way:
+        work = self.scenario.work
+        self.broker = self._kept(FaultBroker(*self.scenario.broker))
+        self.broker.start()
+        self.source_link = self._kept(Proxy(self.broker.port, Witness(self.ledger).hears))
+        self.sink_link = self._kept(Proxy(self.broker.port))
+        self.collector = self._kept(Collector(self.broker.port, self.ledger, work.qos))
+        ports = self.source_link.port, self.sink_link.port
+        if self._node_red:
+            self.system = self._kept(NodeRed(self.folder, *ports, work, self.broker))
+        else:
+            self.system = self._kept(Flowrt(self.folder, over_mqtt(*ports), work))
+        return MqttWay(self.broker.port, work.qos)
+
+    def _other_ends(self, kind: str) -> Way:
+        from benchmarks.faults import others
+
+        ends = others.ENDS[kind](self.folder, self.ledger)  # the publisher closes it
+        self.system = self._kept(Flowrt(self.folder, ends.where, self.scenario.work))
+        return ends  # type: ignore[no-any-return]
 
     def _kept(self, part):  # type: ignore[no-untyped-def]
         self._closers.append(part.close)
@@ -157,7 +170,7 @@ class World:
             count = self.ledger.seen_count
             if count != before:
                 before, since = count, monotonic()
-            elif monotonic() - since > self.scale.quiet:
+            elif monotonic() - since > self.scale.quiet + self.scenario.slow:
                 break
             sleep(0.05)
         sleep(LATE_SECONDS)

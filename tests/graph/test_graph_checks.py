@@ -60,6 +60,8 @@ BRANCH = spoilt("operationType: map", "operationType: branch")
          [(16, 22, "endpoint-kind")]),
         (spoilt("{host: 127.0.0.1}", "{host: a, clientId: c}\n  - {name: b, mqtt: {host: a, clientId: c}}"),
          [(6, 41, "client-id-clash")]),
+        (TWO_ENDPOINTS.replace("file: {path: x}", "kafka: {brokers: ['a:1']}").replace(
+            "endpoints:\n", "endpoints:\n  - {name: k, kafka: {brokers: ['a:1']}}\n"), []),
         (spoilt("{host: 127.0.0.1}", "{host: a, outage: {cover: 1h, rate: 10}}"), [(5, 29, "queue-too-small")]),
         (spoilt("{host: 127.0.0.1}", "{host: a, outage: {cover: 30d, rate: 10, queue: 0}}"),
          [(18, 5, "queue-too-small")]),

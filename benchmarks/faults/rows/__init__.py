@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.faults.rows import brokers, host, links, processes, spool, storage, windows
+from benchmarks.faults.rows import brokers, host, links, others, processes, spool, storage, windows
 from benchmarks.faults.world import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -13,4 +13,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     *brokers.SCENARIOS,
     *storage.SCENARIOS,
     *host.SCENARIOS,
+    *others.SCENARIOS,
 )

@@ -66,6 +66,8 @@ def _clashes(graph: Graph) -> Iterator[Problem]:
     """Endpoints with one client id at one broker: each connection would end the other."""
     first: dict[tuple[str, str], int] = {}
     for index, endpoint in enumerate(graph.file.endpoints):
+        if endpoint.kinds != [MQTT]:
+            continue  # to a Kafka broker it is a name in its log
         client, address = (_option(endpoint, name) for name in ("client_id", "address"))
         if client is None or address is None:
             continue
