@@ -8,7 +8,7 @@ from benchmarks.faults.world import SHORT, play
 
 pytestmark = needs_broker
 
-IN_CI = ("kill", "kill-broker", "cut-sink", "sighup")
+IN_CI = ("kill", "kill-broker", "cut-sink", "sighup", "file-kill")
 """A row of each kind; `python -m benchmarks.faults` plays them all."""
 SEED = 7
 
