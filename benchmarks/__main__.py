@@ -15,7 +15,7 @@ GROUPS = {
     "micro": "calls, hops and model runs in one process (parts: call, hop, inference, component, pieces)",
     "nn": "models through each door of wasi-nn (parts: doors, operation, batches, frame, cold)",
     "transforms": "rules without a module, beside Node-RED's nodes (parts: process, throughput)",
-    "curves": "topics, graphs, chain lengths and payload sizes, drawn (parts: topics, graphs, chain, payload)",
+    "curves": "topics, graphs, chain lengths and payload sizes, drawn (parts: topics, graphs, chain, payload, workers)",
 }
 
 

@@ -6,8 +6,9 @@ systems elsewhere. Each curve becomes a chart in docs/performance/ with `--write
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,7 @@ from benchmarks.broker import Broker
 from benchmarks.load import READING, packet_load
 from benchmarks.plot import Line, svg
 from benchmarks.processes import BenchError
-from benchmarks.report import RESULTS, Row, broken
+from benchmarks.report import RESULTS, Row, broken, ratios
 from benchmarks.rows.micro import slope
 from benchmarks.settings import Settings
 from benchmarks.systems import System, running
@@ -30,6 +31,8 @@ HOP_CHAINS = 16
 PAYLOADS = (64, 1024, 16 * 1024, 128 * 1024, 1024 * 1024)
 LOAD_BYTES = 64 * 2**20
 """A load carries no more payload than this, so that large payloads are measured in as short a time as small ones."""
+WORKERS = (1, 2, 4, 8)
+TURNS, BUSY_MESSAGES = 200_000, 20_000
 LOADS = 2
 """Loads of one process; the first one warms it up."""
 
@@ -74,7 +77,34 @@ def rows(broker: Broker, settings: Settings) -> list[Row]:
         _draw(name, label, points, shown, settings)
         if name == "chain":
             found.append(_hop(shown, settings))
+    if settings.wants("workers"):
+        found += workers(broker, settings)
     return found
+
+
+def workers(broker: Broker, settings: Settings) -> list[Row]:
+    """A guest that computes for some 100 µs a message, in as many processes as there are cores and in fewer."""
+    cores = len(os.sched_getaffinity(0))
+    system = systems.flowrt(graphs.busy(TURNS), verdicts=False)
+    topics = _round_robin("in/t", 100, min(settings.messages, BUSY_MESSAGES))
+    points = [
+        Point(count, replace(system, command=[*system.command, "--workers", str(count)]), topics)
+        for count in WORKERS
+        if count <= cores
+    ]
+    shown = _alternate(broker, settings, "workers", points)
+    found = [Row(GROUP, f"{x} workers, a guest of 100 µs", "messages/s", "", tuple(shown[x].rate)) for x in shown]
+    return found + [
+        Row(
+            GROUP,
+            f"{x} workers, a guest of 100 µs",
+            "messages/s against one",
+            "×",
+            ratios(shown[x].rate, shown[1].rate),
+        )
+        for x in shown
+        if x > 1
+    ]
 
 
 def topics(settings: Settings) -> list[Point]:
