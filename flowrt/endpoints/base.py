@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from flowrt.errors import NodeFault
 from flowrt.message import Batch
+from flowrt.operators.source import SourceOperation
 
 Deliver = Callable[[Batch], None]
 """Takes a batch into the graph. Blocks while the first inbox is full: that is how back-pressure reaches the source.
@@ -101,10 +102,14 @@ class Noting(Protocol):
 
 @runtime_checkable
 class Resubscribing(Protocol):
-    """A source that can read other topics while it runs."""
+    """A source that can read other topics while it runs, and whose connection outlives it."""
 
-    def resubscribe(self, topics: Sequence[str]) -> None:
-        """Read these from now on, over the same connection; what both name is not interrupted. Returns at once."""
+    def resubscribe(self, operation: SourceOperation) -> None:
+        """Read what this says from now on, over the same connection; what both name is not interrupted. Returns at
+        once."""
+
+    def leave(self) -> None:
+        """Read nothing more, for good; others go on over the same connection. Returns at once."""
 
 
 class Sink(Protocol):

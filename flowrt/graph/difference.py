@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import combinations
 from pathlib import Path
 
 from flowrt.endpoints.mqtt.config import MqttOptions
@@ -24,7 +25,13 @@ class Difference(Struct, frozen=True):
     changed: tuple[str, ...] = ()
     """In both plans, with other code, another model, other parameters or other limits."""
     resubscribed: tuple[str, ...] = ()
-    """Sources that subscribe to other topics at the same broker."""
+    """Sources that subscribe to other topics, or otherwise, at the same broker."""
+    opened: tuple[str, ...] = ()
+    """Sources more, at a broker that is read from already."""
+    closed: tuple[str, ...] = ()
+    """Sources less, at a broker that is still read from."""
+    budget: bool = False
+    """Whether what all nodes may use together is bounded otherwise."""
     rewired: bool = False
     """Whether connections or the division into stages differ."""
     beyond: str = ""
@@ -42,14 +49,17 @@ class Difference(Struct, frozen=True):
         return (*self.changed, *self.removed)
 
     def __bool__(self) -> bool:
-        return bool(self.made or self.gone or self.resubscribed or self.rewired or self.beyond)
+        ends = self.resubscribed or self.opened or self.closed
+        return bool(self.made or self.gone or ends or self.budget or self.rewired or self.beyond)
 
     def __str__(self) -> str:
         if self.beyond:
             return f"restart, because {self.beyond}"
-        parts = [("changed", self.changed), ("added", self.added), ("removed", self.removed)]
+        added, removed = (*self.opened, *self.added), (*self.closed, *self.removed)
+        parts = [("changed", self.changed), ("added", added), ("removed", removed)]
         words = [f"{word} {', '.join(names)}" for word, names in parts if names]
         words += [f"topics of {', '.join(self.resubscribed)}"] if self.resubscribed else []
+        words += ["the graph's own resources"] if self.budget else []
         return "; ".join([*words, *(["connections"] if self.rewired else [])]) or "nothing"
 
 
@@ -58,14 +68,17 @@ def difference(running: Plan, wanted: Plan) -> Difference:
     before, after = running.nodes, wanted.nodes
     both = [name for name in after if name in before]
     return Difference(
-        added=tuple(name for name in after if name not in before and not _is_source(after[name])),
-        removed=tuple(name for name in before if name not in after and not _is_source(before[name])),
+        added=tuple(name for name in after if name not in before and not is_source(after[name])),
+        removed=tuple(name for name in before if name not in after and not is_source(before[name])),
         changed=tuple(
             name
             for name in both
-            if not _is_source(after[name]) and essence(before[name], running) != essence(after[name], wanted)
+            if not is_source(after[name]) and essence(before[name], running) != essence(after[name], wanted)
         ),
         resubscribed=_resubscribed(running, wanted),
+        opened=_come(running, wanted),
+        closed=_come(wanted, running),
+        budget=running.budget != wanted.budget,
         rewired=_rewired(running, wanted),
         beyond=_beyond(running, wanted),
     )
@@ -99,13 +112,16 @@ _PLACES = {"description": True, "module": True, "sha256": True, "model": True}
 def _beyond(running: Plan, wanted: Plan) -> str:
     if running.name != wanted.name:
         return "the graph has another name"
-    if running.budget != wanted.budget:
+    if not _adjustable(running, wanted):
         return "the graph's own resources differ"
     if (kept := _kept(running, wanted)) is not None:
         return kept
     before, after = _sources(running), _sources(wanted)
     names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-    if set(names) - set(_resubscribed(running, wanted)):
+    come, left = _come(running, wanted), _come(wanted, running)
+    if (come or left) and any(_keepers(plan) for plan in (running, wanted)):
+        return f"it keeps windows or states on disk, and source {', '.join([*come, *left])} comes or goes"
+    if set(names) - {*_resubscribed(running, wanted), *come, *left}:
         return f"what is read differs at source {', '.join(names)}"
     used = _used(running), _used(wanted)
     differ = sorted(name for name in {*used[0], *used[1]} if used[0].get(name) != used[1].get(name))
@@ -115,8 +131,7 @@ def _beyond(running: Plan, wanted: Plan) -> str:
 def _kept(running: Plan, wanted: Plan) -> str | None:
     """Nodes that keep something on disk, and what leads marks to them, stay as they are while other nodes are
     exchanged. Where that is not enough, the graph goes on from its checkpoints."""
-    keepers = [{name for name, node in plan.nodes.items() if needs_time(node.operation)} | keeping(plan)
-               for plan in (running, wanted)]  # fmt: skip
+    keepers = [_keepers(plan) for plan in (running, wanted)]
     if not any(keepers):
         return None
     changed = sorted(
@@ -133,6 +148,52 @@ def _kept(running: Plan, wanted: Plan) -> str | None:
     return None
 
 
+def _keepers(plan: Plan) -> set[str]:
+    return {name for name, node in plan.nodes.items() if needs_time(node.operation)} | keeping(plan)
+
+
+def _adjustable(running: Plan, wanted: Plan) -> bool:
+    """Whether what bounds the one bounds the other, if at another figure: who is charged was settled at the start."""
+    one, other = running.budget, wanted.budget
+    return (one.cpu is None, one.memory is None) == (other.cpu is None, other.memory is None)
+
+
+def _come(running: Plan, wanted: Plan) -> tuple[str, ...]:
+    """Sources that the wanted plan has more, at an MQTT broker where no two would get the same message and where one
+    that is there stays, whose connection they share."""
+    found = tuple(name for name, node in wanted.nodes.items() if is_source(node) and name not in running.nodes)
+    return found if all(_beside(running, wanted, name) for name in found) else ()
+
+
+def _beside(running: Plan, wanted: Plan, name: str) -> bool:
+    operation = wanted.nodes[name].operation
+    if not isinstance(operation, SourceOperation):
+        return False
+    options = wanted.endpoints.get(operation.endpoint or "")
+    if not isinstance(options, MqttOptions) or running.endpoints.get(operation.endpoint or "") != options:
+        return False
+    both = [_at(plan, operation.endpoint) for plan in (running, wanted)]
+    stays = both[0].keys() & both[1].keys()
+    alone = not any(
+        overlap(topic, other)
+        for plan in both
+        for topics, others in combinations(plan.values(), 2)
+        for topic in topics
+        for other in others
+    )
+    return bool(stays) and alone and not _overlapping(running, wanted, (name,))
+
+
+def _at(plan: Plan, endpoint: str | None) -> dict[str, tuple[str, ...]]:
+    """Topics by source of an endpoint."""
+    operations = {name: node.operation for name, node in plan.nodes.items()}
+    return {
+        name: operation.topics
+        for name, operation in operations.items()
+        if isinstance(operation, SourceOperation) and operation.endpoint == endpoint
+    }
+
+
 def _rewired(running: Plan, wanted: Plan) -> bool:
     before, after = running.nodes, wanted.nodes
     both = before.keys() & after.keys()
@@ -140,22 +201,27 @@ def _rewired(running: Plan, wanted: Plan) -> bool:
 
 
 def _resubscribed(running: Plan, wanted: Plan) -> tuple[str, ...]:
-    """Sources of which only the topics differ, at an MQTT broker where no two sources would get the same message."""
+    """Sources of which only what they subscribe to differs, at an MQTT broker where no two sources would get the same
+    message."""
     found = tuple(
         name
         for name, node in wanted.nodes.items()
         if name in running.nodes
         and isinstance(old := running.nodes[name].operation, SourceOperation)
         and isinstance(new := node.operation, SourceOperation)
-        and old.topics != new.topics
+        and _subscribes(old) != _subscribes(new)
         and _but_topics(old) == _but_topics(new)
         and isinstance(wanted.endpoints.get(new.endpoint or ""), MqttOptions)
     )
     return found if not _overlapping(running, wanted, found) else ()
 
 
+def _subscribes(operation: SourceOperation) -> Hashable:
+    return operation.topics, operation.qos, operation.retained
+
+
 def _but_topics(operation: SourceOperation) -> str:
-    return operation.model_dump_json(exclude={"topics", "description"})
+    return operation.model_dump_json(exclude={"topics", "qos", "retained", "description"})
 
 
 def _overlapping(running: Plan, wanted: Plan, names: tuple[str, ...]) -> bool:
@@ -178,7 +244,7 @@ def _overlapping(running: Plan, wanted: Plan, names: tuple[str, ...]) -> bool:
 
 
 def _sources(plan: Plan) -> dict[str, str]:
-    sources = {name: node.operation for name, node in plan.nodes.items() if _is_source(node)}
+    sources = {name: node.operation for name, node in plan.nodes.items() if is_source(node)}
     return {name: operation.model_dump_json(exclude={"description"}) for name, operation in sources.items()}
 
 
@@ -196,5 +262,6 @@ def _layout(plan: Plan) -> tuple[tuple[str, ...], ...]:
     return tuple(stage.nodes for stage in plan.stages)
 
 
-def _is_source(node: NodePlan) -> bool:
+def is_source(node: NodePlan) -> bool:
+    """Whether a node reads from an endpoint."""
     return isinstance(node.operation, SourceOperation)

@@ -15,13 +15,18 @@ class Bucket:
     A node is charged after a batch, for what the batch took: a debt is what it must wait off before the next one.
     """
 
-    __slots__ = ("_at", "_burst", "_level", "share")
+    __slots__ = ("_at", "_burst", "_level", "_seconds", "share")
 
     def __init__(self, share: float, now: float, burst: float = BURST_SECONDS) -> None:
         self.share = share
+        self._seconds = burst
         self._burst = share * burst
         self._level = self._burst
         self._at = now
+
+    def share_of(self, share: float) -> None:
+        """Another rate from here on; a debt is waited off at the new one."""
+        self.share, self._burst = share, share * self._seconds
 
     def charge(self, now: float, used: float) -> float:
         """Take `used` units at time `now`; the seconds to wait before going on."""

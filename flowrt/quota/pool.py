@@ -16,9 +16,15 @@ class Pool:
         self.used = 0
         self.refusal = ""
         """Which bound the last take that failed ran into."""
+        self._of = words
         self._words = f"{words} of {format_bytes(limit)}"
         self._outer = outer
         self._lock = threading.Lock()
+
+    def bound(self, limit: int) -> None:
+        """Another limit from here on. What is held beyond it stays held; nothing more is given."""
+        with self._lock:
+            self.limit, self._words = limit, f"{self._of} of {format_bytes(limit)}"
 
     def take(self, size: int) -> bool:
         """Take `size` bytes, which are all there or none."""

@@ -91,10 +91,7 @@ class Builder:
     def build(self) -> RunningGraph:
         for node in self._plan.nodes.values():
             if isinstance(node.operation, SourceOperation):
-                counters = NodeCounters()
-                limits = self._limits(node, counters, shared=False)
-                self.entrances[node.name] = Entrance(counters, node.operation.overflow, limits)
-                self.entrances[node.name].identify = self._identify
+                self.enter(node, node.operation)
                 self.sources[node.name] = self._endpoints.source(node.operation)
             else:
                 self.make(node)
@@ -106,6 +103,13 @@ class Builder:
             if isinstance(source := self.sources[name], Noting):
                 source.note()
         return RunningGraph(plan, parts, self.entrances, stages, self.sources, self._shared, self._around.emit, timing)
+
+    def enter(self, node: NodePlan, operation: SourceOperation) -> None:
+        """Make the way in of one source."""
+        counters = NodeCounters()
+        entrance = Entrance(counters, operation.overflow, self._limits(node, counters, shared=False))
+        entrance.identify = self._identify
+        self.entrances[node.name] = entrance
 
     def make(self, node: NodePlan) -> None:
         """Open everything for one node."""
@@ -435,7 +439,7 @@ def _shared(plan: Plan, around: Surroundings) -> Shared:
         plan.name, plan.endpoints, emit=around.emit, broker=around.broker, state=around.state
     )
     budgets = [bucket for bucket in (own, around.cpu) if bucket is not None]
-    return Shared(around.stopping(), budgets, pool, endpoints)
+    return Shared(around.stopping(), budgets, pool, endpoints, own)
 
 
 def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:
@@ -464,3 +468,15 @@ def build_beside(graph: RunningGraph, plan: Plan, names: Iterable[str], around: 
         builder.close()
         raise
     return builder.parts
+
+
+def entrances_beside(
+    graph: RunningGraph, plan: Plan, names: Iterable[str], around: Surroundings
+) -> Mapping[str, Entrance]:
+    """Ways in for the named sources of a plan that a running graph is to become. Nothing is opened."""
+    builder = Builder(plan, around, graph)
+    for name in names:
+        node = plan.nodes[name]
+        if isinstance(node.operation, SourceOperation):
+            builder.enter(node, node.operation)
+    return builder.entrances

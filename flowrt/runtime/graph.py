@@ -14,6 +14,7 @@ from flowrt.events import Emit, GraphReady, GraphStarted, GraphStopped
 from flowrt.graph.plan import Plan
 from flowrt.quota.bucket import Bucket
 from flowrt.quota.pool import Pool
+from flowrt.quota.resources import Budget
 from flowrt.runtime.ends import Entrance
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Stage
@@ -34,6 +35,15 @@ class Shared(Struct, frozen=True):
     pool: Pool | None
     """What all nodes may hold together."""
     endpoints: Ends
+    own: Bucket | None = None
+    """Of the budgets, the graph's own."""
+
+    def bound(self, budget: Budget) -> None:
+        """Other figures for what there is a bound for already."""
+        if self.own is not None and budget.cpu is not None:
+            self.own.share_of(budget.cpu)
+        if self.pool is not None and budget.memory is not None:
+            self.pool.bound(budget.memory)
 
 
 class RunningGraph:
@@ -61,18 +71,26 @@ class RunningGraph:
         """Held while nodes are exchanged, and by a stop."""
         self.stopped = False
         self.updates = UpdateCounters()
+        self._ends_left = len(sources)
+        self._ends_lock = threading.Lock()
         self.take(plan, parts, stages)
         self._stopping = shared.stopping
         self._emit = emit
         self._started = 0.0
         self._announced = False
-        self._ends_left = len(sources)
-        self._ends_lock = threading.Lock()
         self.finished = threading.Event()
         """Set when every source has come to its end; never, while one of them has none."""
 
-    def take(self, plan: Plan, parts: Mapping[str, NodeParts], stages: Sequence[Stage]) -> None:
-        """Consist of these. For `build` and `swap`."""
+    def take(
+        self,
+        plan: Plan,
+        parts: Mapping[str, NodeParts],
+        stages: Sequence[Stage],
+        entrances: Mapping[str, Entrance] | None = None,
+    ) -> None:
+        """Consist of these; of other `entrances` only where some are given. For `build` and `swap`."""
+        if entrances is not None:
+            self.entrances = entrances
         self.plan = plan
         self.parts = parts
         self.plan_stages = stages
@@ -98,6 +116,21 @@ class RunningGraph:
         if self.timing is not None:
             self.timing.start_ticking()
         self._emit(GraphStarted(self.name, len(self.plan.nodes), len(self.stages)))
+
+    def open(self, name: str, source: Source) -> None:
+        """Read from one source more, which is not started."""
+        with self._ends_lock:
+            self._ends_left += 1
+        self.sources = {**self.sources, name: source}
+        source.start(self.deliver_to(name), partial(self._one_ended, name))
+
+    def close(self, name: str) -> Source:
+        """Forget a source, which nobody is told of as ended. It is the caller's to stop."""
+        sources = dict(self.sources)
+        source = sources.pop(name)
+        self.sources = sources
+        self._less_by_one()
+        return source
 
     def deliver_to(self, source: str) -> Deliver:
         """Where a source delivers."""
@@ -173,6 +206,9 @@ class RunningGraph:
         if self.timing is not None:
             with suppress(Stopped):  # what is open is kept
                 self.timing.end(source)
+        self._less_by_one()
+
+    def _less_by_one(self) -> None:
         with self._ends_lock:
             self._ends_left -= 1
             if self._ends_left == 0:

@@ -19,6 +19,7 @@ from flowrt.graph.difference import Difference
 from flowrt.graph.plan import NodePlan, Plan
 from flowrt.operators.base import Operator
 from flowrt.operators.source import SourceOperation
+from flowrt.runtime.ends import Entrance
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Errand, Stage
@@ -31,6 +32,7 @@ LOOK_SECONDS = 0.0002
 EMPTY_SECONDS = 2.0
 """How long to look for a moment at which nothing is under way before sources are held back for it."""
 
+NO_ENTRANCES: Mapping[str, Entrance] = {}
 HandOver = Callable[[Operator, Operator], object]
 """Gives an operator the state of the one it replaces; raises `NodeFault` when that is refused."""
 
@@ -57,9 +59,11 @@ def swap(
     timeout: float,
     state: HandOver = hand_over,
     then: Callable[[], None] = lambda: None,
+    entrances: Mapping[str, Entrance] = NO_ENTRANCES,
 ) -> Swapped:
     """Let a running graph consist of `parts`, wired as `plan` says. `what` is the difference to its present plan; parts
-    of nodes that do not differ are those it has. `then` is called when all is exchanged, before the next message.
+    of nodes that do not differ are those it has. `then` is called when all is exchanged, before the next message;
+    `entrances` are those of sources that are to be opened.
 
     Raises `SwapRefused` when that cannot be done within `timeout` seconds because a stage does not come to rest, or
     when a state is refused.
@@ -73,26 +77,37 @@ def swap(
         for name in what.made:
             parts[name].start()
         try:
-            if not what.made and not what.gone and not what.rewired:  # only what sources subscribe to
+            wiring = what.made or what.gone or what.rewired or what.opened or what.closed
+            if not wiring:  # only what sources subscribe to, or figures
                 graph.take(plan, parts, graph.plan_stages)
                 then()
                 pause = 0.0
             elif stage is not None:
                 pause = _within_stage(graph, plan, parts, pairs, graph.plan_stages[stage], timeout, state, then)
             else:
-                pause = _whole(graph, plan, parts, pairs, timeout, state, then)
+                ways = {name: way for name, way in graph.entrances.items() if name not in what.closed} | dict(entrances)
+                pause = _whole(graph, plan, parts, pairs, timeout, state, then, ways)
         except NodeFault as fault:
             raise SwapRefused(f"the new version refuses the state of the old one: {fault}") from fault
-        _resubscribe(graph, plan, what)
+        _exchange_ends(graph, plan, what)
         return Swapped(*before, pause)
 
 
-def _resubscribe(graph: RunningGraph, plan: Plan, what: Difference) -> None:
+def _exchange_ends(graph: RunningGraph, plan: Plan, what: Difference) -> None:
     """Once what is to handle it is in place."""
-    for name in what.resubscribed:
-        source, operation = graph.sources[name], plan.nodes[name].operation
-        if isinstance(source, Resubscribing) and isinstance(operation, SourceOperation):
-            source.resubscribe(operation.topics)
+    if what.budget:
+        graph.shared.bound(plan.budget)
+    for name in what.closed:
+        left = graph.close(name)
+        if isinstance(left, Resubscribing):
+            left.leave()
+    for name in (*what.resubscribed, *what.opened):
+        operation = plan.nodes[name].operation
+        if isinstance(operation, SourceOperation):
+            if name in what.opened:
+                graph.open(name, graph.shared.endpoints.source(operation))
+            elif isinstance(source := graph.sources[name], Resubscribing):
+                source.resubscribe(operation)
 
 
 def _only_stage(running: Plan, wanted: Plan, what: Difference) -> int | None:
@@ -107,8 +122,9 @@ def _only_stage(running: Plan, wanted: Plan, what: Difference) -> int | None:
             if _fed(running, node) == _fed(wanted, wanted.nodes[name]):
                 continue
             places.add(node.stage)
+    ends = what.opened or what.closed
     retries = any(running.nodes[name].operation.on_error.policy == "retry" for name in what.removed)
-    if len(running.stages) != len(wanted.stages) or len(places) != 1 or retries:
+    if len(running.stages) != len(wanted.stages) or len(places) != 1 or retries or ends:
         return None
     place = places.pop()
     return place if place >= 0 else None
@@ -187,6 +203,7 @@ def _whole(
     timeout: float,
     state: HandOver,
     then: Callable[[], None],
+    entrances: Mapping[str, Entrance],
 ) -> float:
     until = monotonic() + timeout
     heads = {names.nodes[0]: stage for names, stage in zip(graph.plan.stages, graph.plan_stages, strict=True)}
@@ -199,9 +216,11 @@ def _whole(
             _hand_over(pairs, state)
             for running, wanted in zip(stages, plan.stages, strict=True):
                 head_stage(running, wanted, parts)
-            connect(plan, parts, graph.entrances, stages)
+            connect(plan, parts, entrances, stages)
             retired = [stage for stage in graph.plan_stages if stage not in stages]
-            graph.take(plan, parts, stages)
+            for name in graph.entrances.keys() - entrances.keys():
+                graph.entrances[name].inboxes = ()  # what still comes is nobody's, and counted as that
+            graph.take(plan, parts, stages, entrances)
             then()
             pause = monotonic() - began
     except BaseException:

@@ -96,10 +96,12 @@ def fingerprint(plan: Plan) -> str:
 def attempt(plan: Plan, what: Difference) -> str:
     """What is tried when a graph is changed: equal for changes that would be tried for the second time."""
     nodes = [(name, repr(essence(plan.nodes[name], plan))) for name in what.made]
-    wiring = [(name, node.targets) for name, node in plan.nodes.items()] if what.rewired or what.beyond else []
+    wires = what.rewired or what.opened or what.beyond
+    wiring = [(name, node.targets) for name, node in plan.nodes.items()] if wires else []
     ends = sorted((name, options.model_dump_json()) for name, options in plan.endpoints.items()) if what.beyond else []
-    topics = [(name, getattr(plan.nodes[name].operation, "topics", ())) for name in what.resubscribed]
-    return _hash((plan.name, nodes, what.removed, wiring, ends, topics))
+    sources = [(name, repr(essence(plan.nodes[name], plan))) for name in (*what.resubscribed, *what.opened)]
+    more = [(what.closed, plan.budget.model_dump_json())] if what.closed or what.budget else []
+    return _hash((plan.name, nodes, what.removed, wiring, ends, sources, *more))
 
 
 def _hash(value: object) -> str:

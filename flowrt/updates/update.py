@@ -9,11 +9,12 @@ from time import monotonic
 
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit
-from flowrt.graph.difference import Difference, difference
+from flowrt.graph.difference import Difference, difference, is_source
 from flowrt.graph.plan import Plan
 from flowrt.operators.base import Operator
 from flowrt.operators.guest_config import GuestOperation
-from flowrt.runtime.build import build_beside
+from flowrt.quota.quantity import format_bytes
+from flowrt.runtime.build import build_beside, entrances_beside
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.runtime import Runtime
@@ -93,6 +94,7 @@ class Update(Steps):
                 raise Failed(f"golden: {wrong}")
             _begin_again(operator, begun)
         self._check_state()
+        self._check_budget()
         self.go("check", golden_words(updates, recorded))
 
     def _check_state(self) -> None:
@@ -107,6 +109,15 @@ class Update(Steps):
                 _begin_again(self._made[name].node.operator, begun)
             except NodeFault as fault:
                 raise Failed(f"state: the new version of '{name}' refuses the state of the old one: {fault}") from fault
+
+    def _check_budget(self) -> None:
+        """Less memory than is held already is no bound that could be kept."""
+        pool, wanted = self.graph.shared.pool, self.plan.budget.memory
+        if self._what.budget and pool is not None and wanted is not None and wanted < pool.used:
+            held = format_bytes(pool.used)
+            raise Failed(
+                f"memory: its operations hold {held} already, more than {format_bytes(wanted)}", remember=False
+            )
 
     def _run_beside(self) -> None:
         """Live messages, given to the new version beside the old one."""
@@ -157,9 +168,10 @@ class Update(Steps):
         timeout = plan.updates.timeout
         self._wrap()
         kept = {name: part for name, part in graph.parts.items() if name in plan.nodes}
-        parts = {name: self._made.get(name) or kept[name] for name in plan.nodes if name not in graph.sources}
+        parts = {name: self._made.get(name) or kept[name] for name, node in plan.nodes.items() if not is_source(node)}
         try:
-            before = swap(graph, plan, parts, what, timeout, self._carry)
+            entrances = entrances_beside(graph, plan, what.opened, self._runtime.surroundings)
+            before = swap(graph, plan, parts, what, timeout, self._carry, entrances=entrances)
         except SwapRefused as refused:
             if graph.stopped:
                 raise Cut from None
@@ -170,7 +182,7 @@ class Update(Steps):
         try:
             self.go("take", "")
             self._taken = monotonic()
-            if what.resubscribed:
+            if what.resubscribed or what.opened:
                 self._until_subscribed()
             self.settled.set()
             self._watch(plan.updates.probation, lambda: False, self._enough)
@@ -196,11 +208,12 @@ class Update(Steps):
     def _swap_back(self, plan: Plan, parts: Mapping[str, NodeParts], failed: Failed) -> None:
         """As often as it takes: a trial that has tripped gives everything to the old version meanwhile."""
         back = difference(self.plan, plan)
+        entrances = entrances_beside(self.graph, plan, back.opened, self._runtime.surroundings)
         drifted = failed.reason.startswith("drift")
         carry = (lambda *_: None) if drifted else self._carry_back
         while True:
             try:
-                made = swap(self.graph, plan, parts, back, self.plan.updates.timeout, carry, self._give_back)
+                made = swap(self.graph, plan, parts, back, self.plan.updates.timeout, carry, self._give_back, entrances)
                 break
             except SwapRefused:
                 if self.graph.stopped or self.ending.wait(LOOK_SECONDS):

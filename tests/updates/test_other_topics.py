@@ -123,3 +123,52 @@ def test_a_version_that_goes_back_takes_its_topics_with_it(plant):
     assert (plant.connects(), plant.graph.plan.nodes["in"].operation.topics) == (1, ("a/#",))
     numbers = plant.came["out/a/1"]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+SECOND = "{operationType: source, name: other, endpoint: plant, topics: [b/#]}"
+
+
+def with_second(module="one"):
+    """The same graph with a source more, that feeds the same module."""
+    written = text("a/#", module=module).replace("operations:\n", f"operations:\n  - {SECOND}\n")
+    return written.replace("connections:\n", "connections:\n  - {from: {name: other}, to: {name: m}}\n")
+
+
+def test_a_source_comes_and_goes_over_the_connection_that_is_there(plant):
+    plant.more("out/a/1")
+    for module in ("one", "two"):
+        assert plant.update(with_second(module)) == ("proven", "")
+        plant.more("out/b/1")
+        assert plant.graph.sources["other"].counters.connected == 1
+        assert plant.update(text("a/#")) == ("proven", "")
+        plant.more("out/a/1", 100)
+        seen = len(plant.came["out/b/1"])
+        plant.more("out/a/1", 100)
+        assert len(plant.came["out/b/1"]) == seen
+    assert (plant.connects(), set(plant.graph.sources)) == (1, {"in"})
+    numbers = plant.came["out/a/1"]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_a_source_that_a_bad_version_brought_goes_with_it(plant):
+    plant.bench.module("bad", marking("3", "unreachable"))
+    state, reason = plant.update(with_second("bad").replace("messages: 0", "messages: 1000000"))
+    assert (state, reason.partition(":")[0]) == ("rolledBack", "traps")
+    assert (plant.connects(), set(plant.graph.sources), set(plant.graph.entrances)) == (1, {"in"}, {"in"})
+    plant.more("out/a/1", 100)
+    numbers = plant.came["out/a/1"]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_another_quality_of_service_is_asked_for_over_the_connection_that_is_there(plant):
+    counters = plant.graph.sources["in"].counters
+    plant.more("out/a/1")
+    assert plant.update(text("a/#").replace("topics: [a/#]", "topics: [a/#], qos: 0")) == ("proven", "")
+    plant.wait(lambda: counters.unguarded > 20)
+    assert plant.update(text("a/#").replace("topics: [a/#]", "topics: [a/#], qos: 2")) == ("proven", "")
+    plant.more("out/a/1", 100)
+    unguarded = counters.unguarded
+    plant.more("out/a/1", 100)
+    assert (counters.unguarded, plant.connects()) == (unguarded, 1)
+    numbers = plant.came["out/a/1"]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

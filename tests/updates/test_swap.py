@@ -175,7 +175,8 @@ READS = "restart, because what is read differs at source in"
         (chain(("m", "module: one, onError: {policy: drop}")), "changed m"),
         (chain(("n", "module: one")), "added n; removed m; connections"),
         (chain(("m", "module: one")).replace("a/#", "b/#"), "topics of in"),
-        (chain(("m", "module: one")).replace("topics: [a/#]", "topics: [a/#], qos: 0"), READS),
+        (chain(("m", "module: one")).replace("topics: [a/#]", "topics: [a/#], qos: 0"), "topics of in"),
+        (chain(("m", "module: one")).replace("topics: [a/#]", "topics: [a/#], overflow: oldest"), READS),
         (chain(("m", "module: one")).replace("topic: out", "topic: new"), "changed out"),
         (
             chain(("m", "module: one"), more="resources: {cpu: 500m}\n"),

@@ -217,3 +217,25 @@ def test_several_nodes_at_once_are_watched_and_go_back_together(updating, bench)
     until = monotonic() + 10
     while one.graph.nodes["out"].counters.sent < 50:
         assert monotonic() < until
+
+
+def test_other_figures_for_the_whole_graph_hold_from_the_exchange_on(updating, bench):
+    bench.module("one", marking("1"))
+    budget = QUICK + "resources: {cpu: 4, memory: 64Mi}\n"
+    one = updating(
+        chain(("m", "module: one"), more=budget),
+        chain(("m", "module: one"), more=budget.replace("cpu: 4", "cpu: 3").replace("64Mi", "32Mi")),
+    )
+    assert one.run() == ("proven", "")
+    assert one.graph is bench.runtime.graphs[0]
+    assert (one.graph.shared.own.share, one.graph.shared.pool.limit) == (3.0, 32 * 2**20)
+    assert len(one.results()) == len(one.sent)
+
+
+def test_less_memory_than_is_held_already_is_refused(updating, bench):
+    bench.module("one", marking("1"))
+    budget = QUICK + "resources: {memory: 64Mi}\n"
+    text = chain(("m", "module: one"), more=budget)
+    one = updating(text, text.replace("64Mi", "64Ki"))
+    assert one.run()[1].startswith("memory: its operations hold")
+    assert one.graph.shared.pool.limit == 64 * 2**20

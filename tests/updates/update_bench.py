@@ -10,7 +10,7 @@ from pathlib import Path
 from wasm_guests import map_once, wasm
 
 from flowrt.cli import loading
-from flowrt.graph.difference import difference
+from flowrt.graph.difference import difference, is_source
 from flowrt.graph.load import load
 from flowrt.problem import has_errors
 from flowrt.runtime.build import build_beside
@@ -154,7 +154,7 @@ class Bench:
         what = difference(graph.plan, plan)
         made = build_beside(graph, plan, what.made, self.runtime.surroundings)
         kept = {name: part for name, part in graph.parts.items() if name in plan.nodes}
-        parts = {name: {**kept, **made}[name] for name in plan.nodes if name not in graph.sources}
+        parts = {name: {**kept, **made}[name] for name, node in plan.nodes.items() if not is_source(node)}
         return swap(graph, plan, parts, what, timeout)
 
     def update(self, text, recorded):

@@ -70,7 +70,7 @@ class Incoming(Connection):
         self._session: Session | None = None
         self._granted: set[str] = set()
         self._refused: set[str] = set()
-        self._asked: set[str] = set()
+        self._asked: dict[str, tuple[int, bool]] = {}
         self._subscribed_at = 0.0
         self._changed = False
         """Whether filters are others than those that the broker was told of."""
@@ -83,6 +83,11 @@ class Incoming(Connection):
         super().start()
         if self._keeper.ident is None:
             self._keeper.start()
+            return
+        up = max(source.counters.connected for source in self.sources)
+        for source in self.sources:  # one more, over the connection that is there
+            source.counters.connected = up
+        self.filters_changed()
 
     def overlaps(self, filters: Sequence[str]) -> bool:
         """Whether some topic is for one of these filters and for a source that is here already."""
@@ -98,7 +103,7 @@ class Incoming(Connection):
             self.close()
 
     def filters_changed(self) -> None:
-        """Some source wants other topics. From any thread."""
+        """Some source wants other topics, has come or has left. From any thread."""
         self._changed = True
         self._wake()
 
@@ -119,7 +124,7 @@ class Incoming(Connection):
         self._refused.clear()
         self._session = Session(link)
         self._changed = False
-        self._asked = set(self._filters())
+        self._asked = self._filters()
         self._routes.forget()
         self._subscribe(link, self._filters(), reconnected=reconnected)
         if self._remembered is not None:
@@ -154,7 +159,7 @@ class Incoming(Connection):
         """Highest QoS asked for each filter, and whether some source wants what the broker retained."""
         filters: dict[str, tuple[int, bool]] = {}
         for source in self.sources:
-            for name in source.filters:
+            for name in source.filters if source.started else ():
                 qos, retained = filters.get(name, (0, False))
                 filters[name] = (max(qos, source.qos), retained or source.wants_retained)
         return filters
@@ -175,14 +180,19 @@ class Incoming(Connection):
     def _change(self, link: Link) -> None:
         """Tell the broker what differs, and nothing else."""
         self._changed = False
-        filters = self._filters()
-        gone, new = self._asked - set(filters), set(filters) - self._asked
-        self._asked = set(filters)
+        self.sources[:] = [source for source in self.sources if not source.closed]
+        before, filters = self._asked, self._filters()
+        gone = before.keys() - filters.keys()
+        other = {name: asked for name, asked in filters.items() if before.get(name, asked) != asked}
+        new = {name: filters[name] for name in filters.keys() - before.keys()}
+        self._asked = filters
         self._routes.forget()
-        self._granted -= gone
+        self._granted -= gone | other.keys()
         self._refused -= gone
         if new:
-            self._subscribe(link, {name: filters[name] for name in new}, reconnected=False)
+            self._subscribe(link, new, reconnected=False)
+        if other:
+            link.subscribe({name: (qos, _again(before[name][1], wanted)) for name, (qos, wanted) in other.items()})
         if gone:
             link.unsubscribe(sorted(gone))
         if self._remembered is not None:
@@ -265,6 +275,13 @@ class Incoming(Connection):
             session = self._session
             if session is not None:
                 session.link.keep_alive(monotonic())
+
+
+def _again(wanted: bool, wants: bool) -> int:  # noqa: FBT001 - before and now
+    """What a broker is to do with what it has retained, for a subscription that there is already."""
+    if not wants:
+        return _SEND_NO_RETAINED
+    return _SEND_RETAINED_IF_NEW if wanted else _SEND_RETAINED
 
 
 def _deliver(source: MqttSource, batch: Batch) -> None:

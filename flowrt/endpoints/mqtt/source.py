@@ -19,9 +19,8 @@ class MqttSource:
 
     def __init__(self, connection: Incoming, operation: SourceOperation) -> None:
         self.counters = EndpointCounters()
-        self.filters: Sequence[str] = operation.topics
-        self.qos = operation.qos
-        self.wants_retained = operation.retained == "include"
+        self.filters: Sequence[str] = ()
+        self._read(operation)
         self.stopped = False
         self.closed = False
         self._connection = connection
@@ -46,10 +45,21 @@ class MqttSource:
         """See `flowrt.endpoints.base.Noting`."""
         self._connection.noting = True
 
-    def resubscribe(self, topics: Sequence[str]) -> None:
+    def resubscribe(self, operation: SourceOperation) -> None:
         """See `flowrt.endpoints.base.Resubscribing`."""
-        self.filters = tuple(topics)
+        self._read(operation)
         self._connection.filters_changed()
+
+    def leave(self) -> None:
+        """See `flowrt.endpoints.base.Resubscribing`."""
+        self.filters = ()
+        self.stopped = self.closed = True
+        self._connection.filters_changed()
+
+    def _read(self, operation: SourceOperation) -> None:
+        self.filters = operation.topics
+        self.qos = operation.qos
+        self.wants_retained = operation.retained == "include"
 
     def stop(self) -> None:
         self.stopped = True
