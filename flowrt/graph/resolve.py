@@ -12,6 +12,7 @@ import os
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from pydantic.alias_generators import to_camel
@@ -28,6 +29,8 @@ from flowrt.values import Struct, field, replace
 InspectModule = Callable[[Path], ModuleFacts | Unreadable]
 InspectModel = Callable[[Path | str, str | None], ModelFacts | Unreadable]
 """Of a file, or of the address of a server's model, which is text."""
+FOLDERS_MAX = 1000
+"""Entries of a folder of modules that are looked at for a hint."""
 SCHEMA_BYTES_MAX = 4 * 2**20
 _ELF = b"\x7fELF"
 
@@ -151,8 +154,24 @@ def find_module(name: str, home: Path, folders: Iterable[Path]) -> Path | Unread
     if not places:
         return Unreadable("no folder to look in: there is no modules/ at or above the graph's folder", missing=True)
     looked = ", ".join(dict.fromkeys(map(str, places)))
-    files = ", ".join(_files(name)) if not name.endswith(".wasm") else name
-    return Unreadable(f"looked in {looked} for {files}", missing=True)
+    files = _files(name) if not name.endswith(".wasm") else [name]
+    below = _below(places, files)
+    hint = f"; it is in {below}: add --modules {below}" if below else ""
+    return Unreadable(f"looked in {looked} for {', '.join(files)}{hint}", missing=True)
+
+
+def _below(places: Iterable[Path], files: Iterable[str]) -> Path | None:
+    """The folder right below one of `places` that has one of `files`, as where one collection of modules lies beside
+    others."""
+    for place in places:
+        try:
+            inner = sorted(path for path in islice(place.iterdir(), FOLDERS_MAX) if path.is_dir())
+        except OSError:
+            continue
+        for folder in inner:
+            if any(_is_file(folder / file) for file in files):
+                return folder
+    return None
 
 
 def _files(name: str) -> list[str]:

@@ -87,6 +87,14 @@ def test_a_modules_name_never_leaves_its_folder(tmp_path: Path, name: str) -> No
     assert isinstance(find_module(name, tmp_path / "sub", [tmp_path / "sub"]), Unreadable)
 
 
+def test_a_module_one_folder_further_down_is_pointed_at(tmp_path):
+    (tmp_path / "aio" / "temperature").mkdir(parents=True)
+    (tmp_path / "aio" / "temperature" / "temperature.wasm").write_bytes(b"")
+    found = find_module("azure-samples/x/temperature:1.0.0", Path("/nowhere"), [tmp_path])
+    assert isinstance(found, Unreadable)
+    assert found.reason.endswith(f"; it is in {tmp_path}/aio: add --modules {tmp_path}/aio")
+
+
 def test_the_nearest_modules_folder_is_looked_in_last(tmp_path: Path) -> None:
     write(tmp_path, {"modules/x": "", "a/modules/x": "", "a/b/g.yaml": ""})
     environ = {"FLOWRT_MODULES": f"/one{os.pathsep}/two"}

@@ -50,7 +50,8 @@ def _unreadable(graph: Graph, loc: Loc, operation: GuestOperation, module: Unrea
     if (wrong := bad_module_name(name)) is not None:
         return graph.problem(loc, "bad-module-name", f"module '{name}' {wrong}; name it [path/]name[:tag]")
     if module.missing:
-        message = f"module '{name}' was not found; {module.reason}; add --modules DIR or build it"
+        remedy = "" if "--modules" in module.reason else "; add --modules DIR or build it"
+        message = f"module '{name}' was not found; {module.reason}{remedy}"
         return graph.problem(loc, "missing-module", message)
     return graph.problem(loc, "unreadable-module", f"module '{name}' cannot be used: {module.reason}; rebuild it")
 
