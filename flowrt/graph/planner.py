@@ -16,7 +16,7 @@ from flowrt.graph.graph import Graph
 from flowrt.graph.parameters import properties_of
 from flowrt.graph.plan import ModelUse, NodePlan, Plan, StagePlan
 from flowrt.graph.schemas import schemas_of
-from flowrt.graph.timing import with_order
+from flowrt.graph.timing import tries_in_place, with_order
 from flowrt.graph.updates import NO_UPDATES
 from flowrt.graph.worlds import is_component, uses_nn
 from flowrt.operators.base import Operation
@@ -90,8 +90,9 @@ def stages_of(graph: Graph, facts: Facts) -> list[list[str]]:
 
 
 def is_heavy(operation: Operation, graph: Graph, facts: Facts) -> bool:
-    """Whether a node needs a thread of its own: it may be throttled, waits for a batch to fill, or runs long."""
-    if operation.resources.has_rate:
+    """Whether a node needs a thread of its own: it may be throttled, waits for a batch to fill, runs long, or waits to
+    try again."""
+    if operation.resources.has_rate or tries_in_place(operation):
         return True
     if not isinstance(operation, InferenceOperation):
         return False

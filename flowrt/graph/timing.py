@@ -22,6 +22,12 @@ def needs_time(operation: Operation) -> bool:
     return isinstance(operation, AccumulateOperation)
 
 
+def tries_in_place(operation: Operation) -> bool:
+    """Whether a message that failed is tried again before any other is handled: what a node keeps depends on the order
+    in which messages come, so none may pass the one that waits."""
+    return operation.on_error.policy == "retry" and (needs_time(operation) or keeps_state(operation))
+
+
 def with_order(wiring: Wiring, name: str) -> Operation:
     """An operation; a `concatenate` that leaves its order open with the one that it has at its place."""
     operation = wiring.operations[name]

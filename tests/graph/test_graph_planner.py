@@ -43,6 +43,12 @@ def test_a_node_with_a_share_of_its_own_has_a_stage_of_its_own() -> None:
     assert stages(chain(SOURCE, MAP, BUSY, MAP, SINK)) == [("n1",), ("n2",), ("n3", "n4")]
 
 
+def test_a_node_that_keeps_something_and_tries_again_holds_up_nobody_elses_stage() -> None:
+    retrying = f"{MAP}, keepState: disk, onError: {{policy: retry}}"
+    assert stages(chain(SOURCE, MAP, retrying, MAP, SINK)) == [("n1",), ("n2",), ("n3", "n4")]
+    assert stages(chain(SOURCE, MAP, f"{MAP}, onError: {{policy: retry}}", SINK)) == [("n1", "n2", "n3")]
+
+
 def test_a_heavy_model_has_a_stage_of_its_own_and_a_light_one_has_not() -> None:
     text = chain(SOURCE, MAP, MODEL, SINK)
     assert stages(text, models={"m.onnx": model(parameter_bytes=2**20)}) == [("n1",), ("n2",), ("n3",)]

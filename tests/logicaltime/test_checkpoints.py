@@ -1,6 +1,7 @@
 """What is on disk: what does not fit is set aside, and a full disk or a clock that went back loses nothing."""
 
 import sqlite3
+from time import monotonic, sleep
 
 import pytest
 from time_bench import TimeBench, chain
@@ -152,3 +153,30 @@ def test_a_store_whose_folder_cannot_be_made_says_so(tmp_path):
         store.load("g", "n")
     with pytest.raises(StartError, match="cannot be opened"):
         store.commit("g", "n", Changes({b"k": b"v"}, ()))
+
+
+def test_a_message_that_waits_to_be_tried_again_before_a_window_holds_up_no_other_branch(bench):
+    text = "\n".join(
+        [
+            "operations:",
+            "  - {operationType: source, name: in, endpoint: plant, topics: [a/#]}",
+            "  - {operationType: delay, name: window, module: window}",
+            "  - {operationType: transform, name: fold, delay: {type: duration, delaySeconds: 10}, "
+            f"{FIGURES}, onError: {{policy: retry, backoff: 1h}}}}",
+            *(f"  - {{operationType: sink, name: {name}, endpoint: plant, topic: {name}}}" for name in ("out", "live")),
+            "connections:",
+            *(
+                f"  - {{from: {{name: {one}}}, to: {{name: {other}}}}}"
+                for one, other in (("in", "window"), ("window", "fold"), ("window", "live"), ("fold", "out"))
+            ),
+        ]
+    )
+    ends, runtime = bench.start(text + "\n", [[b"no JSON"], [b'{"v": 1}'], [b'{"v": 2}']], ends=False)
+    try:
+        until = monotonic() + 20
+        while "live" not in ends.sinks or len(ends.sinks["live"].messages) < 3:
+            assert monotonic() < until, "the other branch is held up"
+            sleep(0.01)
+        assert ends.source.acknowledged == 0
+    finally:
+        runtime.stop(0.1)
