@@ -130,6 +130,28 @@ def test_what_is_not_changed_is_written_as_it_was_read() -> None:
     assert len(paths) > 5
 
 
+HANDED_ON = f"""(component
+  (type $reads (instance
+    (export "buffer" (type $b (sub resource)))
+    (export "[method]buffer.read" (func (param "self" (borrow $b)) (result (list u8))))))
+  (import "wasm-graph:processor/types@1.1.0" (instance $types (type $reads)))
+  (import "wasi:nn/tensor@{NN_NEWER}" (instance $tensors
+    (export "tensor" (type $t (sub resource)))
+    (export "[method]tensor.data" (func (param "self" (borrow $t)) (result (list u8))))))
+  (core module $M (memory (export "m") 1) (func (export "r") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
+  (core instance $m (instantiate $M))
+  (core func (canon lower (func $tensors "[method]tensor.data")
+    (memory (core memory $m "m")) (realloc (core func $m "r"))))
+  (component $Inner (import "t" (instance)))
+  (instance (instantiate $Inner (with "t" (instance $types)))))"""
+
+
+def test_where_the_reading_of_payloads_cannot_be_changed_tensors_are(engine: Engine) -> None:
+    """The interface of buffers is handed on to another component."""
+    made = functions(Component(engine.native(), in_place(to_binary(HANDED_ON))), engine.native(), exported=False)
+    assert set(made) == {"wasm-graph:processor/types@1.1.0", f"flowrt:nn/tensor@{NN_NEWER}"}
+
+
 def test_a_component_with_two_memories_is_left_as_it_is() -> None:
     two = to_binary(text(NN_NEWER).replace("(core module $Main", "(core module (memory 1))\n(core module $Main", 1))
     assert in_place(two) == two

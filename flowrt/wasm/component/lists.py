@@ -10,7 +10,8 @@ from flowrt.wasm.component.deftypes import Direct
 from flowrt.wasm.component.direct import BRIDGE, direct
 from flowrt.wasm.text import to_binary
 
-_CHANGES = {interface("types"): {"[method]buffer.read": Direct(fills=True)}} | {
+_READING = {interface("types"): {"[method]buffer.read": Direct(fills=True)}}
+_NN = {
     name: functions
     for revision in (NN_NEWER, NN_OLDER)
     for name, functions in (
@@ -24,8 +25,12 @@ _CHANGES = {interface("types"): {"[method]buffer.read": Direct(fills=True)}} | {
 
 
 def in_place(code: bytes) -> bytes:
-    """A component as it is to be compiled."""
-    return direct(code, _CHANGES, direct_interface, _bridge())
+    """A component as it is to be compiled. Where payloads cannot be changed, tensors and models may be."""
+    for changes in (_READING | _NN, _NN):
+        changed = direct(code, changes, direct_interface, _bridge())
+        if changed is not code:
+            return changed
+    return code
 
 
 @cache
