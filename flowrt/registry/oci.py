@@ -25,12 +25,14 @@ from flowrt.registry.artifact import (
     named,
 )
 from flowrt.registry.blobs import Blobs, Refused, checked_digest, digest_of
+from flowrt.registry.patience import Prompt, whole
 from flowrt.registry.transfer import CHUNK, TIMEOUT_SECONDS, Link, fetch, opener
 from flowrt.values import Struct
 
 SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_KEY = "dev.cosignproject.cosign/signature"
 SIGNATURES_MAX = 16
+SIGNATURE_BYTES_MAX = 65536
 REDIRECTS_MAX = 5
 SHOWN = 200
 """Bytes of an answer that a message about it shows."""
@@ -151,10 +153,10 @@ class Registry:
         found = []
         for layer in value.get("layers", [])[:SIGNATURES_MAX]:
             given = (layer.get("annotations") or {}).get(SIGNATURE_KEY)
-            if not isinstance(given, str) or not 0 < int(layer.get("size", 0)) < 65536:
+            if not isinstance(given, str) or not 0 < int(layer.get("size", 0)) < SIGNATURE_BYTES_MAX:
                 continue
             payload_digest = checked_digest(str(layer["digest"]))
-            payload = b"".join(self._blob(path, payload_digest, 0)[0])
+            payload = whole(self._blob(path, payload_digest, 0)[0], SIGNATURE_BYTES_MAX)
             if digest_of(payload) != payload_digest:
                 raise Refused(f"swapped: a signature's statement is not {payload_digest[:26]}")
             found.append(Signature(payload, base64.b64decode(given)))
@@ -239,9 +241,18 @@ def _title(manifest: bytes) -> str:
 
 
 def _parts(answer: Any) -> Iterator[bytes]:
-    """What requests raises is an OSError."""
+    """As they come: a whole chunk would be waited for however slowly it trickles in. Raises OSError."""
     with answer:
-        yield from answer.iter_content(CHUNK)
+        while part := _next_part(answer):
+            yield part
+
+
+def _next_part(answer: Any) -> bytes:
+    try:
+        part: bytes = answer.raw.read1(CHUNK, decode_content=True)
+    except Exception as error:  # noqa: BLE001 - whatever the library raises, it is the transfer that broke off
+        raise ConnectionError(f"broke off: {error}") from None
+    return part
 
 
 def _asks_for(url: str) -> str:
@@ -259,6 +270,8 @@ def _bound(session: Any, *, insecure: bool) -> None:
     ever, one that never ends its answer must not take the memory, one that leads elsewhere must not get the password
     in clear."""
     plain = session.request
+    for prefix in ("http://", "https://"):
+        _hurry(session.get_adapter(prefix).poolmanager)
     session.max_redirects = REDIRECTS_MAX
 
     def request(method: str, url: str, *, stream: bool = False, **options: Any) -> Any:
@@ -283,16 +296,20 @@ def _bound(session: Any, *, insecure: bool) -> None:
     session.hooks["response"].append(follow)
 
 
+def _hurry(pools: Any) -> None:
+    """Let answers of a pool of connections begin in time."""
+    pools.pool_classes_by_scheme = {
+        scheme: type(pool.__name__, (pool,), {"ConnectionCls": type("Prompt", (Prompt, pool.ConnectionCls), {})})
+        for scheme, pool in pools.pool_classes_by_scheme.items()
+    }
+
+
 def _bounded(answer: Any, most: int) -> bytes:
     """Raises `Refused` for more than that."""
     known = answer._content
     if isinstance(known, bytes):
         return known
-    found = b""
-    for part in answer.iter_content(CHUNK):
-        found += part
-        if len(found) > most:
-            if answer.status_code >= 400:
-                break
-            raise Refused(f"{answer.url} answers with more than {most} bytes")
+    found = whole(_parts(answer), most)
+    if len(found) > most and answer.status_code < 400:
+        raise Refused(f"{answer.url} answers with more than {most} bytes")
     return found

@@ -10,11 +10,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
 from flowrt.registry.blobs import Blobs, Refused
 from flowrt.registry.files import lock_file
+from flowrt.registry.patience import Plain, Secured, in_time, whole
 from flowrt.values import Struct
 
 CHUNK = 64 * 2**10
@@ -44,7 +45,7 @@ class Link(Struct):
     def paced(self, parts: Iterator[bytes], begun: int, total: int) -> Iterator[bytes]:
         """The same parts, no faster than the rate."""
         started, sent = self.clock(), 0
-        for part in parts:
+        for part in in_time(parts, self.clock):
             yield part
             sent += len(part)
             self.progress(begun + sent, total)
@@ -125,7 +126,7 @@ def download(url: str, blobs: Blobs, link: Link) -> tuple[str, int]:
 def small(url: str, most: int) -> bytes:
     """A small file by HTTP, at once. Raises `Refused` and OSError."""
     with _opened(urllib.request.Request(urldefrag(url)[0])) as answer:  # noqa: S310 - the opener knows HTTP only
-        data: bytes = answer.read(most + 1)
+        data = whole(iter(lambda: answer.read1(CHUNK), b""), most)
     if len(data) > most:
         raise Refused(f"{url} has more than {most} bytes")
     return data
@@ -162,13 +163,23 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+class _Plain(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(Plain, req)
+
+
+class _Secured(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(Secured, req)
+
+
 def opener() -> urllib.request.OpenerDirector:
     """One that knows HTTP and nothing else: no files, no FTP."""
     made = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), urllib.request.HTTPHandler(),
+        urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), _Plain(),
         urllib.request.HTTPDefaultErrorHandler(), _Redirects(), urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPSHandler(),
+        _Secured(),
     ):  # fmt: skip
         made.add_handler(handler)
     return made
@@ -184,10 +195,10 @@ def _opened(request: urllib.request.Request) -> Any:
         raise ConnectionError(f"{request.full_url} answered nonsense: {error!r}") from None
 
 
-def _read(answer: IO[bytes]) -> Iterator[bytes]:
+def _read(answer: http.client.HTTPResponse) -> Iterator[bytes]:
     """Raises OSError for what breaks off, whatever the library raises."""
     try:
         with answer:
-            yield from iter(lambda: answer.read(CHUNK), b"")
+            yield from iter(lambda: answer.read1(CHUNK), b"")
     except http.client.HTTPException as error:
         raise ConnectionError(f"broke off: {error!r}") from None

@@ -1,9 +1,12 @@
 """Registries that ask who we are, and registries and servers that mean no good."""
 
 import json
+import socket
 import threading
+import time
 import tracemalloc
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -14,7 +17,7 @@ from flowrt.registry import bundle
 from flowrt.registry.blobs import Blobs, Refused, digest_of
 from flowrt.registry.oci import Registry, parse_reference
 from flowrt.registry.store import Store
-from flowrt.registry.transfer import Link, download
+from flowrt.registry.transfer import Link, download, look
 from flowrt.registry.trust import Policy
 
 WASM = b"\0asm\1\0\0\0"
@@ -239,6 +242,60 @@ def test_a_web_server_that_means_no_good(tmp_path, kind):
     with hostile(answers) as server, pytest.raises((Refused, OSError), match=words):
         download(f"http://{server.host}/x", blobs, Link(sleep=lambda _: None))
     assert list(blobs.all()) == []
+
+
+def trickle():
+    for _ in range(400):
+        time.sleep(0.05)
+        yield b"1"
+
+
+SLOW = {
+    "its manifest": {"/v2/x/manifests/1": (200, {}, trickle())},
+    "a blob": {"/v2/x/manifests/1": (200, {}, [manifest(size=4096)]), BLOB: (200, {}, trickle())},
+    "a file": {"/x": (200, {"Content-Length": "4096"}, trickle())},
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_what_trickles_in_does_not_hold_an_update_for_ever(tmp_path, kind, monkeypatch):
+    """A byte now and then is not silence: it would go on for years."""
+    monkeypatch.setattr("flowrt.registry.patience.ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("flowrt.registry.patience.LEAST_RATE", 1000)
+    blobs, began = Blobs(tmp_path), time.monotonic()
+    with hostile({"/v2/": (200, {}, []), **SLOW[kind]}) as server:
+        registry, reference = Registry(server.host, insecure=True), parse_reference(f"{server.host}/x:1")
+        pull = partial(registry.pull, reference, "x", blobs, Link())
+        with pytest.raises(Refused, match="too slow: "):
+            pull() if kind != "a file" else download(f"http://{server.host}/x", blobs, Link())
+    assert time.monotonic() - began < 15  # of the 20 s that it would have taken
+
+
+@pytest.mark.parametrize("way", ["registry", "web server"])
+def test_headers_that_trickle_in_do_not_either(tmp_path, way, monkeypatch):
+    monkeypatch.setattr("flowrt.registry.patience.ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+
+        def answer():
+            client, _ = listener.accept()
+            with client:
+                client.sendall(b"HTTP/1.1 200 OK\r\n")
+                for number in range(400):
+                    try:
+                        client.sendall(b"X-%d: 1\r\n" % number)
+                    except OSError:
+                        return
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        monkeypatch.setattr("flowrt.registry.oci._asks_for", lambda _url: "token")
+        registry = Registry(host, insecure=True)
+        with pytest.raises(Refused, match="no answer has begun within"):
+            registry.resolve(parse_reference(f"{host}/x:1")) if way == "registry" else look(f"http://{host}/x")
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_download_goes_on_in_the_next_command(tmp_path):
