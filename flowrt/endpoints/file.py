@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -234,9 +235,7 @@ class FileSink:
     def _open(self) -> None:
         if self._fd < 0:
             path = self._options.path
-            self._fd = (
-                1 if str(path) == STANDARD_STREAM else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-            )
+            self._fd = 1 if str(path) == STANDARD_STREAM else _open_to_append(path)
             self.counters.connected = 1
             self.counters.connects += 1
             self._emit(EndpointConnected(self._endpoint, str(path)))
@@ -269,6 +268,30 @@ class FileSink:
 
     def _refuse(self, rows: Batch, fault: NodeFault) -> None:
         refuse(rows, fault, self.counters, self._on_refused)
+
+
+def _open_to_append(path: Path) -> int:
+    """A descriptor at the beginning of a line. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    try:
+        if not _ends_a_line(path):
+            os.write(fd, b"\n")
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether a file, if it is one and has anything in it, ends with a whole line. A process that was killed at its
+    write leaves a part of one, and a message behind that would be no line of its own."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        return True
+    with contextlib.suppress(PermissionError), path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+    return True  # it may be written only
 
 
 def _lines(

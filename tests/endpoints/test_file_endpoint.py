@@ -112,6 +112,19 @@ def test_a_sink_appends_settles_and_compacts(tmp_path: Path) -> None:
     assert released == [3]
 
 
+@pytest.mark.parametrize("torn", ['{"n": 1}\n{"n": 2}\n{"n"', '{"n"'])
+def test_a_sink_begins_a_line_of_its_own_behind_what_a_killed_one_left(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_text(torn)
+
+    out = sink(path)
+    out.start()
+    out.send(batch([b'{"n": 2}', b'{"n": 3}']))
+    out.close()
+
+    assert path.read_text() == torn + '\n{"n": 2}\n{"n": 3}\n'
+
+
 def test_text_of_several_lines_is_refused(tmp_path: Path) -> None:
     refused: list[tuple[Batch, NodeFault]] = []
     writer = sink(tmp_path / "out", lambda rows, fault: refused.append((rows, fault)))
