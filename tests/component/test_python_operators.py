@@ -78,7 +78,10 @@ def kept(pytestconfig):
     """A folder for what was made of these sources by this compiler."""
     sources = [DOCUMENTED, TEMPLATE.read_text(), Path(python.__file__).read_text(), version("componentize-py")]
     sources += [path.read_text() for path in sorted((ROOT / "modules" / "sdk" / "wit").rglob("*.wit"))]
-    return pytestconfig.cache.mkdir("operators-" + hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16])
+    folder = pytestconfig.cache.mkdir("operators-" + hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16])
+    for older in set(folder.parent.glob("operators-*")) - {folder}:
+        shutil.rmtree(older, ignore_errors=True)  # 60 MB each
+    return folder
 
 
 @pytest.fixture(scope="session")
