@@ -11,13 +11,14 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from flowrt.cli import loading
+from flowrt.cli.crew_requests import CrewRequests
 from flowrt.cli.signals import Signals
 from flowrt.counters import NodeCounters
 from flowrt.delivery.deadletters import DeadLetters
 from flowrt.endpoints.base import Source
 from flowrt.endpoints.registry import Endpoints
 from flowrt.errors import NodeFault, StartError
-from flowrt.events import Reloaded
+from flowrt.events import Reloaded, StoreFailed
 from flowrt.graph.plan import Plan
 from flowrt.logs import Logs
 from flowrt.message import Batch
@@ -34,6 +35,7 @@ from flowrt.workers.dealing import Dealer
 from flowrt.workers.figures import views
 
 if TYPE_CHECKING:
+    from flowrt.updates.control import Control
     from flowrt.web.server import WebServer
 
 IDLE_SECONDS = 0.5
@@ -53,6 +55,8 @@ def supervise(plans: Sequence[Plan], options: argparse.Namespace) -> int:
     signals, service = Signals(), Service()
     crew = Crew(plans, options, logs.emit, signals.happened.set)
     web = _web(options, lambda: crew.views())
+    requests = CrewRequests(options, lambda: (crew.plans, crew.ready()), signals.ask_reload)
+    control = _control(options, requests, logs)
     gc.enable()
     try:
         crew.start()
@@ -61,10 +65,12 @@ def supervise(plans: Sequence[Plan], options: argparse.Namespace) -> int:
             if not again:
                 crew.stop(options.drain)
                 return CANNOT_START
-            crew = _reloaded(crew, options, logs, service, signals.happened.set)
+            crew = _reloaded(crew, options, logs, service, signals.happened.set, requests)
         service.stopping()
         return 0 if crew.stop(options.drain) else 1
     finally:
+        if control is not None:
+            control.close()
         crew.stop(0.0)
         if web is not None:
             web.stop()
@@ -82,6 +88,7 @@ class Crew:
         emit: Callable[[object], None],
         wake: Callable[[], None],
     ) -> None:
+        self.plans = plans
         self.workers = [
             Worker(number, _command(options), wake, emit, self._condemn) for number in range(options.workers)
         ]
@@ -191,20 +198,41 @@ def _until_something(crew: Crew, signals: Signals, service: Service, logs: Logs)
     return None
 
 
-def _reloaded(crew: Crew, options: argparse.Namespace, logs: Logs, service: Service, wake: Callable[[], None]) -> Crew:
+def _reloaded(
+    crew: Crew,
+    options: argparse.Namespace,
+    logs: Logs,
+    service: Service,
+    wake: Callable[[], None],
+    requests: CrewRequests,
+) -> Crew:
     """The crew for what the files say now. With problems, what runs goes on."""
     service.reloading()
     plans, problems = loading.load_all(options, to_run=True)
     problems += [problem for plan in plans for problem in objections(plan)]
     if loading.report(problems):
-        logs.emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))
+        reason = "the files have problems; what ran before runs on"
+        logs.emit(Reloaded(done=False, reason=reason))
+        requests.reloaded(crew.plans, reason)
     else:
         crew.stop(options.drain)
         crew = Crew(plans, options, logs.emit, wake)
         crew.start()
         logs.emit(Reloaded(done=True, reason=""))
+        requests.reloaded(plans, "")
     service.ready()
     return crew
+
+
+def _control(options: argparse.Namespace, requests: CrewRequests, logs: Logs) -> Control | None:
+    """Without a control socket everything else goes on."""
+    from flowrt.updates.control import Control
+
+    try:
+        return Control(state_folder(options.state), requests)
+    except OSError as error:
+        logs.emit(StoreFailed("control socket", error.strerror or str(error), 0.0))
+        return None
 
 
 def _web(options: argparse.Namespace, graphs: Callable[[], list[GraphView]]) -> WebServer | None:

@@ -275,3 +275,33 @@ def test_a_reload_loses_nothing(started, peer):
     peer.wait_for(1200)
     assert peer.got == {f"out/{topic}": list(range(topic, 1200, TOPICS)) for topic in range(TOPICS)}
     assert flowrt.stop() == 0
+
+
+def test_a_runtime_with_workers_answers_what_it_can(started, tmp_path):
+    """Its own files it reads again when it is asked to; what it cannot do it says."""
+
+    def asked(*arguments):
+        command = [sys.executable, "-m", "flowrt.cli.main", *arguments, f"--state={tmp_path}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    flowrt = started("--workers", "2")
+    flowrt.wait_for("(?m)^ready$")
+    file = tmp_path / "graph.yaml"
+    assert asked("status")[1].startswith("divided ")
+
+    file.write_text(file.read_text().replace("name: divided}", "name: divided, version: 2.0.0}"))
+    assert asked("apply", str(file)) == (0, "restart workers are drained and started anew, without a trial\n")
+    assert asked("status")[1].startswith("divided 2.0.0: ")
+    other = tmp_path / "other.yaml"
+    other.write_text(file.read_text())
+    status, said = asked("apply", str(other))
+    assert (status, "takes only the files that it runs" in said) == (1, True)
+    good = file.read_text()
+    file.write_text(good.replace("Type: map", "Type: mop"))
+    status, said = asked("apply", str(file))
+    assert (status, "the file has problems; what ran before runs on" in said) == (1, True)
+    status, said = asked("rollback")
+    assert (status, "keeps no earlier version" in said) == (1, True)
+    assert "divided 2.0.0  restarted" in asked("history")[1]
+    assert flowrt.stop() == 0
