@@ -254,3 +254,143 @@ def test_an_operator_component_that_drops_nothing(bench, monkeypatch):
     assert outputs == wanted * 400
     assert node.counters.restarts >= 1
     assert node.counters.nn_refused["invalid-argument"] >= 400
+
+
+ACTOR = """(module
+  (import "env" "memory" (memory 2))
+  (import "env" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
+  (import "host" "nn-load-by-name" (func $named (param i32 i32 i32)))
+  (import "host" "nn-load" (func $load (param i32 i32 i32 i32 i32)))
+  (import "host" "nn-start" (func $start (param i32 i32)))
+  (import "host" "nn-tensor-new" (func $new (param i32 i32 i32 i32 i32) (result i32)))
+  (import "host" "nn-compute" (func $compute (param i32 i32 i32 i32)))
+  (import "host" "nn-tensor-data" (func $data (param i32 i32)))
+  (import "host" "nn-error-code" (func $code (param i32) (result i32)))
+  (import "host" "nn-error-drop" (func $drop-error (param i32)))
+  (import "host" "nn-tensor-drop" (func $drop-tensor (param i32)))
+  (import "host" "nn-graph-drop" (func $drop-graph (param i32)))
+  (import "host" "nn-context-drop" (func $drop-context (param i32)))
+  (data (i32.const 256) "mx") (data (i32.const 272) "OUTSIDE")
+  (func $told (param $at i32) (result i32) (local $code i32)
+    (if (i32.eqz (i32.load8_u (local.get $at))) (then (return (i32.const 0))))
+    (local.set $code (call $code (i32.load offset=4 (local.get $at))))
+    (call $drop-error (i32.load offset=4 (local.get $at)))
+    (i32.add (i32.const 100) (local.get $code)))
+  (func $run (param $context i32) (result i32) (local $told i32)
+    (i32.store (i32.const 1040924) (i32.const 257)) (i32.store (i32.const 1040928) (i32.const 1))
+    (i32.store (i32.const 1040932) (call $new (i32.load (i32.const 1048584)) (i32.load (i32.const 1048588))
+      (i32.load (i32.const 1048592)) (i32.load (i32.const 1048596)) (i32.load (i32.const 1048600))))
+    (call $compute (local.get $context) (i32.const 1040924) (i32.const 1) (i32.const 1040944))
+    (if (local.tee $told (call $told (i32.const 1040944))) (then (return (local.get $told))))
+    (call $data (i32.load offset=8 (i32.load (i32.const 1040948))) (i32.const 1040964))
+    (call $drop-tensor (i32.load offset=8 (i32.load (i32.const 1040948))))
+    (i32.reinterpret_f32 (f32.load (i32.load (i32.const 1040964)))))
+  (func $act (param $what i32) (result i32) (local $told i32)
+    (if (i32.eq (local.get $what) (i32.const 0)) (then (return (call $run (i32.load (i32.const 1040908))))))
+    (if (i32.eq (local.get $what) (i32.const 1)) (then
+      (call $load (i32.load (i32.const 1048584)) (i32.load (i32.const 1048588)) (i32.load (i32.const 1048592))
+        (i32.load (i32.const 1048596)) (i32.const 1040984))
+      (if (i32.eqz (local.tee $told (call $told (i32.const 1040984))))
+        (then (call $drop-graph (i32.load (i32.const 1040988)))))
+      (return (local.get $told))))
+    (if (i32.eq (local.get $what) (i32.const 2)) (then
+      (call $start (i32.load (i32.const 1040900)) (i32.const 1040984)) (return (call $told (i32.const 1040984)))))
+    (call $drop-context (i32.load (i32.const 1040908)))
+    (call $run (i32.load (i32.const 1040908))))
+  (func (export "map-init") (param i32 i32 i32 i32) (result i32)
+    (drop (memory.grow (i32.const 64)))
+    (call $named (i32.const 256) (i32.const 1) (i32.const 1040896))
+    (call $start (i32.load (i32.const 1040900)) (i32.const 1040904))
+    (i32.eqz (i32.load8_u (i32.const 1040904))))
+  (func (export "map-process") (param $model i32) (result i32) (local $at i32) (local $times i32)
+    (memory.copy (i32.const 1048576) (i32.load offset=80 (local.get $model)) (i32.load offset=84 (local.get $model)))
+    (local.set $times (i32.load (i32.const 1048580)))
+    (loop $again
+      (i32.store (i32.const 1041024) (call $act (i32.load (i32.const 1048576))))
+      (br_if $again (local.tee $times (i32.sub (local.get $times) (i32.const 1)))))
+    (i32.store offset=80 (local.get $model) (i32.const 1041024))
+    (i32.store offset=84 (local.get $model) (i32.const 4))
+    (local.set $at (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 136)))
+    (i32.store8 (local.get $at) (i32.const 0))
+    (memory.copy (i32.add (local.get $at) (i32.const 8)) (local.get $model) (i32.const 128))
+    (local.get $at)))"""
+"""A component whose every message is a deed: 0 runs the model on a tensor, 1 loads a model, 2 starts a context, 3 runs
+in a context that it dropped. It gives back what it was told: 100 and the error's code, or the output's first value."""
+MANY = 1100
+"""Contexts: each costs three crossings, and a core guest tries a million."""
+RUN, LOAD, START, FREED = range(4)
+OWN = 272
+"""Where it has a model of its own: a payload of more than 128 bytes would come as a resource."""
+ACTOR_NODE = (
+    "{operationType: map, name: node, module: hostile, resources: {memory: 8Mi, deadline: 300s}, "
+    "onError: {policy: deadLetter}}"
+)
+AT = 2**20 + 28
+"""Where the component finds what stands behind a message's words."""
+ENDED = None
+"""The instance ends, and a fresh one takes its place."""
+
+
+def deed(what, *words, data=b"", times=1):
+    return struct.pack("<7I", what, times, *words, *[0] * (5 - len(words))) + data
+
+
+def tried(dims=(1, 3), kind=1, data=ROW, size=None, at=AT + 16):
+    """A run on a tensor; its dimensions stand before its data."""
+    return deed(
+        RUN, AT, len(dims), kind, at, len(data) if size is None else size,
+        data=struct.pack(f"<{len(dims)}I", *dims).ljust(16, b"\0") + data,
+    )  # fmt: skip
+
+
+def brought(data, size=None, encoding=1, target=0, at=AT + 8):
+    span = struct.pack("<II", at, len(data) if size is None else size)
+    return deed(LOAD, AT, 1, encoding, target, data=span + data)
+
+
+CODES = {"invalid-argument": 100, "invalid-encoding": 101, "too-large": 105, "not-found": 106, "security": 107}
+DOUBLED = struct.unpack("<I", struct.pack("<f", 2.0))[0]
+DEEDS = [
+    (tried(), "sound"),
+    (tried((2**32 - 1, 3)), "invalid-argument"),
+    (tried((2**31, 2**31)), "invalid-argument"),
+    (tried((1, 4)), "invalid-argument"),
+    (tried(kind=5), "invalid-argument"),
+    (tried(kind=77), ENDED),
+    (tried(at=0xFFFF_FFF0), ENDED),
+    (tried((2**29 // 3, 3), size=2**31 - 4), ENDED),
+    (tried((2**18, 3), size=LARGE), "too-large"),
+    (brought(b"no model at all"), "invalid-encoding"),
+    (brought(b""), "invalid-encoding"),
+    (brought(doubling()), "done"),
+    (brought(doubling(), encoding=77), ENDED),
+    (brought(doubling(), target=77), ENDED),
+    (brought(b"", size=len(outside()), at=OWN), "security"),
+    (brought(b"", size=4 << 20), "too-large"),
+    (brought(b"", size=2**31), "too-large"),
+    (deed(FREED, AT, 2, 1, AT + 16, 12, data=struct.pack("<4I", 1, 3, 0, 0) + ROW), ENDED),
+    (deed(START, times=MANY), "too-large"),
+    (tried(), "sound"),
+]  # fmt: skip
+
+
+def test_every_mistake_of_a_component_is_a_code_or_its_own_end(bench):
+    """A mistake that the interface has a code for is that code and a count; one that its types do not allow ends the
+    instance, and the message is a dead letter. Either way the next message finds a model that works."""
+    (bench.path / "hostile.wasm").write_bytes(
+        componentize(to_binary(ACTOR.replace("OUTSIDE", "".join(f"\\{byte:02x}" for byte in outside()))))
+    )
+    (bench.path / "m.onnx").write_bytes(doubling())
+
+    node = bench.run(ACTOR_NODE, sent=[[message] for message, _ in DEEDS], extra=MODELS)
+
+    outputs = [struct.unpack("<I", message.payload)[0] for message in bench.ends["hostile"].sinks["out"].messages]
+    meant = {"sound": DOUBLED, "done": 0, **CODES}
+    assert outputs == [meant[what] for _, what in DEEDS if what is not ENDED]
+    ended = [what for _, what in DEEDS].count(ENDED)
+    assert len(bench.dead()) == ended
+    assert node.counters.restarts >= ended  # what came with a message that ends the instance is tried again
+    plain = [what for _, what in DEEDS if what in CODES]
+    for code in set(plain):
+        more = MANY - 1024 if code == "too-large" else 0
+        assert node.counters.nn_refused[code] >= plain.count(code) + more, code
