@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
 
 from flowrt.errors import FlowrtError, NodeFault
 from flowrt.quota.quantity import format_bytes
+
+_SECONDS_MAX = 3600
+_COUNT_MAX = 65536
+"""Of rows in a batch, as `batch.max` in a graph has it, and of threads."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bench.add_argument("--recording", type=Path, metavar="FILE", help="inputs to run on; default: noise")
     bench.add_argument("--batch", type=_positive, nargs="+", default=[1, 8, 64], metavar="N", help="default: 1 8 64")
     bench.add_argument("--threads", type=_positive, nargs="+", metavar="N", help="default: 1 and all cores")
-    bench.add_argument("--seconds", type=float, default=0.5, metavar="S", help="for each figure; default: 0.5")
+    bench.add_argument("--seconds", type=_seconds, default=0.5, metavar="S", help="for each figure; default: 0.5")
     compare = actions.add_parser("compare", help="run two models over a recording; ends with 1 where they disagree")
     compare.add_argument("one", type=Path, metavar="A", help="model")
     compare.add_argument("other", type=Path, metavar="B", help="model")
@@ -32,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _inputs(compare)
     _signature(compare)
     compare.add_argument(
-        "--tolerance", type=float, default=0.01, metavar="SHARE", help="of the output's range; default: 0.01"
+        "--tolerance", type=_share, default=0.01, metavar="SHARE", help="of the output's range; default: 0.01"
     )
     quantize = actions.add_parser("quantize", help="an int8 model of an ONNX one")
     quantize.add_argument("file", type=Path, metavar="FILE", help="ONNX model")
@@ -51,6 +56,9 @@ def run(options: argparse.Namespace) -> int:
         return {"show": _show, "bench": _bench, "compare": _compare, "quantize": _quantize, "convert": _convert}[
             options.action
         ](options)
+    except MemoryError:
+        print("flowrt model: the memory of this machine is not enough for that", file=sys.stderr)
+        return 1
     except (NodeFault, ValueError) as error:
         print(f"flowrt model: {getattr(error, 'detail', error)}", file=sys.stderr)
         return 1
@@ -106,6 +114,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _quantize(options: argparse.Namespace) -> int:
+    _check_out(options.file, options.out)
     from flowrt.nn.backends.onnx_quantize import quantize
     from flowrt.nn.faults import ModelFault
     from flowrt.nn.tools import compare, recording
@@ -130,6 +139,7 @@ def _quantize(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from flowrt.nn.tools.convert import convert
 
+    _check_out(options.file, options.out)
     how = convert(options.file, options.out, options.input)
     print(f"{options.out}: {format_bytes(options.out.stat().st_size)}, by {how}")
     return 0
@@ -151,8 +161,32 @@ def _signature(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signature", metavar="NAME", help="of TensorFlow Lite; default: the file's first graph")
 
 
+def _check_out(file: Path, out: Path) -> None:
+    """Raises `ValueError`: engines make folders, and overwrite what they read."""
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"{out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; name the file to write")
+    if out.exists() and out.samefile(file):
+        raise ValueError(f"{out} is the model itself; name another file to write")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= _SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {_SECONDS_MAX}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return value
+
+
 def _positive(text: str) -> int:
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    if not 1 <= value <= _COUNT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {_COUNT_MAX}")
     return value

@@ -213,6 +213,40 @@ def test_a_way_that_is_none_names_those_there_are(path: Path, capsys: pytest.Cap
     assert "there is no way from onnx to .gguf; there are: TorchScript to .onnx" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        ("bench m.onnx --seconds -1", 2, "-1 is not above 0 and at most 3600"),
+        ("bench m.onnx --seconds nan", 2, "nan is not above 0"),
+        ("bench m.onnx --batch 1000000000", 2, "1000000000 is not from 1 to 65536"),
+        ("bench m.onnx --recording gone.npy", 1, "recording gone.npy: No such file or directory"),
+        ("compare m.onnx m.onnx --recording gone.npy --tolerance -1", 2, "-1 is not 0 or more"),
+        ("quantize m.onnx m.onnx", 1, "m.onnx is the model itself; name another file to write"),
+        ("quantize m.onnx gone/out.onnx", 1, "gone/out.onnx: there is no folder gone"),
+        ("convert m.onnx gone/out.xml", 1, "gone/out.xml: there is no folder gone"),
+        ("convert m.onnx .", 1, ". is a folder; name the file to write"),
+        ("show m.onnx --encoding onnks", 1, "'onnks' is no encoding; did you mean 'onnx'?"),
+    ],
+)
+def test_clumsy_words_are_answered_in_words(
+    words: str,
+    status: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And nothing was written, least of all over the model."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.onnx").write_bytes(autoencoder())
+    try:
+        ended = main(["model", *words.split()])
+    except SystemExit as left:
+        ended = int(str(left.code))
+    assert (ended, told in capsys.readouterr().err) == (status, True)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m.onnx", autoencoder())]
+
+
 def test_doctor_lists_every_engine_with_its_targets(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out

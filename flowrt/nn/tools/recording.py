@@ -29,7 +29,8 @@ def read(path: Path, inputs: Sequence[Slot]) -> list[Array]:
         else:
             return _rows(path.read_bytes(), layout_of(path.name, inputs, ()), path)
     except (OSError, ValueError, EOFError) as error:
-        raise ModelFault("invalid-argument", f"recording {path}: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise ModelFault("invalid-argument", f"recording {path}: {why}") from None
     if len(arrays) != len(inputs):
         raise ModelFault(
             "invalid-argument", f"recording {path} has one array, and the model {len(inputs)} inputs: use .npz"
