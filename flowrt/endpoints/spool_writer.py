@@ -106,8 +106,8 @@ class Writer:
                 sink.inner.hand_over(self._kept)
             except OSError as error:
                 self._failed(error)
-                if not sink.inner.ready():
-                    continue
+                if not sink.inner.flush(0.0):
+                    continue  # what is neither on disk nor confirmed would hold its sources up through the next outage
             with sink.changed:
                 sink.adopting = False
 

@@ -331,6 +331,26 @@ def test_a_disk_that_is_full_holds_messages_up_and_loses_none(bench, monkeypatch
     eventually(lambda: far.got == numbers(0, 3))
 
 
+def test_what_is_under_way_is_not_left_out_because_the_disk_was_full_when_the_link_came_back(bench, monkeypatch):
+    """Else it would hold its source up through the next outage, should something wait on disk by then."""
+
+    def create(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spool_log, "create", create)
+    one = bench(Far(confirms=False))
+    one.send(*numbers(0, 3))
+    one.far.go()
+    eventually(lambda: one.said(StoreFailed))
+    one.far.come_back()
+    told = len(one.said(StoreFailed))
+    eventually(lambda: len(one.said(StoreFailed)) >= told + 2)
+    assert (one.sink.adopting, one.released) == (True, 0)
+
+    one.far.confirm()
+    eventually(lambda: one.released == 3 and one.sink.direct)
+
+
 def test_a_disk_that_cannot_be_written_is_passed_by_once_the_other_side_is_back(bench, tmp_path):
     (tmp_path / "spool").write_text("a file where the folder should be")
     one = bench(Far(there=False))
