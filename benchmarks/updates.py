@@ -27,9 +27,11 @@ from benchmarks.processes import Process
 from flowrt.updates.control import ask
 from flowrt.updates.lifecycle import ENDS
 
+SETTLING = 80
+"""Exchanges after which memory no longer grows: arenas of allocators, tables of heads."""
 KILLED_RATE = 200
 """Messages a second while it is killed: enough to prove a version between two kills."""
-KILL_SECONDS = 1.5
+KILL_SECONDS = 1.0
 """Within which it is killed: as long as an update takes."""
 PAUSE_MAX = 0.001
 P99_MAX = 2.0
@@ -210,7 +212,7 @@ def memory(gateway: Gateway, count: int) -> bool:
     """Resident memory over so many exchanges, after as many to warm up as it takes to settle."""
     nodes = swapping()["module"]
     load = Load()
-    for turn in range(40):
+    for turn in range(SETTLING):
         gateway.apply(nodes(turn), POLICY.replace("200ms", "0"))
     before = gateway.resident()
     for turn in range(count):
