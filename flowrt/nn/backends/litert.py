@@ -9,10 +9,11 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from flowrt.nn import tflite_file
 from flowrt.nn.backend import Array, AtOnce, Session, Source
+from flowrt.nn.backends.litert_operator import failing_operator
 from flowrt.nn.described import Signature
 from flowrt.nn.faults import ModelFault
 from flowrt.nn.fits import check
@@ -22,6 +23,10 @@ _FAILED = re.compile(r"Node number (\d+) \((\S+)\) failed to (?:prepare|invoke)\
 _POSITION = re.compile(r"\S+\.(?:cc|h):\d+ ")
 """Where in its source the engine stood; nobody here can use that."""
 _DETAIL_MAX = 400
+_DELEGATE = "Delegate"
+"""What the names of delegates hold: the engine names one in the place of the operator that failed in it."""
+_SHAPES_MAX = 8
+"""Shapes of inputs for which it is remembered which operator failed."""
 
 
 class LiteRtBackend:
@@ -60,6 +65,8 @@ class LiteRtSession(AtOnce):
         self._data: bytes | None = data
         self._threads = threads
         self._lock = threading.Lock()
+        self._failing: dict[tuple[tuple[int, ...], ...], str] = {}
+        """By the shapes of the inputs: what the engine said without its delegate."""
         self._make()
 
     def run(self, arrays: Sequence[Array | None]) -> Sequence[Array]:
@@ -72,7 +79,7 @@ class LiteRtSession(AtOnce):
             except _ERRORS as error:
                 # An interpreter that failed half-way is not to be used again.
                 self._make()
-                raise ModelFault("runtime-error", f"model '{self.label}': {self._words(error)}") from error
+                raise ModelFault("runtime-error", f"model '{self.label}': {self._told(error, arrays)}") from error
 
     def memory_bytes(self) -> int:
         """The file, and the tensors at their present shapes."""
@@ -102,7 +109,7 @@ class LiteRtSession(AtOnce):
         except _ERRORS as error:
             raise ModelFault(
                 "too-large" if isinstance(error, MemoryError) else "runtime-error",
-                f"model '{self.label}' does not load: {self._words(error)}",
+                f"model '{self.label}' does not load: {words(error)}",
             ) from error
 
     def _run(self, arrays: Sequence[Array | None]) -> list[Array]:
@@ -124,11 +131,41 @@ class LiteRtSession(AtOnce):
         interpreter.invoke()
         return [np.asarray(interpreter.get_tensor(index)) for index in self._made]  # a scalar comes as a number
 
-    @staticmethod
-    def _words(error: BaseException) -> str:
-        """What the engine said, on one line: which operator failed and why."""
-        text = " ".join(_POSITION.sub("", str(error)).split())
-        match = _FAILED.search(text)
-        if match:
-            text = f"operator {match[2]} (number {match[1]}) failed: {_FAILED.sub('', text).strip()}"
-        return text[:_DETAIL_MAX]
+    def _told(self, error: BaseException, arrays: Sequence[Array | None]) -> str:
+        """What the engine said; where that names its delegate, what it says of these inputs without."""
+        text, match = words(error), _FAILED.search(str(error))
+        texts = any(slot.type == "string" for slot in self.inputs)
+        if self._data is None or match is None or _DELEGATE not in match[2] or texts:
+            return text
+        given = {slot.name: array for slot, array in zip(self.inputs, arrays, strict=True) if array is not None}
+        shapes = tuple(array.shape for array in given.values())
+        if shapes not in self._failing:
+            if len(self._failing) >= _SHAPES_MAX:
+                self._failing.clear()
+            self._failing[shapes] = failing_operator(self._data, self._signature, given) or text
+        return self._failing[shapes]
+
+
+def words(error: BaseException) -> str:
+    """What the engine said, on one line: which operator failed and why."""
+    text = " ".join(_POSITION.sub("", str(error)).split())
+    match = _FAILED.search(text)
+    if match:
+        text = f"operator {match[2]} (number {match[1]}) failed: {_FAILED.sub('', text).strip()}"
+    return text[:_DETAIL_MAX]
+
+
+def without_delegates(data: bytes, signature: str, inputs: Mapping[str, Array]) -> None:
+    """Run a model once, each operator by itself. Raises what the engine raises."""
+    alone = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=data, num_threads=1, experimental_op_resolver_type=alone)
+    if signature:
+        interpreter.get_signature_runner(signature)(**inputs)
+        return
+    given = list(zip((detail["index"] for detail in interpreter.get_input_details()), inputs.values(), strict=True))
+    for index, array in given:
+        interpreter.resize_tensor_input(index, array.shape, strict=False)
+    interpreter.allocate_tensors()
+    for index, array in given:
+        interpreter.set_tensor(index, array)
+    interpreter.invoke()
