@@ -14,10 +14,17 @@ from flowrt.counters import NodeCounters
 from flowrt.quota.bucket import Bucket
 
 
+def never() -> bool:
+    """What nobody ends."""
+    return False
+
+
 class Meter:
     """Used by one thread at a time: while a graph is built by its builder, then by the node's stage."""
 
-    __slots__ = ("_at", "_buckets", "_counters", "_one", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded")
+    __slots__ = (
+        "_at", "_buckets", "_counters", "_one", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded", "stopped",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -26,8 +33,11 @@ class Meter:
         *,
         whole_thread: bool = False,
         wait: Callable[[float], object] = sleep,
+        stopped: Callable[[], bool] = never,
     ) -> None:
-        """`wait` sleeps so many seconds, or less when the graph stops."""
+        """`wait` sleeps so many seconds, or less when the graph stops; `stopped` tells whether it has used up the time
+        it had for that."""
+        self.stopped = stopped
         self.bounded = bool(buckets)
         """Whether there is anything to wait for."""
         self._counters = counters

@@ -439,7 +439,7 @@ def _shared(plan: Plan, around: Surroundings) -> Shared:
         plan.name, plan.endpoints, emit=around.emit, broker=around.broker, state=around.state
     )
     budgets = [bucket for bucket in (own, around.cpu) if bucket is not None]
-    return Shared(around.stopping(), budgets, pool, endpoints, own)
+    return Shared(around.stopping(), budgets, pool, endpoints, around.interrupt, own)
 
 
 def build(plan: Plan, surroundings: Surroundings) -> RunningGraph:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -35,6 +35,8 @@ class Shared(Struct, frozen=True):
     pool: Pool | None
     """What all nodes may hold together."""
     endpoints: Ends
+    interrupt: Callable[[], None]
+    """Has guests' calls looked at: those of a graph that ends are ended."""
     own: Bucket | None = None
     """Of the budgets, the graph's own."""
 
@@ -199,6 +201,7 @@ class RunningGraph:
             sink.close()
         for stage in self.stages:
             stage.abandon()
+        self.shared.interrupt()
         for stage in self.stages:
             stage.join(ABANDON_SECONDS)
 

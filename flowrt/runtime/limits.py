@@ -40,7 +40,8 @@ class Limits:
         self.clock = clock
         self._resources = resources
         own = [] if resources.cpu is None else [Bucket(resources.cpu, monotonic())]
-        self.meter = Meter(counters, [*own, *budgets], whole_thread=bool(own), wait=stopping.wait)
+        buckets, whole = [*own, *budgets], bool(own)
+        self.meter = Meter(counters, buckets, whole_thread=whole, wait=stopping.wait, stopped=stopping.is_set)
         self.message_max = resources.message
         self.outcome = resources.at_limit
         self.bypass_faults = resources.at_fault == "bypass"

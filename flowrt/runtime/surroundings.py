@@ -118,6 +118,11 @@ class Surroundings:
         self._open.append("states")
         return StateStore(self.state / STATE_STORE)
 
+    def interrupt(self) -> None:
+        """Have guests' calls looked at whose graph ends; see `Engine.interrupt`."""
+        if "engine" in self._open:
+            self.engine.interrupt()
+
     def close(self) -> None:
         """Give back what was made, last first."""
         while self._open:

@@ -15,6 +15,7 @@ from typing import Any
 import wasmtime
 from wasmtime import _ffi as ffi
 
+from flowrt.endpoints.base import Stopped
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap, NodeFault
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
@@ -289,6 +290,8 @@ class Crossing:
             return from_host(pending, failure.backtrace)
         if failure.status is not None:
             return Exited(failure.status)
+        if self._deadline.stopped:
+            return Stopped()
         overdue, quota = self._deadline.overdue, self._quota
         return trap_of(failure, self._limits, overdue=overdue, refused=quota.refused, bound=quota.words)
 

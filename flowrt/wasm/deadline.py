@@ -1,6 +1,9 @@
 """The deadline of one store's calls, and their share of the processor: what the engine asks when its epoch moves on
 (`watch.py`).
 
+A graph that ends and has waited for a call as long as it may has it ended by moving the epoch on: a guest that never
+comes back would keep a core busy otherwise, in a program that goes on with other graphs.
+
 A call of a node with a share is looked at after 20 ms and then again and again: it pays for what it used, and sleeps in
 the callback until it may go on. So an endless call keeps its share too.
 """
@@ -12,7 +15,7 @@ from typing import Any
 
 import wasmtime
 
-from flowrt.quota.meter import Meter
+from flowrt.quota.meter import Meter, never
 from flowrt.wasm import capi
 from flowrt.wasm.watch import Watch
 
@@ -34,7 +37,10 @@ class Deadline:
         if self._meter is not None:
             self._meter.adopt()
         self.overdue = False
-        """A call has been ended."""
+        """A call has been ended for its length."""
+        self.stopped = False
+        """A call has been ended because its graph ends and has waited for it as long as it may."""
+        self._ends = never if meter is None else meter.stopped
         self._watch = watch
         self._seconds = seconds
         self._noted = self._due = 0.0
@@ -47,6 +53,9 @@ class Deadline:
 
     def _on_epoch(self, _context: int, _data: int, delta: Any, kind: Any) -> int | None:
         look, now = self._watch.running.get(self), self._watch.clock()
+        if look is not None and self._ends():
+            self.stopped = True
+            return capi.new_error(b"stopped")  # type: ignore[no-any-return]
         if look is not None and look <= now and not self._may_go_on(look, now):
             self.overdue = True
             return capi.new_error(b"deadline")  # type: ignore[no-any-return]

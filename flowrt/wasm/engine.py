@@ -72,7 +72,7 @@ class Engine:
     def __init__(self, *, interpreter: bool = False) -> None:
         self.interpreter = interpreter
         self.target = "pulley64" if interpreter else "host"
-        self.watch = Watch(self._interrupt)
+        self.watch = Watch(self.interrupt)
         self.memories = MemoryMaker()
         self._lock = threading.Lock()
         self._engines: dict[Variant, wasmtime.Engine] = {}
@@ -106,7 +106,8 @@ class Engine:
         """Stop watching deadlines. Guests must be closed first. Safe to call twice."""
         self.watch.close()
 
-    def _interrupt(self) -> None:
+    def interrupt(self) -> None:
+        """Have each call under way looked at: whether it is overdue, or its graph ends. From any thread."""
         for address in self._addresses:
             capi.increment_epoch(address)
 

@@ -15,6 +15,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime import component as native
 
+from flowrt.endpoints.base import Stopped
 from flowrt.errors import FlowrtBug, GuestMisuse, GuestTrap
 from flowrt.graph.worlds import direct_interface, interface
 from flowrt.values import Struct
@@ -306,6 +307,8 @@ class ComponentStore:
         if failure.message and _TOO_MUCH in failure.message:
             words = "it hands over too much data in one call: 128 MiB are the most, where a byte of a list counts as 32"
             return GuestTrap("size", words, failure.backtrace)
+        if self._deadline.stopped:
+            return Stopped()
         overdue, quota = self._deadline.overdue, self._quota
         return trap_of(failure, self._limits, overdue=overdue, refused=quota.refused, bound=quota.words)
 
