@@ -23,12 +23,13 @@ from onnx import TensorProto, helper
 
 from benchmarks.broker import PORT, Broker
 from benchmarks.numbered import MISSED_SECONDS, Load
-from benchmarks.processes import Process
+from benchmarks.processes import BenchError, Process
 from flowrt.updates.control import ask
 from flowrt.updates.lifecycle import ENDS
 
 SETTLING = 80
 """Exchanges after which memory no longer grows: arenas of allocators, tables of heads."""
+SHOWN = 40
 KILLED_RATE = 200
 """Messages a second while it is killed: enough to prove a version between two kills."""
 KILL_SECONDS = 1.0
@@ -215,11 +216,14 @@ def memory(gateway: Gateway, count: int) -> bool:
     for turn in range(SETTLING):
         gateway.apply(nodes(turn), POLICY.replace("200ms", "0"))
     before = gateway.resident()
-    for turn in range(count):
+    seen = []
+    for turn in range(1, count + 1):
         gateway.apply(nodes(turn), POLICY.replace("200ms", "0"))
+        if turn % SHOWN == 0:
+            seen.append(f"{(gateway.resident() - before) / 1e6:+.2f}")
     growth = gateway.resident() - before
     load.end()
-    print(f"memory after {count} exchanges: {growth / 1e6:+.2f} MB", flush=True)
+    print(f"memory after {count} exchanges: {growth / 1e6:+.2f} MB (each {SHOWN}: {', '.join(seen)})", flush=True)
     return growth < 1_000_000
 
 
@@ -330,7 +334,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=int, default=2000, help="messages a second (default 2000)")
     options = parser.parse_args(arguments)
     Load.rate = options.rate
-    return 0 if measure(options) else 1
+    try:
+        return 0 if measure(options) else 1
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
