@@ -37,9 +37,9 @@ Piece = Callable[[], object]
 def pieces(settings: Settings) -> list[Row]:
     """CPU microseconds a message of each piece, at each size of batches."""
     found = []
-    with parts() as made, _loopback() as (near, far):
-        jobs = {(name, size): job for size in BATCHES for name, job in _jobs(made, size, near, far).items()}
-        shown = alternate(settings, jobs, TIMES)
+    with parts() as made, loopback() as (near, far):
+        all_jobs = {(name, size): job for size in BATCHES for name, job in jobs(made, size, near, far)[1].items()}
+        shown = alternate(settings, all_jobs, TIMES)
     for (name, size), values in shown.items():
         measure = f"a message, in batches of {size}"
         found.append(Row(GROUP, f"pipeline, {name}", measure, "µs", tuple(value / size for value in values)))
@@ -58,7 +58,8 @@ ORDER = (
 )
 
 
-def _jobs(made: Parts, size: int, near: socket.socket, far: socket.socket) -> dict[str, Piece]:
+def jobs(made: Parts, size: int, near: socket.socket, far: socket.socket) -> tuple[Batch, dict[str, Piece]]:
+    """The readings that the nodes are given, and the pieces by name, in `ORDER`."""
     packets = publish("in/a", READING) * size
     parse, network, score = made.map("bench-parse"), made.inference(MODEL), made.map("bench-score")
     readings = batch_of([READING] * size)
@@ -69,7 +70,7 @@ def _jobs(made: Parts, size: int, near: socket.socket, far: socket.socket) -> di
         raise AssertionError("the pipeline gives nothing")
     envelope = Envelope(*write_5("out/x", Head("out/x"), None), qos=0, retain=False)
     chain = made.chain([parse, network, score], nowhere)
-    jobs: list[Piece] = [
+    found: list[Piece] = [
         partial(_through, near, far, packets),
         partial(Scanner(five=True, maximum_packet=2**20).feed, packets),
         partial(_handed_over, Inbox(10_000, 2**24), readings),
@@ -79,7 +80,7 @@ def _jobs(made: Parts, size: int, near: socket.socket, far: socket.socket) -> di
         partial(chain.accept, readings),
         partial(_written, envelope, verdicts),
     ]
-    return dict(zip(ORDER, jobs, strict=True))
+    return readings, dict(zip(ORDER, found, strict=True))
 
 
 def _through(near: socket.socket, far: socket.socket, packets: bytes) -> None:
@@ -99,7 +100,7 @@ def _written(envelope: Envelope, batch: Batch) -> bytes:
 
 
 @contextmanager
-def _loopback() -> Iterator[tuple[socket.socket, socket.socket]]:
+def loopback() -> Iterator[tuple[socket.socket, socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as near:
         far, _ = server.accept()
         with far:
