@@ -24,6 +24,7 @@ from flowrt.updates.beginning import Beginning, beginning
 from flowrt.updates.deployment import Deployment, attempt, deployment_of
 from flowrt.updates.journal import Candidate, Journal, Record
 from flowrt.updates.lifecycle import ENDS, State
+from flowrt.updates.memory import give_back
 from flowrt.updates.step import Cut, Steps
 from flowrt.updates.storing import keep, stored_plan
 from flowrt.values import Struct, field, replace
@@ -319,6 +320,7 @@ class Manager:
             plan.name, plan.version, state, reason, seconds=round(monotonic() - began, 3),
             changes=str(running.steps.what), digests=sorted(deployment_of(plan).digests),
         )  # fmt: skip
+        give_back()
         running.outcome = state
         running.ended.set()
         with running.changed:
