@@ -75,8 +75,8 @@ BUSY_SECONDS = 0.002
 """What `busy` spends on a message: at 1000 messages a second twice what one core can do."""
 
 
-def write_busy(folder: Path) -> None:
-    """`busy.wasm`: hands on what it gets after spinning for `BUSY_SECONDS`, calibrated here and now."""
+def write_busy(folder: Path, seconds: float = BUSY_SECONDS) -> None:
+    """`busy.wasm`: hands on what it gets after spinning for so long, calibrated here and now."""
     import wasmtime
 
     module = wasmtime.wat2wasm(f'(module (memory (export "memory") 1){_SPIN})')
@@ -85,7 +85,7 @@ def write_busy(folder: Path) -> None:
     spin = wasmtime.Instance(store, wasmtime.Module(engine, module), []).exports(store)["spin"]
     assert isinstance(spin, wasmtime.Func)
     quickest = min(_timed(lambda: spin(store, _ITERATIONS)) for _ in range(5))
-    iterations = max(1, int(_ITERATIONS * BUSY_SECONDS / quickest))
+    iterations = max(1, int(_ITERATIONS * seconds / quickest))
     folder.mkdir(parents=True, exist_ok=True)
     text = _BUSY.format(spin=_SPIN, iterations=iterations)
     (folder / "busy.wasm").write_bytes(bytes(wasmtime.wat2wasm(text)))

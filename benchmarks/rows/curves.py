@@ -32,7 +32,7 @@ PAYLOADS = (64, 1024, 16 * 1024, 128 * 1024, 1024 * 1024)
 LOAD_BYTES = 64 * 2**20
 """A load carries no more payload than this, so that large payloads are measured in as short a time as small ones."""
 WORKERS = (1, 2, 4, 8)
-TURNS, BUSY_MESSAGES = 200_000, 20_000
+BUSY_SECONDS, BUSY_MESSAGES = 100e-6, 20_000
 LOADS = 2
 """Loads of one process; the first one warms it up."""
 
@@ -85,7 +85,7 @@ def rows(broker: Broker, settings: Settings) -> list[Row]:
 def workers(broker: Broker, settings: Settings) -> list[Row]:
     """A guest that computes for some 100 µs a message, in as many processes as there are cores and in fewer."""
     cores = len(os.sched_getaffinity(0))
-    system = systems.flowrt(graphs.busy(TURNS), verdicts=False)
+    system = systems.flowrt(graphs.busy(BUSY_SECONDS), verdicts=False)
     topics = _round_robin("in/t", 100, min(settings.messages, BUSY_MESSAGES))
     points = [
         Point(count, replace(system, command=[*system.command, "--workers", str(count)]), topics)
