@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import random
 import re
 import sys
@@ -27,6 +28,10 @@ from benchmarks.processes import BenchError, Process
 from flowrt.updates.control import ask
 from flowrt.updates.lifecycle import ENDS
 
+KINDS = ("pass", "more", "whole")
+"""Modules that do the same, one a kind of exchange that brings any."""
+MEMORY_VERSIONS = 8
+"""Among which the exchanges alternate over which memory is compared."""
 SETTLING = 80
 """Exchanges after which memory no longer grows: arenas of allocators, tables of heads."""
 SHOWN = 40
@@ -73,18 +78,22 @@ def model(name: str) -> str:
 class Gateway:
     """A runtime with a graph of two nodes, and the files of its versions."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, versions: int) -> None:
+        """`versions`: of its module and its model, as many."""
         self.folder, self.port, self.state = folder, port, folder / "state"
         self.version = 0
         code = PASS.read_bytes()
-        for letter in "ab":
-            # A custom section: other bytes, the same work.
-            (folder / f"pass-{letter}.wasm").write_bytes(code + b"\0\x03\x02v" + letter.encode())
-            onnx.save(_identity(letter), folder / f"same-{letter}.onnx")
+        for version in range(versions):
+            for kind in KINDS:
+                # A custom section: other bytes, to be compiled anew, and the same work.
+                (folder / f"{kind}-{version}.wasm").write_bytes(
+                    code + b"\0\x05\x01" + kind[:1].encode() + version.to_bytes(3, "big")
+                )
+            onnx.save(_identity(version), folder / f"same-{version}.onnx")
         for name, wat in BAD.items():
             (folder / f"{name}.wasm").write_bytes(wasmtime.wat2wasm(wat))
         self.file = folder / "graph.yaml"
-        self.file.write_text(graph(port, 0, [("m", module("pass-a")), ("d", model("same-a"))]))
+        self.file.write_text(graph(port, 0, [("m", module("pass-0")), ("d", model("same-0"))]))
         command = [sys.executable, "-m", "flowrt.cli.main", "run", str(self.file), "--modules", str(folder)]
         self.process = Process("flowrt", [*command, "--state", str(self.state), "--metrics", "127.0.0.1:0"])
 
@@ -144,28 +153,24 @@ BAD["greedy"] = _COPYING.replace("EACH", "(drop (memory.grow (i32.const 4)))")
 EXPECTED = {"traps": "traps", "slow": "latency", "wrong": "drift", "greedy": "memory"}
 
 
-def _identity(letter: str) -> onnx.ModelProto:
+def _identity(version: int) -> onnx.ModelProto:
     ends = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 4]) for name in "xy"]
-    body = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], f"same-{letter}", ends[:1], ends[1:])
+    body = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], f"same-{version}", ends[:1], ends[1:])
     made = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(made)
     return made
 
 
 def swapping() -> dict[str, Callable[[int], list[Node]]]:
-    """By what is exchanged, the nodes of each turn."""
-
-    def letter(turn: int) -> str:
-        return "ab"[turn % 2]
-
+    """By what is exchanged, the nodes of each turn. Each turn's are new: compiled, loaded and warmed in it."""
     return {
-        "module": lambda turn: [("m", module(f"pass-{letter(turn)}")), ("d", model("same-a"))],
-        "model": lambda turn: [("m", module("pass-a")), ("d", model(f"same-{letter(turn)}"))],
+        "module": lambda turn: [("m", module(f"pass-{turn}")), ("d", model("same-0"))],
+        "model": lambda turn: [("m", module("pass-0")), ("d", model(f"same-{turn}"))],
         "connection": lambda turn: [
-            ("m", module("pass-a")), *([("k", module("pass-b"))] if turn % 2 else []), ("d", model("same-a")),
+            ("m", module("pass-0")), *([("k", module(f"more-{turn}"))] if turn % 2 else []), ("d", model("same-0")),
         ],
         "whole graph": lambda turn: [
-            (f"m{letter(turn)}", module(f"pass-{letter(turn)}")), (f"d{letter(turn)}", model(f"same-{letter(turn)}")),
+            (f"m{turn}", module(f"whole-{turn}")), (f"d{turn}", model(f"same-{turn}")),
         ],
     }  # fmt: skip
 
@@ -214,11 +219,11 @@ def memory(gateway: Gateway, count: int) -> bool:
     nodes = swapping()["module"]
     load = Load()
     for turn in range(SETTLING):
-        gateway.apply(nodes(turn), POLICY.replace("200ms", "0"))
+        gateway.apply(nodes(turn % MEMORY_VERSIONS), POLICY.replace("200ms", "0"))
     before = gateway.resident()
     seen = []
     for turn in range(1, count + 1):
-        gateway.apply(nodes(turn), POLICY.replace("200ms", "0"))
+        gateway.apply(nodes(turn % MEMORY_VERSIONS), POLICY.replace("200ms", "0"))
         if turn % SHOWN == 0:
             seen.append(f"{(gateway.resident() - before) / 1e6:+.2f}")
     growth = gateway.resident() - before
@@ -232,13 +237,13 @@ def bad(gateway: Gateway, count: int) -> bool:
     good = True
     for name, reason in EXPECTED.items():
         load = Load()
-        gateway.apply([("m", module("pass-a")), ("d", model("same-a"))])
+        gateway.apply([("m", module("pass-0")), ("d", model("same-0"))])
         time.sleep(0.5)
         took = []
         policy = WATCHFUL.replace("LATENCY", "3" if name == "slow" else "1000")
         for _ in range(count):
             began = time.monotonic()
-            answer = gateway.apply([("m", module(name)), ("d", model("same-a"))], policy)
+            answer = gateway.apply([("m", module(name)), ("d", model("same-0"))], policy)
             took.append(time.monotonic() - began)
             right = answer.get("outcome") == "rolledBack" and str(answer.get("reason")).startswith(reason)
             good &= right
@@ -258,8 +263,8 @@ def kills(folder: Path, port: int, count: int, seed: int) -> bool:
     """Kill the runtime at random moments of an update, one that was asked for or one that an earlier kill has cut and
     that the start takes up again; whether each start after it ran a proven version, and no message was lost."""
     dice, failed, tried = random.Random(seed), 0, {"asked for": 0, "taken up": 0}
-    gateway = Gateway(folder, port)
-    proven: set[str] = {"pass-a", "pass-b"}
+    gateway = Gateway(folder, port, 2)
+    proven: set[str] = {"pass-0", "pass-1"}
     gateway.process.start()
     gateway.process.wait_line("ready")
     load = Load(KILLED_RATE)
@@ -267,7 +272,7 @@ def kills(folder: Path, port: int, count: int, seed: int) -> bool:
         taken_up = _under_way(gateway.state)
         tried["taken up" if taken_up else "asked for"] += 1
         if not taken_up:
-            text = graph(port, turn + 1, [("m", module(f"pass-{'ba'[turn % 2]}")), ("d", model("same-a"))])
+            text = graph(port, turn + 1, [("m", module(f"pass-{(turn + 1) % 2}")), ("d", model("same-0"))])
             request = {"do": "apply", "path": str(gateway.file), "text": text, "again": True}
             threading.Thread(target=_ask, args=(gateway.state, request), daemon=True).start()
         time.sleep(dice.uniform(0.0, KILL_SECONDS))
@@ -309,7 +314,8 @@ def measure(options: argparse.Namespace) -> bool:
         first, second = Path(name) / "a", Path(name) / "b"
         for folder in (first, second):
             folder.mkdir()
-        gateway = Gateway(first, PORT)
+        os.environ["XDG_CACHE_HOME"] = name  # what was compiled in an earlier run would not be compiled in this one
+        gateway = Gateway(first, PORT, max(options.swaps + 1, MEMORY_VERSIONS))
         with gateway.process:
             gateway.process.wait_line("ready")
             if options.swaps:

@@ -23,7 +23,9 @@ from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.view import GraphView
 from flowrt.service import Service
-from flowrt.updates.manager import Manager, Running, wait_settled
+from flowrt.updates.manager import Manager
+from flowrt.updates.running import Running, wait_settled
+from flowrt.updates.turns import SHORT_TURNS
 
 if TYPE_CHECKING:
     from flowrt.updates.control import Control
@@ -119,7 +121,8 @@ class _Server:
     def reload(self, go_on: Callable[[], bool]) -> None:
         """Read the files again and change what runs into what they say. With problems, what runs goes on. `go_on` is
         asked now and then whether to wait for it."""
-        plans, problems = loading.load_all(self._options, to_run=True)
+        with SHORT_TURNS:
+            plans, problems = loading.load_all(self._options, to_run=True)
         self.watched |= _watched(self._options.files, plans)
         if loading.report(problems):
             self._emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))

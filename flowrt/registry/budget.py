@@ -17,18 +17,17 @@ from flowrt.counters import STORE
 from flowrt.quota.quantity import format_bytes, parse_bytes
 from flowrt.registry.artifact import EMPTY
 from flowrt.registry.blobs import Refused, digest_of
+from flowrt.registry.cache_folder import DIGEST_CHARACTERS
 from flowrt.registry.store import Store
 from flowrt.values import Struct
 
 DEFAULT_BYTES = 2 * 2**30
-DIGEST_CHARACTERS = 16
-"""Of a module's digest, in the name of a file of compiled code."""
 
 
 class Item(NamedTuple):
     """A file that counts."""
 
-    path: Path
+    path: str
     size: int
     used: float
     """When it was used last, in seconds since 1970."""
@@ -76,7 +75,7 @@ def keep_within(store: Store, needed: AbstractSet[str], budget: int, code: Path 
     gone = to_let_go(items, budget)
     for item in gone:
         with contextlib.suppress(OSError):
-            item.path.unlink()
+            Path(item.path).unlink()
             STORE.evicted += 1
     blobs = {item.digest for item in gone if item.digest}
     for entry in list(store.all()) if blobs else ():
@@ -112,7 +111,7 @@ def to_let_go(items: Iterable[Item], budget: int) -> list[Item]:
 def _items(store: Store, needed: AbstractSet[str], code: Path | None) -> Iterator[Item]:
     for digest, found in store.blobs.all():
         kept = digest in needed or digest == digest_of(EMPTY)
-        yield Item(store.blobs.path(digest), found.st_size, found.st_mtime, kept, digest)
+        yield Item(str(store.blobs.path(digest)), found.st_size, found.st_mtime, kept, digest)
     modules = {digest.removeprefix("sha256:")[:DIGEST_CHARACTERS] for digest in needed}
     with contextlib.suppress(OSError):
         for entry in os.scandir(code / "code") if code is not None else ():
@@ -120,7 +119,7 @@ def _items(store: Store, needed: AbstractSet[str], code: Path | None) -> Iterato
                 with contextlib.suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
                     kept = entry.name.partition("-")[0] in modules
-                    yield Item(Path(entry.path), found.st_size, found.st_mtime, kept)
+                    yield Item(entry.path, found.st_size, found.st_mtime, kept)
 
 
 def _told(items: Iterable[Item], budget: int) -> Usage:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+DIGEST_CHARACTERS = 16
+"""Of a module's digest, in the name of a file of compiled code."""
+
 
 def cache_folder() -> Path | None:
     """`$CACHE_DIRECTORY` (of a systemd service), `$XDG_CACHE_HOME/flowrt` or `~/.cache/flowrt`."""

@@ -13,8 +13,11 @@ from flowrt.registry.artifact import Entry
 from flowrt.registry.blobs import Refused
 from flowrt.registry.orders import Order
 from flowrt.updates.fetching import Fetcher, Progress, host_of
-from flowrt.updates.manager import Declined, Load, Manager, Running
+from flowrt.updates.manager import Manager
 from flowrt.updates.requests import follow
+from flowrt.updates.running import Declined, Running
+from flowrt.updates.starting import Load
+from flowrt.updates.turns import SHORT_TURNS
 
 PROBLEMS_SHOWN = 3
 
@@ -38,10 +41,11 @@ class Arrivals:
         for entry in entries:
             self.manager.store.note(entry)
         try:
-            self.manager.make_room({digest for entry in entries for digest in entry.digests})
+            self.manager.house.make_room({digest for entry in entries for digest in entry.digests})
         except Refused as refused:
             raise Declined(str(refused)) from refused
-        plan, problems = self._load(Path(runs.path), text.encode(), Stored(find=self._finding(others)))
+        with SHORT_TURNS:
+            plan, problems = self._load(Path(runs.path), text.encode(), Stored(find=self._finding(others)))
         if plan is None or has_errors(problems):
             shown = "; ".join(map(str, problems[:PROBLEMS_SHOWN]))
             raise Declined(f"the graph has problems, {len(problems)} in all: {shown}")

@@ -24,7 +24,7 @@ from flowrt.registry.files import write_whole
 from flowrt.updates.arrivals import Arrivals
 from flowrt.updates.fetching import host_of
 from flowrt.updates.journal import file_of
-from flowrt.updates.manager import Declined, Running
+from flowrt.updates.running import Declined, Running
 from flowrt.values import Struct, asdict
 
 BUSY_SECONDS = 30.0

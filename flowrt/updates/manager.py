@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 from flowrt.events import Emit, StoreFailed, UpdateFailed
 from flowrt.graph.difference import difference
 from flowrt.graph.plan import Plan
-from flowrt.graph.resolve import Stored
-from flowrt.problem import Problem
-from flowrt.registry.blobs import Blobs, Refused
-from flowrt.registry.budget import DEFAULT_BYTES, keep_within, make_room
-from flowrt.registry.cache_folder import cache_folder
+from flowrt.registry.blobs import Refused
+from flowrt.registry.budget import DEFAULT_BYTES
 from flowrt.registry.store import Store
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.runtime import Runtime
-from flowrt.updates.beginning import Beginning, beginning
 from flowrt.updates.deployment import Deployment, attempt, deployment_of
+from flowrt.updates.housekeeping import Housekeeping
 from flowrt.updates.journal import Candidate, Journal, Record
 from flowrt.updates.lifecycle import ENDS, State
 from flowrt.updates.memory import give_back
+from flowrt.updates.running import Declined, Running, nothing
+from flowrt.updates.starting import Load, Starting
 from flowrt.updates.step import Cut, Steps
 from flowrt.updates.storing import keep, stored_plan
-from flowrt.values import Struct, field, replace
+from flowrt.updates.turns import SHORT_TURNS
+from flowrt.values import replace
 
 if TYPE_CHECKING:
     from flowrt.updates.recorded import Recorded
@@ -39,33 +39,6 @@ AGAIN_SECONDS = 1.0
 KEEP_SECONDS = 0.2
 """After the start, when what runs is put into the store: not while it starts."""
 
-Load = Callable[[Path, bytes | None, Stored], tuple[Plan | None, list[Problem]]]
-"""Reads a graph file, or the text that stands for it, as `flowrt run` reads its own."""
-
-
-def _nothing() -> None:
-    pass
-
-
-class Declined(Exception):
-    """An update that is not begun, in words for who asked."""
-
-
-class Running(Struct, eq=False):
-    """One update while it is under way and after."""
-
-    steps: Steps
-    progress: list[tuple[str, str]] = field(default_factory=list)
-    """States and what there is to say of each."""
-    outcome: str = ""
-    """The state it ended in; empty while it is under way."""
-    reason: str = ""
-    ended: threading.Event = field(default_factory=threading.Event)
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    thread: threading.Thread | None = None
-    proven: Callable[[], None] = _nothing
-    """Called when it has proven itself, before that is written down. May raise OSError, which is told."""
-
 
 class Manager:
     """Made before the runtime; `attach` once that is there."""
@@ -75,15 +48,14 @@ class Manager:
         self.journal = Journal(state)
         self.store = Store(state / "store")
         self.runtime: Runtime | None = None
+        self.house = Housekeeping(self.store, self.journal, disk, lambda: self._running)
+        self._starting = Starting(self.journal, self.store.blobs, load, emit)
         self._emit = emit
-        self._load = load
         self._drain = drain
-        self._disk = disk
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._last: dict[str, Running] = {}
-        self._later: list[tuple[str, Deployment]] = []
-        self.changed: Callable[[], None] = _nothing
+        self.changed: Callable[[], None] = nothing
         """Called when what runs, or how it may be updated, may be another than before."""
         self._recorder: Recorder | None = None
         self._keeper = threading.Thread(target=self._keep, name="flowrt/updates", daemon=True)
@@ -93,20 +65,20 @@ class Manager:
     def begin(self, plans: Sequence[Plan]) -> list[Plan]:
         """What to run: each plan, or the proven one in its place. Never raises for what is written: then it is the
         plan."""
-        return [self._begin(plan.name, plan) or plan for plan in plans]
+        return [self._starting.proven_for(plan.name, plan) or plan for plan in plans]
 
     def proven_at(self, path: Path) -> Plan | None:
         """The last proven version of a graph whose file has problems."""
         name = self.journal.name_at(str(path))
-        return None if name is None else self._begin(name, None)
+        return None if name is None else self._starting.proven_for(name, None)
 
     def attach(self, runtime: Runtime) -> None:
         """What runs from here on. Takes up what was interrupted."""
         self.runtime = runtime
         self._record()
-        later, self._later = self._later, []
+        later, self._starting.later = self._starting.later, []
         for name, deployment in later:
-            plan = self._plan_of(deployment)
+            plan = self._starting.plan_of(deployment)
             with contextlib.suppress(Declined):
                 if plan is not None:
                     self.apply(plan, resumed=True)
@@ -129,12 +101,12 @@ class Manager:
 
     def apply(
         self, plan: Plan, *, again: bool = False, resumed: bool = False, base: bool = False,
-        proven: Callable[[], None] = _nothing,
+        proven: Callable[[], None] = nothing,
     ) -> Running | None:  # fmt: skip
         """Begin to change a running graph into another; None when it is that already. `again`: also if it failed
         before. `base`: it came from the files that the program was started with. `proven` is called when it has proven
         itself. Raises `Declined`."""
-        with self._lock:
+        with self._lock, SHORT_TURNS:
             graph = self._graph(plan)
             if (last := self._last.get(graph.name)) is not None and not last.ended.is_set():
                 raise Declined(f"an update of graph '{graph.name}' is under way; wait for it or roll it back")
@@ -182,7 +154,7 @@ class Manager:
         record = self.journal.read(name)
         if record.previous is None:
             raise Declined(f"nothing was proven before what graph '{name}' runs")
-        plan = self._plan_of(record.previous)
+        plan = self._starting.plan_of(record.previous)
         if plan is None:
             raise Declined("what was proven before is no longer whole in the store")
         running = self.apply(plan, again=True)
@@ -225,39 +197,6 @@ class Manager:
         return found
 
     # Inside.
-
-    def _begin(self, name: str, plan: Plan | None) -> Plan | None:
-        record = self.journal.read(name)
-        begun = beginning(record, deployment_of(plan).fingerprint if plan is not None else None)
-        if begun.record != record and record != Record():
-            with contextlib.suppress(OSError):
-                self.journal.write(name, begun.record)
-        if not begun.proven or begun.record.proven is None:
-            self._note_unproven(name, plan, begun)
-            return None
-        proven = self._plan_of(begun.record.proven)
-        if proven is None:
-            words = "other: the proven version is no longer whole in the store"
-            self._emit(UpdateFailed(name, begun.record.proven.version, "interrupted", words))
-            return None
-        self._emit(UpdateFailed(name, plan.version if plan else "", "interrupted", begun.reason))
-        self.journal.note(name, proven.version, "started", begun.reason)
-        if begun.then and begun.record.candidate is not None:
-            self._later.append((name, begun.record.candidate.deployment))
-        return proven
-
-    def _note_unproven(self, name: str, plan: Plan | None, begun: Beginning) -> None:
-        """A start with something new, where there is something proven to go back to if it brings the program down."""
-        record = begun.record
-        if plan is None or record.proven is None:
-            return
-        wanted = deployment_of(plan)
-        if wanted.fingerprint == record.proven.fingerprint:
-            return
-        with contextlib.suppress(OSError, Refused):
-            keep(self.store.blobs, plan)
-            key = attempt(plan, difference(plan, replace(plan, nodes={})))
-            self.journal.write(name, replace(record, candidate=Candidate(wanted, key)))
 
     def _graph(self, plan: Plan) -> RunningGraph:
         graphs = self.runtime.graphs if self.runtime is not None else []
@@ -315,12 +254,13 @@ class Manager:
         finally:
             running.steps.settled.set()
         running.reason = reason
-        self._end(name, plan, key, running, state)
-        self.journal.note(
-            plan.name, plan.version, state, reason, seconds=round(monotonic() - began, 3),
-            changes=str(running.steps.what), digests=sorted(deployment_of(plan).digests),
-        )  # fmt: skip
-        give_back()
+        with SHORT_TURNS:
+            self._end(name, plan, key, running, state)
+            self.journal.note(
+                plan.name, plan.version, state, reason, seconds=round(monotonic() - began, 3),
+                changes=str(running.steps.what), digests=sorted(deployment_of(plan).digests),
+            )  # fmt: skip
+            give_back()
         running.outcome = state
         running.ended.set()
         with running.changed:
@@ -353,7 +293,7 @@ class Manager:
         self._write(name, record, state)
         if state == "proven" and name != plan.name:
             self._write(plan.name, record, state)
-        self.tidy()
+        self.house.tidy()
 
     def _write(self, name: str, record: Record, state: State) -> None:
         """As often as it takes."""
@@ -381,18 +321,6 @@ class Manager:
         if record != self.journal.read(graph.name):
             with contextlib.suppress(OSError):
                 self.journal.write(graph.name, record)
-
-    def _plan_of(self, deployment: Deployment) -> Plan | None:
-        """A deployment from the store; None when it is not whole there, or is not sound here any more."""
-        blobs = self.store.blobs
-        try:
-            text = blobs.read(deployment.text)
-            modules = {name: _whole(blobs, digest) for name, digest in deployment.modules.items()}
-        except Refused:
-            return None
-        models = {path: blobs.path(digest) for path, digest in deployment.models.items() if blobs.whole(digest)}
-        plan, _ = self._load(Path(deployment.path), text, Stored(modules, models))
-        return plan if plan is not None and deployment_of(plan).digests == deployment.digests else None
 
     def _forget(self, name: str, reason: str) -> None:
         record = self.journal.read(name)
@@ -428,7 +356,7 @@ class Manager:
         same = proven is not None and (proven.modules, proven.models) == (runs.modules, runs.models)
         return same and not self.under_way(graph.name)
 
-    # Housekeeping.
+    # What runs since the start.
 
     def _keep(self) -> None:
         """What runs, into the store at once, for files beside the graph change; as proven once it has run for its
@@ -460,35 +388,4 @@ class Manager:
                 made = Record(record.base or runs.fingerprint, runs, record.proven, None, record.bad)
                 self._write(graph.name, made, "proven")
                 self.journal.note(graph.name, graph.plan.version, "proven", "ran for its probation since the start")
-        self.tidy()
-
-    def tidy(self) -> None:
-        """Let go of what nothing needs, and of what has not been used for longest where the disk budget asks for it."""
-        needed = self.needed()
-        self.store.tidy(needed)
-        keep_within(self.store, needed, self._disk, cache_folder())
-
-    def needed(self) -> set[str]:
-        """Digests of what a running, proven, previous or tried version needs."""
-        found = self.journal.digests()
-        for graph in self.runtime.graphs if self.runtime is not None else ():
-            found |= deployment_of(graph.plan).digests
-        return found
-
-    def make_room(self, coming: set[str]) -> None:
-        """For what has just come. Raises `Refused` where there is none."""
-        make_room(self.store, self.needed(), coming, self._disk, cache_folder())
-
-
-def wait_settled(updates: Sequence[Running], seconds: float, go_on: Callable[[], bool]) -> None:
-    """Until each carries traffic or is not going to, while `go_on`, which is asked now and then, says yes."""
-    until = monotonic() + seconds
-    for running in updates:
-        while not running.steps.settled.wait(0.05) and monotonic() < until and go_on():
-            pass
-
-
-def _whole(blobs: Blobs, digest: str) -> Path:
-    """Where a blob is. Raises `Refused` when it is not there undamaged."""
-    blobs.check(digest)
-    return blobs.path(digest)
+        self.house.tidy()

@@ -8,7 +8,10 @@ from typing import Any
 
 from flowrt.graph.resolve import NOTHING_STORED
 from flowrt.problem import has_errors
-from flowrt.updates.manager import Declined, Load, Manager, Running
+from flowrt.updates.manager import Manager
+from flowrt.updates.running import Declined, Running
+from flowrt.updates.starting import Load
+from flowrt.updates.turns import SHORT_TURNS
 
 PATH_MAX = 4096
 """Characters; what Linux takes."""
@@ -46,7 +49,8 @@ class Requests:
             data = text.encode()
         except UnicodeEncodeError as error:
             raise Declined(f"that is no text: {error}") from None
-        plan, problems = self._load(Path(path), data, NOTHING_STORED)
+        with SHORT_TURNS:
+            plan, problems = self._load(Path(path), data, NOTHING_STORED)
         for problem in problems:
             yield {"problem": str(problem)}
         if plan is None or has_errors(problems):

@@ -18,6 +18,7 @@ from flowrt.updates.checks import RecordedOf, golden_fault, golden_words, nothin
 from flowrt.updates.compiling import compile_beside
 from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
 from flowrt.updates.trial import TRIED, Watched
+from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally
 
 
@@ -79,7 +80,8 @@ class Restart(Steps):
         self.go("begin", str(self._what))
         try:
             compile_beside(self.plan.nodes.values(), self._runtime.surroundings)
-            new = build(self.plan, self._runtime.surroundings)
+            with SHORT_TURNS:
+                new = build(self.plan, self._runtime.surroundings)
         except (StartError, NodeFault) as error:
             raise Failed(f"init: {error}") from error
         new.updates = self._old.updates

@@ -25,6 +25,7 @@ from flowrt.updates.compiling import compile_beside
 from flowrt.updates.shadow import Beside, Shadowed
 from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
 from flowrt.updates.trial import TRIED, Trial, Watched, unwrapped
+from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally, judge
 from flowrt.values import replace
 
@@ -62,7 +63,8 @@ class Update(Steps):
     def through(self) -> None:
         try:
             self._prepare()
-            self._check()
+            with SHORT_TURNS:
+                self._check()
             self._run_beside()
             self._divide()
             self._take()
@@ -78,7 +80,8 @@ class Update(Steps):
         plan, what = self.plan, self._what
         try:
             compile_beside([plan.nodes[name] for name in what.made], self._runtime.surroundings)
-            self._made = build_beside(self.graph, plan, what.made, self._runtime.surroundings)
+            with SHORT_TURNS:
+                self._made = build_beside(self.graph, plan, what.made, self._runtime.surroundings)
         except (StartError, NodeFault) as error:
             raise Failed(f"init: {error}") from error
 

@@ -20,8 +20,7 @@ from typing import TypeVar
 import wasmtime
 import wasmtime.component
 
-from flowrt.registry.budget import DIGEST_CHARACTERS
-from flowrt.registry.cache_folder import cache_folder
+from flowrt.registry.cache_folder import DIGEST_CHARACTERS, cache_folder
 from flowrt.wasm.component.direct import REVISION
 from flowrt.wasm.component.lists import in_place
 from flowrt.wasm.engine import PLAIN, Engine, Variant

@@ -69,8 +69,10 @@ class Engine:
     first asks for it.
     """
 
-    def __init__(self, *, interpreter: bool = False) -> None:
+    def __init__(self, *, interpreter: bool = False, threads: bool = True) -> None:
+        """`threads`: whether one module may be compiled on all cores."""
         self.interpreter = interpreter
+        self._threads = threads
         self.target = "pulley64" if interpreter else "host"
         self.watch = Watch(self.interrupt)
         self.memories = MemoryMaker()
@@ -115,6 +117,7 @@ class Engine:
         config = wasmtime.Config()
         for name, on in _FEATURES.items():
             setattr(config, name, on)
+        config.parallel_compilation = self._threads
         config.epoch_interruption = True
         config.consume_fuel = variant.fuel
         config.max_wasm_stack = variant.stack

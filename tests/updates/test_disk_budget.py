@@ -1,7 +1,6 @@
 """One disk budget: what was used longest ago gives way, what versions that run or ran before need never does."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +13,7 @@ from flowrt.registry.store import Store
 from flowrt.registry.trust import Policy
 
 ITEMS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 10), st.booleans()), max_size=12).map(
-    lambda found: [Item(Path(str(number)), *one) for number, one in enumerate(found)]
+    lambda found: [Item(str(number), *one) for number, one in enumerate(found)]
 )
 
 
