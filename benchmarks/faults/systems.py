@@ -144,10 +144,9 @@ class Flowrt:
         self.process.send_signal(signal.SIGHUP)
 
     def children(self) -> list[int]:
-        """Processes of isolated nodes."""
-        return [
-            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        ]
+        """Processes of isolated nodes, whichever of its threads started them."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for children in threads for pid in children.read_text().split()]
 
     def letters(self) -> set[tuple[int, int]]:
         """What its dead-letter store holds."""

@@ -162,11 +162,10 @@ class Node:
         self.counters.batches += 1
         self.counters.processing.observe(monotonic() - started)
         self._meter.count()
-        if emission.faults:
-            if self._limits.bypass_faults or self._limits.breaker is not None:
-                emission = self._judged(emission, rows)
-            if emission.faults and self.retrying is not None:
-                emission = self.retrying.split(emission, rows)
+        if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
+            emission = self._judged(emission, rows)
+        if self.retrying is not None and (emission.faults or self.retrying.count):
+            emission = self.retrying.split(emission, rows)
         self._hand_on(emission, rows)
 
     def _attempt(self, batch: Batch, again: bool) -> Emission:  # noqa: FBT001 - as `Retrying` calls it

@@ -102,7 +102,7 @@ class Retrying:
         wait."""
         place = {seq: row for row, seq in enumerate(batch.seqs)}
         topics = [head.topic for head in batch.heads]
-        failed: dict[str, int] = {}
+        failed = dict.fromkeys(self._lines, -1)  # an earlier part of the same batch waits
         entries: dict[int, Waiting] = {}
         for fault in emission.faults:
             for at in range(len(fault.rows)):

@@ -60,6 +60,15 @@ class StatefulNode(KeepingNode):
         self._touch()
         super().accept(batch)
 
+    def _handle(self, batch: Batch) -> None:
+        """Where a message that failed is tried again, none behind it is handled before: the module is given one at a
+        time, since the state depends on the order."""
+        if self._on_error.policy != "retry" or len(batch) == 1:
+            super()._handle(batch)
+            return
+        for row in range(len(batch)):
+            super()._handle(batch.slice(row, row + 1))
+
     def commit(self) -> None:
         state = state_of(self.operator)
         if state is not None and state is not self._written and state != self._written:

@@ -18,9 +18,9 @@ from typing import Any
 
 from flowrt.counters import NodeCounters
 from flowrt.delivery.tracker import Note, Tracker
-from flowrt.errors import StartError
+from flowrt.errors import GuestTrap, NodeFault, StartError
 from flowrt.graph.plan import NodePlan
-from flowrt.logicaltime.stamps import END, START
+from flowrt.logicaltime.stamps import END, START, logical
 from flowrt.message import Batch, Message
 from flowrt.operators.accumulate import batch_of
 from flowrt.operators.base import Emission, Operator
@@ -29,6 +29,7 @@ from flowrt.runtime.identity import identified_results
 from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.node import send
 from flowrt.runtime.onerror import FaultHandler
+from flowrt.runtime.recovery import merged
 from flowrt.runtime.repeats import Repeats
 from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.records import Records, pack_time, unpack_time
@@ -37,8 +38,9 @@ from flowrt.values import replace
 _IDENTITY = {"operation_type", "order", "rules", "delay", "count", "memory", "triggers"}
 """Options by which an operation keeps what it keeps. A module may change: what is kept are messages, and the state that
 `flowrt_restore` takes may be an older version's."""
-_OUT, _FRONTIER = b"o", b"f"
-"""First bytes of keys: a message that has left and is not confirmed, and the last frontier at which one left."""
+_OUT, _FRONTIER, _NEXT, _CLOCK = b"o", b"f", b"n", b"c"
+"""First bytes of keys: a message that has left and is not confirmed, the last frontier at which one left, the number
+that the next one will have, the graph's clock at the last commit."""
 
 
 class TimedNode(KeepingNode):
@@ -61,8 +63,12 @@ class TimedNode(KeepingNode):
         )
         self.woken: Callable[[int | None], None] = _ignored
         """Told the frontier at which something will leave, whenever that may have changed."""
+        self.clock: Callable[[], int] | None = None
+        """Milliseconds of the graph's clock."""
         self.identify = False
         """Whether to give messages an identity, because some sink makes keys of it."""
+        self._latest: int | None = None
+        """Later times are not believed, of what leaves after the clock was set back."""
         self._repeats = Repeats()
         self._records = Records()
         self._outbox = Tracker(self._released)
@@ -74,8 +80,9 @@ class TimedNode(KeepingNode):
     # What drives it.
 
     def load(self) -> int:
-        """Read what is on disk; the frontier that had been reached. Raises `StartError`."""
-        return unpack_time(self._load().get(_FRONTIER, b""))
+        """Read what is on disk; the time that had been reached. Raises `StartError`."""
+        entries = self._load()
+        return max(unpack_time(entries.get(key, b"")) for key in (_FRONTIER, _CLOCK))
 
     def resume(self, *, clock_set_back: bool = False) -> None:
         """Begin with what is on disk: send again what had left, and keep what was open. After a clock that was set back
@@ -87,11 +94,15 @@ class TimedNode(KeepingNode):
             return
         if not clock_set_back:
             self.operator.frontier = unpack_time(entries.get(_FRONTIER, b""))
+        elif self.clock is not None:
+            self._latest = logical(self.clock())
         if out:
-            self._leave(batch_of(out))
+            self._leave(batch_of(out), again=True)
         if clock_set_back:
             self.pass_to(END)
-            self.operator.frontier = START
+            self.operator.frontier, self._latest = START, None
+            self._journal.delete(_FRONTIER)  # else the next start would take the clock as set back once more
+            self._touch()
         else:
             self._work_off()
 
@@ -111,6 +122,8 @@ class TimedNode(KeepingNode):
     def commit(self) -> None:
         self._forget_confirmed()
         self._repeats.write(self._journal)
+        if self._journal and self.clock is not None:
+            self._journal.put(_CLOCK, pack_time(logical(self.clock())))
         super().commit()
 
     def accept(self, batch: Batch) -> None:
@@ -156,9 +169,7 @@ class TimedNode(KeepingNode):
     def _fold(self, ready: Batch) -> None:
         self._meter.begin()
         started = monotonic()
-        emission = self._process(ready, self.operator.fold)
-        if emission.faults and self._on_error.policy == "retry":
-            emission = self._retry(emission, self.operator.fold)
+        emission = self._fold_all(ready)
         self.counters.processing.observe(monotonic() - started)
         self._meter.count()
         if emission.faults:
@@ -166,11 +177,36 @@ class TimedNode(KeepingNode):
         self.operator.folded(ready)
         self._touch()
 
-    def _leave(self, out: Batch) -> None:
-        """Put messages down, then hand them on under a tracker of our own."""
+    def _fold_all(self, ready: Batch) -> Emission:
+        """Where a message that failed is tried again, none behind it is folded before: a result may depend on the
+        order."""
+        fold = self.operator.fold
+        if self._on_error.policy != "retry":
+            return self._process(ready, fold)
+        if len(ready) > 1:
+            try:
+                return self._call(ready, fold)
+            except NodeFault as fault:
+                if isinstance(fault, GuestTrap):
+                    self._revive(fault, False)
+        rows = (ready.slice(row, row + 1) for row in range(len(ready)))
+        return merged([self._retry(self._process(row, fold), fold) for row in rows])
+
+    def _leave(self, out: Batch, *, again: bool = False) -> None:
+        """Put messages down, then hand them on under a tracker of our own. Those that leave `again` are known by their
+        numbers to a node behind that has kept them already."""
+        origin = f"{self.graph}/{self.name}"
         if self.identify:
-            out = identified_results(out, f"{self.graph}/{self.name}")
+            out = identified_results(out, origin)
+        if self._latest is not None:
+            out = replace(out, times=[min(time, self._latest) for time in out.times])
         seqs = self._outbox.open(len(out))
+        notes = [
+            Note(origin, (seq & 0xFFFF).to_bytes(2, "big"), again, head.topic, payload)
+            for seq, head, payload in zip(seqs, out.heads, out.payloads, strict=True)
+        ]
+        self._outbox.note(seqs, notes)
+        self._journal.put(_NEXT, seqs.stop.to_bytes(8, "big"))
         for seq, message in zip(seqs, out.rows(), strict=True):
             self._journal.put(_out(seq), self._records.pack(message))
         self.commit()
@@ -199,16 +235,18 @@ class TimedNode(KeepingNode):
             self._put_aside(entries, "it was made by another operation")
             return None
         try:
-            out = [self._records.unpack(entries[key]) for key in sorted(entries) if key[:1] == _OUT]
+            left = sorted(key for key in entries if key[:1] == _OUT)
+            out = [self._records.unpack(entries[key]) for key in left]
             self._journal.resume(entries)
             self._repeats.restore(entries)
             self.operator.restore(entries)
         except ValueError as error:
             self._put_aside(entries, str(error))
             return None
-        for key in entries:
-            if key[:1] == _OUT:
-                self._journal.delete(key)
+        for key in left:
+            self._journal.delete(key)
+        self._first_out = int.from_bytes(left[0][1:] if left else entries.get(_NEXT, b""), "big")
+        self._outbox = Tracker(self._released, self._first_out)
         self.counters.restored += len(entries)
         return out
 

@@ -126,6 +126,8 @@ class Timing:
     def __init__(self, clock: MakeClock, nodes: Sequence[TimedNode], stages: Sequence[TimedStage]) -> None:
         """`nodes` are those that keep messages, `stages` those that marks pass."""
         self.clock = clock()
+        for node in nodes:
+            node.clock = self.clock.now
         self._nodes = nodes
         self._stages = stages
         self.entrances: dict[str, TimedEntrance] = {}

@@ -64,6 +64,8 @@ class SimBroker:
         self.copies: Counter[tuple[str, bytes]] = Counter()
         self._qos, self._receive_maximum = qos, receive_maximum
         self._acknowledged, self._wrong = acknowledged, wrong
+        self.ids = 60
+        """How many identifiers it uses: few, so that they come round soon."""
         self._next_id = 0
         self._sink_ids: set[int] = set()
 
@@ -72,7 +74,7 @@ class SimBroker:
     def reopened(self, link: SimLink) -> None:
         """A client has come back to its session: what it did not acknowledge is sent again, in order."""
         for packet_id, (head, payload) in self.under_way.items():
-            self._deliver(link, packet_id, head, payload)
+            self._deliver(link, packet_id, head, payload, again=True)
         for packet_id in sorted(self.taken_over):
             link.to_client.append(Reply(PUBREL, packet_id))
 
@@ -86,14 +88,14 @@ class SimBroker:
 
     def _free_id(self) -> int:
         while True:
-            self._next_id = self._next_id % 60 + 1  # few, so that identifiers come round soon
+            self._next_id = self._next_id % self.ids + 1
             if self._next_id not in self.under_way and self._next_id not in self.taken_over:
                 return self._next_id
 
-    def _deliver(self, link: SimLink, packet_id: int, head: Head, payload: bytes) -> None:
+    def _deliver(self, link: SimLink, packet_id: int, head: Head, payload: bytes, *, again: bool = False) -> None:
         last = link.to_client[-1] if link.to_client else None
-        if not isinstance(last, Run):
-            last = Run(self._qos)
+        if not isinstance(last, Run) or last.again != again:
+            last = Run(self._qos, again=again)
             link.to_client.append(last)
         last.heads.append(head)
         last.payloads.append(payload)

@@ -32,7 +32,7 @@ class Simulation:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._random = Random(seed)
-        self._shape = draw_shape(self._random)
+        self._draw()
         self._faulty = True
         self._crash_share = self._random.choice((0.0, 0.004, 0.015))
         self._cut_share = self._random.choice((0.0, 0.02, 0.05))
@@ -66,8 +66,7 @@ class Simulation:
         actions = self._actions()
         for _ in range(CHAOS_STEPS):
             self._step(self._random.choices(*actions)[0])
-        self._faulty = False
-        self._letters.full = self._disk.full = 0.0
+        self._calm()
         calm = [
             action
             for action, _ in zip(*actions, strict=True)
@@ -81,6 +80,14 @@ class Simulation:
         else:
             self._wrong("it never came to rest")
         self._check_end()
+
+    def _draw(self) -> None:
+        self._shape = draw_shape(self._random)
+
+    def _calm(self) -> None:
+        """From here on nothing breaks."""
+        self._faulty = False
+        self._letters.full = self._disk.full = 0.0
 
     def _actions(self) -> tuple[list[Callable[[], None]], list[float]]:
         taking, confirming = self._random.choice((0.3, 2.0)), self._random.choice((0.3, 2.0))
@@ -264,8 +271,11 @@ class Simulation:
 
     def _begin(self) -> None:
         faulty, self._faulty = self._faulty, False
-        self._runtime = Runtime(self._shape, self._letters, self._fibers, self._disk)
+        self._runtime = self._life()
         self._faulty = faulty
+
+    def _life(self) -> Runtime:
+        return Runtime(self._shape, self._letters, self._fibers, self._disk)
 
     def _sent_from_disk(self, sink: str) -> int:
         """Messages that are out, and on disk still: the next life sends them again."""
