@@ -19,6 +19,8 @@ from flowrt.registry.artifact import Entry, Signature, signatures_from
 from flowrt.registry.blobs import Refused
 from flowrt.registry.budget import make_room
 from flowrt.registry.cache_folder import cache_folder
+from flowrt.registry.files import make_folder
+from flowrt.registry.room import require_room
 from flowrt.registry.store import Store
 from flowrt.registry.transfer import CHUNK, Link, download, small
 from flowrt.registry.trust import Policy, policy_path, read_policy
@@ -66,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pull(source: str, options: argparse.Namespace, store: Store, policy: Policy) -> Entry:
-    link = Link(options.rate, _progress(source))
+    link = Link(options.rate, _progress(source), disk(options))
     if source.startswith("oci://"):
         from flowrt.registry.oci import parse_reference
 
@@ -103,6 +105,9 @@ def _content(source: str, store: Store, link: Link) -> tuple[str, int, tuple[Sig
             beside = b""
     else:
         address, _, pin = source.partition("#")
+        make_folder(store.blobs.folder)
+        size = Path(address).stat().st_size
+        require_room(store.blobs.folder, size, size, link.most)
         with Path(address).open("rb") as file:
             content, size = store.blobs.put_unnamed(iter(lambda: file.read(CHUNK), b""))
         sig = Path(f"{address}.sig")

@@ -137,7 +137,7 @@ def _export(options: argparse.Namespace, store: Store, _: Policy) -> int:
 
 
 def _import(options: argparse.Namespace, store: Store, policy: Policy) -> int:
-    for entry in bundle.take(store, options.file, policy, downgrade=options.allow_downgrade):
+    for entry in bundle.take(store, options.file, policy, downgrade=options.allow_downgrade, most=disk(options)):
         print(f"{entry.reference} {entry.kind} {entry.content} {_signer(entry, policy)}")
     keep_within(store, Journal(state_folder(options.state)).digests(), disk(options), cache_folder())
     return 0

@@ -13,7 +13,8 @@ from typing import IO
 
 from flowrt.registry.artifact import EMPTY, Entry, entry_from
 from flowrt.registry.blobs import Blobs, Refused, digest_of
-from flowrt.registry.files import write_file
+from flowrt.registry.files import make_folder, write_file
+from flowrt.registry.room import require_room
 from flowrt.registry.store import Store
 from flowrt.registry.transfer import CHUNK, SIZE_MAX
 from flowrt.registry.trust import Policy
@@ -44,20 +45,22 @@ def export(store: Store, entries: Iterable[Entry], path: Path) -> int:
     return path.stat().st_size
 
 
-def take(store: Store, path: Path, policy: Policy, *, downgrade: bool = False) -> list[Entry]:
-    """Take everything a file holds. Raises `Refused` for the first thing that is not as it must be: what came before it
-    stays, whole and named. Raises OSError."""
+def take(store: Store, path: Path, policy: Policy, *, downgrade: bool = False, most: int | None = None) -> list[Entry]:
+    """Take everything a file holds. `most`: bytes that artifacts may take on the disk. Raises `Refused` for the first
+    thing that is not as it must be: what came before it stays, whole and named. Raises OSError."""
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            entries = _read(tar, store.blobs)
+            entries = _read(tar, store.blobs, most)
     except tarfile.TarError as error:
         raise Refused(f"{path} is truncated, or no bundle: {error}") from None
     return [store.take(entry, policy, downgrade=downgrade) for entry in entries]
 
 
-def _read(tar: tarfile.TarFile, blobs: Blobs) -> list[Entry]:
-    """Every member is a plain file under a name of ours: nothing is ever written where a member's name says."""
+def _read(tar: tarfile.TarFile, blobs: Blobs, most: int | None) -> list[Entry]:
+    """Every member is a plain file under a name of ours: nothing is ever written where a member's name says, and
+    nothing that the index, which comes first, does not name."""
     entries: list[Entry] = []
+    named, total = {digest_of(EMPTY)}, 0
     for member in tar:
         if not member.isfile() or member.size > SIZE_MAX:
             raise Refused(f"path: '{member.name[:100]}' is not a plain file")
@@ -66,8 +69,14 @@ def _read(tar: tarfile.TarFile, blobs: Blobs) -> list[Entry]:
             raise Refused(f"path: '{member.name[:100]}' holds nothing")
         if member.name == INDEX and member.size <= INDEX_BYTES_MAX:
             entries = _entries(file.read())
-        elif found := _MEMBER.fullmatch(member.name):
+            named = named.union(*(entry.digests for entry in entries))
+        elif (found := _MEMBER.fullmatch(member.name)) and f"sha256:{found[1]}" in named:
+            total += member.size
+            make_folder(blobs.folder)
+            require_room(blobs.folder, total, member.size, most)
             blobs.put_parts(_parts(file), f"sha256:{found[1]}", member.size)
+        elif found and not entries:
+            raise Refused("the bundle names no artifact: its index does not come first")
         else:
             raise Refused(f"path: '{member.name[:100]}' has no place in a bundle")
     if not entries:
@@ -86,6 +95,8 @@ def _entries(data: bytes) -> list[Entry]:
         raise Refused(f"the bundle's index cannot be read: {error}") from None
     if not isinstance(value, list):
         raise Refused("the bundle's index is no list")
+    if not value:
+        raise Refused("the bundle names no artifact")
     return [entry_from(one) for one in value]
 
 

@@ -10,8 +10,9 @@ import re
 import urllib.error
 from collections.abc import Callable, Iterator
 from functools import partial
+from time import sleep
 from typing import IO, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from flowrt.errors import MissingExtra
 from flowrt.registry.artifact import (
@@ -27,6 +28,7 @@ from flowrt.registry.artifact import (
 from flowrt.registry.blobs import Blobs, Refused, checked_digest, digest_of
 from flowrt.registry.patience import Prompt, whole
 from flowrt.registry.transfer import CHUNK, TIMEOUT_SECONDS, Link, fetch, opener
+from flowrt.registry.tries import BUSY, again, busy
 from flowrt.values import Struct
 
 SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -75,8 +77,10 @@ class Registry:
             raise MissingExtra("a registry", "oci") from None
         scheme = "http" if insecure else "https"
         self._oras: Any = Oras(host, insecure=insecure, auth_backend=_asks_for(f"{scheme}://{host}/v2/"))
-        _bound(self._oras.session, insecure=insecure)
-        self._base = f"{scheme}://{host}/v2/"
+        _bound(self._oras.session, host, insecure=insecure)
+        self._root = f"{scheme}://{host}/"
+        self._base = f"{self._root}v2/"
+        self._sleep: Callable[[float], None] = sleep
         self._always: dict[str, str] = {}
         if user:
             self._oras.auth.set_basic_auth(user, password)
@@ -85,11 +89,14 @@ class Registry:
 
     def resolve(self, reference: Reference) -> str:
         """The digest that a tag leads to at present. Raises `Refused` and OSError."""
-        answer = self._ask("HEAD", f"{reference.path}/manifests/{reference.digest or reference.tag}", _ACCEPT)
-        return checked_digest(str(answer.headers.get("Docker-Content-Digest", "")))
+        which = reference.digest or reference.tag
+        answer = self._ask("HEAD", f"{reference.path}/manifests/{which}", _ACCEPT)
+        said = str(answer.headers.get("Docker-Content-Digest", ""))
+        return checked_digest(said) if said else digest_of(self._manifest(reference.path, which))
 
     def pull(self, reference: Reference, name: str, blobs: Blobs, link: Link) -> Entry:
         """Bring an artifact's blobs into the store; what it is. Raises `Refused` and OSError."""
+        self._sleep = link.sleep
         try:
             return self._pulled(reference, name, blobs, link)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -163,7 +170,7 @@ class Registry:
         return tuple(found)
 
     def _manifest(self, path: str, which: str) -> bytes:
-        answer = self._ask("GET", f"{path}/manifests/{which}", _ACCEPT)
+        answer = again(lambda: self._ask("GET", f"{path}/manifests/{which}", _ACCEPT), self._sleep)
         data: bytes = answer.content
         if which.startswith("sha256:") and digest_of(data) != which:
             raise Refused(f"swapped: what came for {which[:26]} is {digest_of(data)[:26]}")
@@ -213,9 +220,11 @@ class Registry:
         from oras.auth import AuthenticationException
 
         plainly = type(self._oras).do_request.__wrapped__  # without its own pauses and tries: ours know what came
-        headers = {**headers, **(self._always if url.startswith(self._base) else {})}
         try:
             with body() if body is not None else contextlib.nullcontext() as data:
+                if not url.startswith(self._root):  # where it wants an upload to go: no password, no token
+                    return self._oras.session.request(method, url, data=data, headers=headers, stream=stream)
+                headers = {**headers, **self._always}
                 return plainly(self._oras, url, method, data=data, headers=headers, stream=stream)
         except (ValueError, AttributeError, AuthenticationException) as error:  # it has nothing to answer with
             raise Refused(f"{url}: the registry asks who we are; give --user and --password-file ({error})") from None
@@ -225,10 +234,19 @@ class Registry:
             return answer
         with answer:
             detail = _bounded(answer, SHOWN)[:SHOWN].decode(errors="replace").strip()
-        raise Refused(f"{url} answered {answer.status_code}: {detail if answer.status_code != 404 else 'not there'}")
+        words = f"{url} answered {answer.status_code}: {detail if answer.status_code != 404 else 'not there'}"
+        if answer.status_code in BUSY:
+            raise busy(words, answer.headers.get("Retry-After"))
+        raise Refused(words)
 
 
-_ACCEPT = {"Accept": f"{MANIFEST_TYPE}, application/vnd.docker.distribution.manifest.v2+json"}
+_INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+"""What we take nothing of; asked for, so that the reason is told and not that nothing is there."""
+_ACCEPT = {
+    "Accept": ", ".join(
+        (MANIFEST_TYPE, "application/vnd.docker.distribution.manifest.v2+json", *(f"{one};q=0.1" for one in _INDEXES))
+    )
+}
 
 
 def _signature_tag(digest: str) -> str:
@@ -249,7 +267,7 @@ def _parts(answer: Any) -> Iterator[bytes]:
 
 def _next_part(answer: Any) -> bytes:
     try:
-        part: bytes = answer.raw.read1(CHUNK, decode_content=True)
+        part: bytes = answer.raw.read1(CHUNK, decode_content=False)
     except Exception as error:  # noqa: BLE001 - whatever the library raises, it is the transfer that broke off
         raise ConnectionError(f"broke off: {error}") from None
     return part
@@ -265,11 +283,22 @@ def _asks_for(url: str) -> str:
     return "token"
 
 
-def _bound(session: Any, *, insecure: bool) -> None:
+def related(url: str, host: str) -> bool:
+    """Whether a password for a registry may go to an address: the registry's own host at whatever port, or one that has
+    the last two parts of its name in common with it, as auth.example.com with registry.example.com."""
+    one, other = urlsplit(url).hostname or "", urlsplit(f"//{host}").hostname or ""
+    if one == other:
+        return True
+    parts = one.split("."), other.split(".")
+    return min(map(len, parts)) > 1 and parts[0][-2:] == parts[1][-2:] and not parts[0][-1].isdecimal()
+
+
+def _bound(session: Any, host: str, *, insecure: bool) -> None:
     """Oras asks without a time-out and reads answers whole: a registry that falls silent must not hold an update for
     ever, one that never ends its answer must not take the memory, one that leads elsewhere must not get the password
-    in clear."""
+    in clear, nor anybody else."""
     plain = session.request
+    session.headers["Accept-Encoding"] = "identity"  # digests are of what is sent, and a little packs a lot
     for prefix in ("http://", "https://"):
         _hurry(session.get_adapter(prefix).poolmanager)
     session.max_redirects = REDIRECTS_MAX
@@ -278,9 +307,14 @@ def _bound(session: Any, *, insecure: bool) -> None:
         options.setdefault("timeout", TIMEOUT_SECONDS)
         if not insecure and not url.startswith("https:"):
             raise Refused(f"the registry leads to {url[:200]}, which is not secured")
+        if "Authorization" in (options.get("headers") or {}) and not related(url, host):
+            raise Refused(f"the registry wants our password to go to {url[:200]}, which is not of {host}'s domain")
         if (body := options.get("data")) is not None:
             body.seek(0)  # it was sent before, to a registry that then asked who we are
         answer = plain(method, url, stream=True, **options)
+        if answer.status_code in (401, 403) and urlsplit(answer.url).netloc != urlsplit(url).netloc:
+            answer.close()
+            raise Refused(f"{answer.url[:200]}, where the registry leads, answered {answer.status_code}")
         if not stream:
             with answer:
                 answer._content = _bounded(answer, MANIFEST_BYTES_MAX)

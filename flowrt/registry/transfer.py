@@ -16,11 +16,11 @@ from urllib.parse import urldefrag, urlsplit
 from flowrt.registry.blobs import Blobs, Refused
 from flowrt.registry.files import lock_file
 from flowrt.registry.patience import Plain, Secured, in_time, whole
+from flowrt.registry.room import require_room
+from flowrt.registry.tries import BUSY, again, busy, is_full
 from flowrt.values import Struct
 
 CHUNK = 64 * 2**10
-TRIES = 5
-"""How often a transfer that broke off goes on from where it was."""
 TIMEOUT_SECONDS = 30.0
 SIZE_MAX = 16 * 2**30
 Open = Callable[[int], tuple[Iterator[bytes], bool]]
@@ -38,6 +38,8 @@ class Link(Struct):
     """Bytes a second at most."""
     progress: Callable[[int, int], None] = _nothing
     """Told bytes so far and in all."""
+    most: int | None = None
+    """Bytes that artifacts may take on the disk."""
     clock: Callable[[], float] = monotonic
     sleep: Callable[[float], None] = sleep
     _owed: float = 0.0
@@ -60,28 +62,30 @@ def fetch(blobs: Blobs, digest: str, size: int, open_at: Open, link: Link) -> No
         raise Refused(f"{digest[:26]} is announced with {size} bytes; {SIZE_MAX} are the most")
     with _part(blobs, digest[7:]) as part:
         if not blobs.whole(digest):
-            _try(part, size, open_at, link)
+            _all(part, size, open_at, link)
             blobs.adopt(part, digest, size)
 
 
 @contextlib.contextmanager
 def _part(blobs: Blobs, name: str) -> Iterator[Path]:
     """Where a transfer puts what comes, while no other one does. What broke off too often stays, for the next
-    command."""
+    command; not what has filled the disk."""
+    part = blobs.folder / f".part-{name}"
     with lock_file(blobs.folder / f".lock-{name[:2]}"):
-        yield blobs.folder / f".part-{name}"
-
-
-def _try(part: Path, size: int, open_at: Open, link: Link) -> None:
-    """As often as it may break off."""
-    for left in reversed(range(TRIES)):
         try:
-            _go_on(part, size, open_at, link)
-            return
-        except OSError:
-            if not left:
-                raise
-            link.sleep(0.2 * (TRIES - left))
+            yield part
+        except OSError as error:
+            if is_full(error):
+                part.unlink(missing_ok=True)
+                raise Refused(f"disk: {error.strerror}; what had come of it is removed") from error
+            raise
+
+
+def _all(part: Path, size: int, open_at: Open, link: Link) -> None:
+    """What is missing of it."""
+    there = part.stat().st_size if part.exists() else 0
+    require_room(part.parent, size, max(0, size - there), link.most)
+    again(lambda: _go_on(part, size, open_at, link), link.sleep)
 
 
 def _go_on(part: Path, size: int, open_at: Open, link: Link) -> None:
@@ -114,12 +118,12 @@ def download(url: str, blobs: Blobs, link: Link) -> tuple[str, int]:
     """Bring a file into the store by HTTP, going on where an earlier try broke off; its digest and size. Raises
     `Refused` and OSError."""
     address, _ = urldefrag(url)
-    found = look(address)
+    found = again(lambda: look(address), link.sleep)
     name = hashlib.sha256(f"{address}\n{found.tag}\n{found.size}".encode()).hexdigest()
     with _part(blobs, name) as part:
         if not found.tag:  # what an earlier try left may be of another file
             part.unlink(missing_ok=True)
-        _try(part, found.size, lambda begun: _http(address, begun, found.tag), link)
+        _all(part, found.size, lambda begun: _http(address, begun, found.tag), link)
         return blobs.adopt(part, size=found.size)
 
 
@@ -189,8 +193,11 @@ def _opened(request: urllib.request.Request) -> Any:
     try:
         return opener().open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
+        words = f"{request.full_url} answered {error.code} {error.reason}"
         with error:
-            raise Refused(f"{request.full_url} answered {error.code} {error.reason}") from None
+            if error.code in BUSY:
+                raise busy(words, error.headers.get("Retry-After")) from None
+            raise Refused(words) from None
     except http.client.HTTPException as error:
         raise ConnectionError(f"{request.full_url} answered nonsense: {error!r}") from None
 

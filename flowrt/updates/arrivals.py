@@ -27,7 +27,7 @@ class Arrivals:
 
     def __init__(self, manager: Manager, load: Load, state: Path) -> None:
         self.manager = manager
-        self.fetcher = Fetcher(manager.store, state)
+        self.fetcher = Fetcher(manager.store, state, manager.house.disk)
         self._load = load
 
     def try_it(

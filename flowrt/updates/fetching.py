@@ -26,8 +26,10 @@ Progress = Callable[[int, int], None]
 class Fetcher:
     """Of one runtime. Any thread may use it."""
 
-    def __init__(self, store: Store, state: Path) -> None:
+    def __init__(self, store: Store, state: Path, most: int | None = None) -> None:
+        """`most`: bytes that artifacts may take on the disk."""
         self._store = store
+        self._most = most
         self._state = state
 
     def policy(self) -> Policy:
@@ -47,7 +49,7 @@ class Fetcher:
     def bring(self, source: str, access: Access | None, name: str = "", progress: Progress | None = None) -> Entry:
         """Into the store, and checked against the trust policy, but not yet by its name. Raises `Refused`, `StartError`
         and OSError."""
-        link = Link(float(access.rate) if access is not None and access.rate else None)
+        link = Link(float(access.rate) if access is not None and access.rate else None, most=self._most)
         if progress is not None:
             link.progress = progress
         if source.startswith("oci://"):

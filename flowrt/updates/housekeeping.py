@@ -17,13 +17,14 @@ class Housekeeping:
 
     def __init__(self, store: Store, journal: Journal, disk: int, graphs: Callable[[], Sequence[RunningGraph]]) -> None:
         """`disk`: bytes that the store and compiled code may take. `graphs` gives those that run."""
-        self._store, self._journal, self._disk, self._graphs = store, journal, disk, graphs
+        self.disk = disk
+        self._store, self._journal, self._graphs = store, journal, graphs
 
     def tidy(self) -> None:
         """Let go of what nothing needs, and of what has not been used for longest where the disk budget asks for it."""
         needed = self.needed()
         self._store.tidy(needed)
-        keep_within(self._store, needed, self._disk, cache_folder())
+        keep_within(self._store, needed, self.disk, cache_folder())
 
     def needed(self) -> set[str]:
         """Digests of what a running, proven, previous or tried version needs."""
@@ -34,4 +35,4 @@ class Housekeeping:
 
     def make_room(self, coming: set[str]) -> None:
         """For what has just come. Raises `Refused` where there is none."""
-        make_room(self._store, self.needed(), coming, self._disk, cache_folder())
+        make_room(self._store, self.needed(), coming, self.disk, cache_folder())

@@ -91,7 +91,7 @@ class Sender:
 @pytest.fixture
 def sender(bench, kind, monkeypatch):
     """And a receiver whose policy wants its key."""
-    monkeypatch.setattr("flowrt.registry.transfer.TRIES", 1)
+    monkeypatch.setattr("flowrt.registry.tries.TRIES", 1)
     made = Sender(bench.folder, kind)
     state = bench.folder / "state"
     state.mkdir()

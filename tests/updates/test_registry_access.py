@@ -76,11 +76,13 @@ class Hostile:
 
     def __init__(self, answers):
         self.seen = []
+        self.answers = answers
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.seen.append((self.command, self.path, dict(self.headers)))
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 status, headers, parts = answers.get(self.path, (404, {}, ()))
                 self.send_response(status)
                 for name, value in headers.items():
@@ -92,7 +94,7 @@ class Hostile:
                 except OSError:  # whom it was for has had enough
                     pass
 
-            do_HEAD = do_POST = do_GET  # noqa: N815 - as the library wants it
+            do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - as the library wants it
 
             def log_message(self, *_):
                 pass
@@ -160,6 +162,11 @@ LIES = {
     "a way to a file": (
         "leads to file:///etc/passwd, which is not followed",
         {"/v2/x/manifests/1": (200, {}, [manifest()]), BLOB: (302, {"Location": "file:///etc/passwd"}, [])},
+        "x:1",
+    ),
+    "an index": (
+        "it is an index of several platforms; name one of its manifests by digest",
+        {"/v2/x/manifests/1": (200, {}, [b'{"schemaVersion": 2, "manifests": []}'])},
         "x:1",
     ),
     "a manifest that is no JSON": ("has no layer", {"/v2/x/manifests/1": (200, {}, [b"{"])}, "x:1"),
