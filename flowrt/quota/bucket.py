@@ -41,6 +41,10 @@ class Bucket:
         """Units that may be used at `now` without a debt; negative while there is one."""
         return min(self._burst, self._level + (now - self._at) * self.share)
 
+    def lasts(self, now: float) -> float:
+        """Seconds from `now` until one unit a second would have used up what is left."""
+        return self.left(now) / (1 - self.share) if self.share < 1 else float("inf")
+
 
 class SharedBucket(Bucket):
     """A bucket that several threads charge."""

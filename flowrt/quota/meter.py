@@ -89,6 +89,11 @@ class Meter:
         now = monotonic()
         return any(bucket.left(now) < 0 for bucket in self._buckets)
 
+    def ahead(self) -> float:
+        """Seconds of work at full speed that what is left of each share allows, as long as nothing uncounted is due."""
+        now = monotonic()
+        return min((bucket.lasts(now) for bucket in self._buckets), default=float("inf"))
+
     def pause(self) -> float:
         """Count, pay and wait; the seconds that took. For the middle of a call."""
         self.count()

@@ -4,8 +4,9 @@
 A graph that ends and has waited for a call as long as it may has it ended by moving the epoch on: a guest that never
 comes back would keep a core busy otherwise, in a program that goes on with other graphs.
 
-A call of a node with a share is looked at after 20 ms and then again and again: it pays for what it used, and sleeps in
-the callback until it may go on. So an endless call keeps its share too.
+A call of a node with a share is looked at after some milliseconds and then again and again: it pays for what it used,
+and sleeps in the callback until it may go on. So an endless call keeps its share too. While it has nothing left, it
+runs for 2 ms at a time: a neighbour whose core it slows down, or takes, has its turn soon.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ _GRACE = 0.05
 """Seconds an overdue call goes on at most before it is ended."""
 
 
-LOOK_SECONDS = 0.02
-"""What a node may overdraw its share by before it is made to wait."""
+_SLICE = 0.002
+"""Seconds that a call runs for before it is looked at, and may overdraw its share by."""
+_LOOK = 0.02
+"""Seconds between two looks at a call that has enough left of its share."""
 
 
 class Deadline:
@@ -32,7 +35,7 @@ class Deadline:
 
     def __init__(self, watch: Watch, store: wasmtime.Store, seconds: float, meter: Meter | None = None) -> None:
         self._meter = meter if meter is not None and meter.bounded else None
-        self.span = seconds if self._meter is None else min(seconds, LOOK_SECONDS)
+        self.span = seconds if self._meter is None else min(seconds, _SLICE)
         """Seconds from a call's begin to the first look at it."""
         if self._meter is not None:
             self._meter.adopt()
@@ -46,7 +49,7 @@ class Deadline:
         self._noted = self._due = 0.0
         self._extended = False
         self._callback = capi.EPOCH_CALLBACK(self._on_epoch)
-        watch.expect(self.span)
+        watch.expect(seconds if self._meter is None else min(seconds, _LOOK))
         # The engine asks when its epoch moves on, which it only does when some call is overdue.
         capi.set_epoch_callback(ctypes.cast(store.ptr(), ctypes.c_void_p), self._callback, None, None)
         capi.set_epoch_deadline(ctypes.cast(store._context(), ctypes.c_void_p), 1)
@@ -75,6 +78,7 @@ class Deadline:
         look = self._due
         if self._meter is not None:
             self._due += self._meter.pause()  # what we make it wait is not the guest's time
-            look = min(self._due, self._watch.clock() + LOOK_SECONDS)
+            look = min(self._due, self._watch.clock() + min(max(self._meter.ahead(), _SLICE), _LOOK))
+            self._watch.closely.add(self)
         self._noted = self._watch.running[self] = look
         return True
