@@ -3,9 +3,9 @@
 The healthy graph is fed at half of what it can do alone. Beside the hostile one it must keep 90 % of that rate, and its
 99th percentile of latency may at most double.
 
-What else the machine does makes one window many times as slow as the next. So there are many short ones, in turn: what the
-graph can do, alone at half of that, beside each kind of hostility at the same rate, and again. Compared are medians over
-the rounds; how much of the machine others took is said.
+What else the machine does makes one window many times as slow as the next. So there are many short ones, in turn: what
+the graph can do, alone at half of that, beside each kind of hostility at the same rate, and again. Compared are medians
+over the rounds; how much of the machine others took is said.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def compare(seconds: float) -> bool:
     others = (_busy() - busy - (time.process_time() - spent)) / took
     print(f"neighbour, fed at half of what it can do, {ROUNDS} rounds; others took {others:.2f} cores")
     print(f"{'beside':<14}{'rate':>7}{'p99, ms':>9}{'ratio':>7}{'quarters of ratios':>22}")
-    return all([_row(kind, rates, delays) for kind in kinds])
+    held = [_row(kind, rates, delays) for kind in kinds]
+    return all(held)
 
 
 def _row(kind: str, rates: dict[str, list[float]], delays: dict[str, list[float]]) -> bool:

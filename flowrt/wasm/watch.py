@@ -33,7 +33,7 @@ class Watch:
         self.asleep = False
         """A caller that sees it true after it has entered its call in `running` calls `wake`."""
         self.closely: set[object] = set()
-        """Calls that are to be looked at when they are due, and not at the next tick. Taken out when they have ended."""
+        """Calls that are looked at when they are due, and not at the next tick. One that has ended is taken out."""
         self.clock = clock
         self._interrupt = interrupt
         self._tick = _LONGEST_TICK
