@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
-from flowrt.options import Options
+from flowrt.options import Field, Options
 from flowrt.quota.quantity import Bytes
 
 STANDARD_STREAM = "-"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from flowrt.options import Options
+from flowrt.options import Field, Options
 from flowrt.quota.quantity import Seconds
 
 PROTOBUF = "google.protobuf"

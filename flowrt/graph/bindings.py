@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from flowrt.endpoints.file_config import STANDARD_STREAM
 from flowrt.endpoints.registry import ENDPOINTS
 from flowrt.graph.graph import Graph
-from flowrt.graph.model import Endpoint, EndpointEntry
+from flowrt.graph.model import Endpoint
 from flowrt.operators.base import Operation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.options import own_fields, yaml_name
 from flowrt.problem import Problem, nearest
 
 _PLACE = "--bind"
@@ -56,11 +57,11 @@ def _bound(graph: Graph, name: str, url: str) -> Graph:
     return replace(graph, file=graph.file.model_copy(update={"endpoints": endpoints, "operations": operations}))
 
 
-def _options(entry: EndpointEntry) -> object:
+def _options(entry: Endpoint) -> object:
     return entry.options if len(entry.kinds) == 1 else None
 
 
-def _parse(url: str, name: str, operation: Operation) -> tuple[EndpointEntry, dict[str, Any]]:
+def _parse(url: str, name: str, operation: Operation) -> tuple[Endpoint, dict[str, Any]]:
     scheme, colon, rest = url.partition(":")
     if colon and scheme == "file":
         path = rest.removeprefix("//")
@@ -73,7 +74,7 @@ def _parse(url: str, name: str, operation: Operation) -> tuple[EndpointEntry, di
     raise BindingError(f"'{url}' is no URL of an endpoint; write mqtt://HOST/TOPIC, mqtts://HOST/TOPIC or file:PATH")
 
 
-def _mqtt(url: str, scheme: str, rest: str, name: str, operation: Operation) -> tuple[EndpointEntry, dict[str, Any]]:
+def _mqtt(url: str, scheme: str, rest: str, name: str, operation: Operation) -> tuple[Endpoint, dict[str, Any]]:
     where, _, query = rest.partition("?")
     authority, _, topic = where.partition("/")
     if "@" in authority:
@@ -108,13 +109,13 @@ def _host(authority: str) -> tuple[str, str]:
     return host, port
 
 
-def _entry(name: str, kind: str, options: dict[str, Any]) -> EndpointEntry:
+def _entry(name: str, kind: str, options: dict[str, Any]) -> Endpoint:
     try:
         return Endpoint.model_validate({"name": name, kind: options}, by_alias=True, by_name=False)
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in details["loc"][1:]) or kind
-        known = [field.alias or name for name, field in ENDPOINTS[kind].model_fields.items()]
+        known = [yaml_name(name, default) for name, default in own_fields(ENDPOINTS[kind]).items()]
         if details["type"] == "extra_forbidden":
             raise BindingError(f"there is no option '{where}'{nearest(where, known)}") from error
         raise BindingError(f"{where}: {details['msg'][:1].lower()}{details['msg'][1:]}") from error

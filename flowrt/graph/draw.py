@@ -11,7 +11,7 @@ from flowrt.graph.layout import Layout, Point, arrange
 from flowrt.graph.plan import Plan
 from flowrt.graph.wiring import kind_of
 from flowrt.operators.base import Operation
-from flowrt.operators.formatted import FormatEntry
+from flowrt.operators.formatted import FormatOperation
 from flowrt.operators.inference import InferenceOperation
 from flowrt.operators.transform import TransformOperation
 from flowrt.quota.quantity import format_bytes
@@ -72,7 +72,7 @@ def drawing_of(what: Plan | Graph) -> Drawing:
 def _box(operation: Operation) -> Box:
     model = getattr(operation, "model", None)
     topics = getattr(operation, "topics", ()) or (getattr(operation, "topic", None),)
-    kinds = operation.kinds if isinstance(operation, TransformOperation | FormatEntry) else ()
+    kinds = operation.kinds if isinstance(operation, TransformOperation | FormatOperation) else ()
     texts = (getattr(operation, "module", None), getattr(model, "path", model), " and ".join(kinds), *topics)
     detail = next((str(text) for text in texts if text), "")
     return Box(operation.name, kind_of(operation), detail, _quota(operation))

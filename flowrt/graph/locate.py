@@ -7,13 +7,14 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BeforeValidator, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from flowrt.graph.model import GraphFile
 from flowrt.graph.tree import Mapping, Mark, Node, Scalar, Sequence, child, describe
 from flowrt.options import Options
+from flowrt.options.validation import model_of
 from flowrt.problem import Problem, nearest
 from flowrt.quota.quantity import format_bytes, parse_bytes, parse_cores, parse_seconds
 
@@ -116,7 +117,7 @@ class Steps:
         self.node: Node = root
         self.walked: tuple[str | int, ...] = ()
         self.key_mark: Mark = root.mark
-        self.models: tuple[type[Options], ...] = (model,)
+        self.models: tuple[type[BaseModel], ...] = (model_of(model),)
         self.field: FieldInfo | None = None
         self.stray: str | None = None
         """The last part, where the tree does not hold it."""
@@ -318,16 +319,16 @@ def _metadata(annotation: Any) -> Iterator[Any]:
         yield from _metadata(argument)
 
 
-def _models_in(annotation: Any) -> Iterator[type[Options]]:
-    """The option classes that an annotation mentions."""
-    if isinstance(annotation, type) and issubclass(annotation, Options):
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in {Union, types.UnionType, Annotated, tuple, list, dict}:
         for argument in get_args(annotation):
             yield from _models_in(argument)
 
 
-def _tags(model: type[Options]) -> tuple[Any, ...]:
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
     info = model.model_fields.get("operation_type")
     return get_args(info.annotation) if info is not None and get_origin(info.annotation) is Literal else ()
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, create_model
-
 from flowrt.endpoints.registry import ENDPOINTS
 from flowrt.graph.updates import Updates
 from flowrt.operators.accumulate import AccumulateOperation
@@ -23,7 +21,7 @@ from flowrt.operators.map import MapOperation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.operators.transform import TransformOperation
-from flowrt.options import Options
+from flowrt.options import ConfigDict, Field, Options, having
 from flowrt.quota.resources import Budget
 
 AIO_SCHEMA = "https://www.schemastore.org/aio-wasm-graph-config-1.0.0.json"
@@ -172,7 +170,13 @@ class ShortModule(Options):
     """Properties the module is given. `model` is also registered for wasi-nn, under its path."""
 
 
-class EndpointEntry(Options):
+_KINDS: dict[str, Any] = {
+    kind: (options | None, Field(None, alias=kind, description=options.__doc__)) for kind, options in ENDPOINTS.items()
+}
+
+
+@having(_KINDS)
+class Endpoint(Options):
     """Where messages come from or go to: a name and exactly one kind."""
 
     name: Name
@@ -188,14 +192,6 @@ class EndpointEntry(Options):
         """The options of its kind."""
         options: Options = getattr(self, self.kinds[0])
         return options
-
-
-_KINDS: dict[str, Any] = {
-    kind: (options | None, Field(None, alias=kind, description=options.__doc__)) for kind, options in ENDPOINTS.items()
-}
-Endpoint: type[EndpointEntry] = create_model(
-    "Endpoint", __base__=EndpointEntry, __doc__=EndpointEntry.__doc__, **_KINDS
-)
 
 
 class GraphFile(Options):

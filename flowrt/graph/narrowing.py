@@ -10,49 +10,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache, reduce
 from operator import or_
-from typing import Annotated, Any, cast
-
-from pydantic import Field, create_model
+from typing import Annotated, Any
 
 from flowrt.endpoints.registry import ENDPOINTS
 from flowrt.graph.model import Endpoint, GraphFile
 from flowrt.graph.tree import Mapping, Scalar, Sequence
 from flowrt.operators.registry import OPERATIONS
-from flowrt.options import Options
+from flowrt.options import Field, Options, own_fields, validation, yaml_name
+from flowrt.options.validation import Model
 
 
-def model_of(root: Mapping) -> type[GraphFile]:
-    """`GraphFile`, or a model under it that gives the same values for this file and finds the same mistakes in it."""
+def model_of(root: Mapping) -> type[Model]:
+    """`GraphFile`'s model, or one that gives the same values for this file and finds the same mistakes in it."""
     kinds = frozenset(_texts(root, "operations"))
     if not kinds <= OPERATIONS.keys():
-        return GraphFile
+        return validation.model_of(GraphFile)
     ends = {key for item in _items(root, "endpoints") for key in item.entries} & ENDPOINTS.keys()
     return _narrowed(frozenset(root.entries), kinds, frozenset(ends))
 
 
 @lru_cache(maxsize=64)
-def _narrowed(keys: frozenset[str], kinds: frozenset[str], ends: frozenset[str]) -> type[GraphFile]:
-    fields = _defaults(GraphFile, keys)
+def _narrowed(keys: frozenset[str], kinds: frozenset[str], ends: frozenset[str]) -> type[Model]:
+    types = _unlooked_at(GraphFile, keys)
     if "operations" in keys:
         members: Any = reduce(or_, [OPERATIONS[kind] for kind in sorted(kinds | {"source", "sink"})])
-        fields["operations"] = (tuple[Annotated[members, Field(discriminator="operation_type")], ...], ())
+        types["operations"] = tuple[Annotated[members, Field(discriminator="operation_type")], ...]
     if "endpoints" in keys:
-        end: Any = _under(Endpoint, _defaults(Endpoint, ends | {"name"}))
-        fields["endpoints"] = (tuple[end, ...], ())
-    return cast("type[GraphFile]", _under(GraphFile, fields))
+        end: Any = validation.narrowed(Endpoint, _unlooked_at(Endpoint, ends))
+        types["endpoints"] = tuple[end, ...]
+    return validation.narrowed(GraphFile, types)
 
 
-def _defaults(model: type[Options], keys: frozenset[str]) -> dict[str, Any]:
-    """The fields that are not among the keys, as ones that hold their default."""
-    return {
-        name: (Any, Field(info.default, alias=info.alias))
-        for name, info in model.model_fields.items()
-        if (info.alias or name) not in keys
-    }
-
-
-def _under(model: type[Options], fields: dict[str, Any]) -> type[Options]:
-    return create_model(model.__name__, __base__=model, **fields)
+def _unlooked_at(declared: type[Options], keys: frozenset[str]) -> dict[str, Any]:
+    """The class's own fields that are not among the keys."""
+    return {name: Any for name, default in own_fields(declared).items() if yaml_name(name, default) not in keys}
 
 
 def _items(root: Mapping, section: str) -> Iterator[Mapping]:

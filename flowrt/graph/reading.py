@@ -19,6 +19,7 @@ from flowrt.graph.recovery import repair, without
 from flowrt.graph.shortform import SINK, SOURCE, expand
 from flowrt.graph.tree import Mapping, Scalar, Sequence, plain
 from flowrt.graph.variables import Variables
+from flowrt.options.validation import value_of
 from flowrt.problem import Problem
 from flowrt.values import Struct
 
@@ -82,7 +83,8 @@ def validate(root: Mapping, path: str) -> tuple[Graph | None, list[Problem]]:
 
 
 def _parse(root: Mapping) -> GraphFile:
-    return model_of(root).model_validate(plain(root), by_alias=True, by_name=False)
+    file: GraphFile = value_of(model_of(root).model_validate(plain(root), by_alias=True, by_name=False))
+    return file
 
 
 def _two_forms(root: Mapping, path: str) -> list[Problem]:

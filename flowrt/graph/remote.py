@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-
 from flowrt.endpoints.mqtt.config import Credentials, Topic
 from flowrt.endpoints.topics import filter_fault
-from flowrt.options import Options
+from flowrt.options import AfterValidator, Field, Options
 from flowrt.quota.quantity import Bytes, Seconds
 
 

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from pydantic.alias_generators import to_camel
-
 from flowrt.graph.facts import ADDRESSES, Facts, LibraryFacts, Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import Schema
@@ -24,6 +22,7 @@ from flowrt.graph.schemas import is_binary
 from flowrt.message import Tensor
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, ModelFile, ModelOptions
+from flowrt.options import camel
 from flowrt.values import Struct, field, replace
 
 InspectModule = Callable[[Path], ModuleFacts | Unreadable]
@@ -81,7 +80,7 @@ def files_of(graph: Graph) -> Iterator[tuple[tuple[str | int, ...], Path]]:
             named = getattr(endpoint.options, group, None) if len(endpoint.kinds) == 1 else None
             for name, path in () if named is None else named:
                 if isinstance(path, Path):
-                    yield ("endpoints", index, endpoint.kinds[0], group, to_camel(name)), path
+                    yield ("endpoints", index, endpoint.kinds[0], group, camel(name)), path
 
 
 def _unreadable(path: Path) -> Unreadable | None:

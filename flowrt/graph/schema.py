@@ -8,7 +8,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
 from flowrt.graph.model import GraphFile
-from flowrt.options import Options, descriptions
+from flowrt.options.descriptions import descriptions
+from flowrt.options.validation import Model, model_of
 
 
 class _Documented(GenerateJsonSchema):
@@ -16,8 +17,8 @@ class _Documented(GenerateJsonSchema):
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         made, model = super().model_schema(schema), schema["cls"]
-        if issubclass(model, Options):
-            texts = descriptions(model)
+        if issubclass(model, Model):
+            texts = descriptions(model.declared)
             for name, field in model.model_fields.items():
                 if name in texts:
                     made["properties"][field.alias or name]["description"] = texts[name]
@@ -26,7 +27,7 @@ class _Documented(GenerateJsonSchema):
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema 2020-12, for editors and for `flowrt schema`."""
-    schema = _open_to_variables(GraphFile.model_json_schema(by_alias=True, schema_generator=_Documented))
+    schema = _open_to_variables(model_of(GraphFile).model_json_schema(by_alias=True, schema_generator=_Documented))
     schema["$defs"]["Variable"] = {"type": "string", "pattern": r"\$\{", "description": "Filled in: `${NAME}`"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "flowrt graph"}
 

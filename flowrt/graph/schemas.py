@@ -6,7 +6,7 @@ from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph
 from flowrt.graph.model import Schema
 from flowrt.operators.base import Operation
-from flowrt.operators.formatted import FormatEntry
+from flowrt.operators.formatted import FormatOperation
 from flowrt.operators.transform import TransformOperation
 from flowrt.transforms.json_text import TextError
 
@@ -42,7 +42,7 @@ def used_by(graph: Graph, operation: Operation) -> list[str]:
     """The schemas that an operation names, itself or, for `validateSchema`, in the connections that lead to it."""
     if isinstance(operation, TransformOperation) and validates(operation):
         return list(dict.fromkeys(name for name in _incoming(graph, operation.name) if name is not None))
-    return list(operation.schema_names) if isinstance(operation, FormatEntry) else []
+    return list(operation.schema_names) if isinstance(operation, FormatOperation) else []
 
 
 def validates(operation: TransformOperation) -> bool:

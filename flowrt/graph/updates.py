@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from flowrt.graph.remote import Access, Commands, Follow
-from flowrt.options import Options
+from flowrt.options import Field, Options
 from flowrt.quota.quantity import Bytes, Seconds
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, Field
-
-from flowrt.options import Options
+from flowrt.options import ConfigDict, Field, Options
 from flowrt.quota.quantity import Seconds
 
 COUNT_MAX = 100_000

@@ -12,10 +12,10 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from flowrt.errors import StartError
-from flowrt.options import Options
+from flowrt.options import Field, Options
 from flowrt.values import Struct
 
 FILE = "module.toml"

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
-from flowrt.options import Options
+from flowrt.options import Field, Options
 
 FILE = "bindings.yaml"
 

@@ -13,7 +13,7 @@ from typing import Any
 from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.graph.artifacts import ARTIFACTS
 from flowrt.graph.graph import Graph
-from flowrt.graph.model import AIO_SCHEMA, Connection, EndpointEntry
+from flowrt.graph.model import AIO_SCHEMA, Connection, Endpoint
 from flowrt.manifests.resources import GROUP
 from flowrt.operators.base import Operation
 from flowrt.operators.guest_config import GuestOperation
@@ -266,7 +266,7 @@ def _header(given: dict[str, Any]) -> dict[str, str]:
     return found if given["value"] is None else found | {"value": str(given["value"])}
 
 
-def _endpoint(entry: EndpointEntry, options: MqttOptions) -> dict[str, Any]:
+def _endpoint(entry: Endpoint, options: MqttOptions) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "host": options.address,
         "protocol": "WebSockets" if options.transport == "websockets" else "Mqtt",

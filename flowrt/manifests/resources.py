@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
-
-from flowrt.options import Options
+from flowrt.options import ConfigDict, Field, Options
 
 GROUP = "connectivity.iotoperations.azure.com"
 

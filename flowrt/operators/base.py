@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from pydantic import Field
-
 from flowrt.errors import NodeFault
 from flowrt.message import Batch, Message, Tensor
-from flowrt.options import Options
+from flowrt.options import Field, Options
 from flowrt.quota.quantity import Seconds
 from flowrt.quota.resources import Resources
 from flowrt.values import Struct, field

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, create_model
-
 from flowrt.formats.options import FORMATS, FormatOptions
 from flowrt.operators.base import Operation
+from flowrt.options import Field, having
 
 
-class FormatEntry(Operation):
+def field_of(kind: str) -> str:
+    """The field's name in code: `json` is a method of every model."""
+    return f"as_{kind}"
+
+
+_FIELDS: dict[str, Any] = {
+    field_of(kind): (options | None, Field(None, alias=kind, description=options.__doc__))
+    for kind, options in FORMATS.items()
+}
+
+
+@having(_FIELDS)
+class FormatOperation(Operation):
     """An operation with exactly one format."""
 
     @property
@@ -28,17 +39,3 @@ class FormatEntry(Operation):
     def schema_names(self) -> tuple[str, ...]:
         """The graph's schemas that it names."""
         return tuple(name for kind in self.kinds for name in getattr(self, field_of(kind)).schema_names)
-
-
-def field_of(kind: str) -> str:
-    """The field's name in code: `json` is a method of every model."""
-    return f"as_{kind}"
-
-
-_FIELDS: dict[str, Any] = {
-    field_of(kind): (options | None, Field(None, alias=kind, description=options.__doc__))
-    for kind, options in FORMATS.items()
-}
-FormatOperation: type[FormatEntry] = create_model(
-    "FormatOperation", __base__=FormatEntry, __doc__=FormatEntry.__doc__, **_FIELDS
-)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from flowrt.operators.base import Operation
-from flowrt.options import Options
+from flowrt.options import Field, Options
 
 
 class GrantedFolder(Options):

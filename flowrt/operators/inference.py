@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from flowrt.counters import ModelCounters
 from flowrt.errors import NodeFault
 from flowrt.message import Batch, Head, Tensor
 from flowrt.operators.base import Emission, Fault, Model, Operation
-from flowrt.options import Options
+from flowrt.options import Field, Options
 from flowrt.quota.quantity import Seconds
 
 _HEADS_MAX = 4096

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
-
 from flowrt.message import Head
 from flowrt.operators.base import Operation
 from flowrt.operators.spool_config import Breaker, Spool
-from flowrt.options import Options
+from flowrt.options import Field, Options, model_validator
 
 HEADERS_MAX = 256
 

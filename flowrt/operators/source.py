@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from flowrt.operators.base import Operation
+from flowrt.options import Field
 from flowrt.quota.quantity import Seconds
 
 

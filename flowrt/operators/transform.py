@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
-
 from flowrt.operators.base import Operation
-from flowrt.options import Options
+from flowrt.options import Field, Options
 from flowrt.transforms.json_text import TextError, from_json
 from flowrt.transforms.rules import (
     RULES_MAX,

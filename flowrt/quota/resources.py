@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-from pydantic.alias_generators import to_camel
-
 from flowrt.counters import OWN_SERIES
-from flowrt.options import Options
+from flowrt.options import Field, Options, camel
 from flowrt.quota.quantity import Bytes, Cores, Seconds
 
 AtLimit = Literal["throttle", "drop", "bypass"]
@@ -98,7 +95,7 @@ class Resources(Options):
     def bounds(self) -> dict[str, float]:
         """Every bound that has no metric of its own, by the name of its option, those unset left out: messages, bytes
         and seconds."""
-        named = {to_camel(name): getattr(self, name) for name in _BOUNDS}
+        named = {camel(name): getattr(self, name) for name in _BOUNDS}
         return {name: float(value) for name, value in named.items() if value is not None}
 
     @property

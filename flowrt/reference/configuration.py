@@ -19,7 +19,10 @@ from flowrt.graph.model import GraphFile
 from flowrt.operators.base import Operation
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.registry import OPERATIONS
-from flowrt.options import Options, descriptions
+from flowrt.options import Options
+from flowrt.options.descriptions import descriptions
+from flowrt.options.validation import Model as Parsed
+from flowrt.options.validation import model_of
 from flowrt.quota.quantity import format_bytes, parse_bytes, parse_cores, parse_seconds
 from flowrt.reference.markdown import code, either, flowing, table
 
@@ -75,11 +78,11 @@ def _operation(name: str, model: type[Operation]) -> str:
 
 def section(title: str, text: str, model: Model, *, beside: Model | None = None) -> str:
     """A model's table of fields, without those of `beside`, which stand in a section of their own."""
-    known = beside.model_fields if beside else {}
+    known = model_of(beside).model_fields if beside else {}
     texts = descriptions(model)
     rows = [
         (code(field.alias or name), _type(field), _default(field), texts.get(name, ""))
-        for name, field in model.model_fields.items()
+        for name, field in model_of(model).model_fields.items()
         if name not in known
     ]
     body = table(("Field", "Type", "Default", "Meaning"), rows)
@@ -92,14 +95,14 @@ def _models(model: Model, seen: set[Model]) -> Iterator[Model]:
         return
     seen.add(model)
     yield model
-    for field in model.model_fields.values():
+    for field in model_of(model).model_fields.values():
         for found in _inside(field.annotation):
             yield from _models(found, seen)
 
 
 def _inside(annotation: Any) -> Iterator[Model]:
-    if isinstance(annotation, type) and issubclass(annotation, Options):
-        yield annotation
+    if isinstance(annotation, type) and issubclass(annotation, Parsed):
+        yield annotation.declared
     for argument in get_args(annotation):
         yield from _inside(argument)
 
@@ -118,15 +121,15 @@ def _words(annotation: Any) -> str:
         return either([code(value) for value in arguments])
     if origin in (Union, UnionType):
         kinds = [argument for argument in arguments if argument is not NoneType]
-        if all(isinstance(kind, type) and issubclass(kind, Operation) for kind in kinds):
+        if all(isinstance(kind, type) and issubclass(kind, model_of(Operation)) for kind in kinds):
             return "[operation](#operation)"
         return either([_words(kind) for kind in kinds])
     if origin is tuple:
         return f"list of {_words(arguments[0])}"
     if origin is dict:
         return f"mapping of names to {_words(arguments[1])}"
-    if isinstance(annotation, type) and issubclass(annotation, Options):
-        return f"[{_title(annotation)}](#{_anchor(annotation)})"
+    if isinstance(annotation, type) and issubclass(annotation, Parsed):
+        return f"[{_title(annotation.declared)}](#{_anchor(annotation.declared)})"
     return _WORDS[annotation]
 
 
@@ -150,7 +153,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True) if field.default is PydanticUndefined else field.default
-    if value is None or isinstance(value, Options) or value in ((), {}):
+    if value is None or isinstance(value, Parsed) or value in ((), {}):
         return ""
     return code(_value(value, _quantity(field)))
 

@@ -25,7 +25,7 @@ from flowrt.operators.branch import BranchOperation, BranchOperator
 from flowrt.operators.concatenate import ConcatenateOperation, ConcatenateOperator, OrderingOperator
 from flowrt.operators.delay import DelayOperation, DelayOperator
 from flowrt.operators.filter import FilterOperation, FilterOperator
-from flowrt.operators.formatted import FormatEntry
+from flowrt.operators.formatted import FormatOperation
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.operators.inference import InferenceOperation, InferenceOperator
 from flowrt.operators.map import MapOperation, MapOperator
@@ -218,7 +218,7 @@ class Builder:
                 return transform_operator(
                     operation, home, lambda: around.states, node.schemas, around.clock, counters=counters
                 )
-            case FormatEntry() as operation:
+            case FormatOperation() as operation:
                 from flowrt.runtime.formats import codec_operator  # few graphs have one
 
                 return codec_operator(operation, node.schemas, self._around.clock)

@@ -10,11 +10,11 @@ from flowrt.formats.registry import codec_of
 from flowrt.operators.base import Operator
 from flowrt.operators.codec_work import CodecOperator
 from flowrt.operators.decode import DecodeOperation
-from flowrt.operators.formatted import FormatEntry
+from flowrt.operators.formatted import FormatOperation
 
 
 def codec_operator(
-    operation: FormatEntry, schemas: Sequence[tuple[str, str, str]], clock: Callable[[], float]
+    operation: FormatOperation, schemas: Sequence[tuple[str, str, str]], clock: Callable[[], float]
 ) -> Operator:
     """What runs a `decode` or `encode` that the checks found sound. Raises `StartError`."""
     limits = operation.resources

@@ -17,10 +17,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import Field, ValidationError
-
 from flowrt.graph.facts import EmbeddedModel
-from flowrt.options import Options
+from flowrt.options import Field, Options
 from flowrt.values import Struct
 
 SECTION = "flowrt:embedded"
@@ -64,6 +62,8 @@ def embed(code: bytes, models: Sequence[Given], parameters: Mapping[str, str]) -
 def read(section: memoryview) -> tuple[list[Given], dict[str, str]]:
     """What is in a section, behind its name. Raises `EmbeddedError`."""
     length = int.from_bytes(section[:_LENGTH], "little")
+    from pydantic import ValidationError  # few modules carry anything
+
     try:
         contents = _Contents.model_validate_json(bytes(section[_LENGTH : _LENGTH + length]))
     except ValidationError as error:

@@ -11,7 +11,8 @@ import pytest
 from flowrt.cli.main import parser
 from flowrt.graph.model import GraphFile
 from flowrt.operators.registry import OPERATIONS
-from flowrt.options import descriptions
+from flowrt.options.descriptions import descriptions
+from flowrt.options.validation import model_of
 from flowrt.reference import stale, write_docs
 from flowrt.reference.configuration import _models
 
@@ -48,7 +49,7 @@ def test_every_field_of_the_graph_file_is_explained():
     silent = [
         f"{model.__name__}.{name}"
         for model in [*_models(GraphFile, set()), *OPERATIONS.values()]
-        for name in model.model_fields.keys() - descriptions(model).keys() - {"operation_type"}
+        for name in model_of(model).model_fields.keys() - descriptions(model).keys() - {"operation_type"}
     ]
     assert silent == []
 

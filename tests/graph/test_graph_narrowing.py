@@ -7,6 +7,7 @@ import pytest
 from flowrt.graph import reading
 from flowrt.graph.model import GraphFile
 from flowrt.graph.narrowing import model_of
+from flowrt.options import validation
 
 GRAPHS = sorted(Path(__file__).parents[2].joinpath("graphs").rglob("*.yaml"))
 SOUND = b"""
@@ -40,12 +41,13 @@ def outcome(data: bytes, path: str) -> tuple[object, object]:
 @pytest.mark.parametrize("data", [*FILES.values(), *map(Path.read_bytes, GRAPHS)], ids=[*FILES, *map(str, GRAPHS)])
 def test_values_and_mistakes_are_those_of_the_whole_model(monkeypatch, data):
     narrow = outcome(data, "g.yaml")
-    monkeypatch.setattr(reading, "model_of", lambda _: GraphFile)
+    monkeypatch.setattr(reading, "model_of", lambda _: validation.model_of(GraphFile))
     assert narrow == outcome(data, "g.yaml")
 
 
 def test_a_file_without_a_section_is_read_by_a_model_that_has_no_validator_for_it():
     root, _ = reading.parse(SOUND, "g.yaml")
     model = model_of(root)
-    assert str(GraphFile.model_fields["updates"].annotation) != str(model.model_fields["updates"].annotation)
+    whole = validation.model_of(GraphFile)
+    assert str(whole.model_fields["updates"].annotation) != str(model.model_fields["updates"].annotation)
     assert model_of(root) is model  # made once for files alike

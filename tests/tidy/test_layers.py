@@ -61,11 +61,7 @@ HOMES = {
     "pydantic": (
         "flowrt.options",
         "flowrt.wasm.embedded",
-        "flowrt.quota",
-        "flowrt.transforms",
-        "flowrt.formats",
-        "flowrt.operators",
-        "flowrt.endpoints",
+        "flowrt.transforms.json_text",
         "flowrt.graph",
         "flowrt.manifests",
         "flowrt.guests",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
-
 from flowrt.endpoints.mqtt.config import Credentials, Tls
-from flowrt.options import Options
+from flowrt.options import Field, Options, model_validator
 from flowrt.quota.quantity import Bytes, Seconds
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
-
 from flowrt.endpoints.topics import topic_fault
-from flowrt.options import Options
+from flowrt.options import AfterValidator, Field, Options, model_validator
 from flowrt.quota.quantity import Bytes, Seconds
 
 PACKET_BYTES_MAX = 268_435_455

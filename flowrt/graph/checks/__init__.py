@@ -24,7 +24,7 @@ from flowrt.graph.checks import (
 )
 from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph
-from flowrt.operators.formatted import FormatEntry
+from flowrt.operators.formatted import FormatOperation
 from flowrt.operators.transform import TransformOperation
 from flowrt.problem import Problem
 
@@ -51,7 +51,7 @@ def check(graph: Graph, facts: Facts, sets: Mapping[str, str]) -> list[Problem]:
 
 def _schemas(graph: Graph, facts: Facts) -> Iterable[Problem]:
     """Without schemas, transforms and formats there is nothing to look at."""
-    kinds = (TransformOperation, FormatEntry)
+    kinds = (TransformOperation, FormatOperation)
     if not graph.file.schemas and not any(isinstance(each, kinds) for each in graph.file.operations):
         return ()
     from flowrt.graph.checks import formats, schemas

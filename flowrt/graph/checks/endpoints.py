@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from flowrt.endpoints.registry import ENDPOINTS
 from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph
-from flowrt.graph.model import EndpointEntry
+from flowrt.graph.model import Endpoint
 from flowrt.graph.resolve import files_of
 from flowrt.operators.base import Operation
 from flowrt.operators.sink import SinkOperation
@@ -15,7 +15,7 @@ from flowrt.operators.source import SourceOperation
 from flowrt.problem import Problem, nearest
 
 MQTT = "mqtt"
-Known = Mapping[str, EndpointEntry]
+Known = Mapping[str, Endpoint]
 
 
 def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
@@ -91,7 +91,7 @@ def _files(graph: Graph, facts: Facts) -> Iterator[Problem]:
             yield graph.warning(loc, "unreadable-secret", message)
 
 
-def _option(endpoint: EndpointEntry, name: str) -> str | None:
+def _option(endpoint: Endpoint, name: str) -> str | None:
     return getattr(endpoint.options, name, None) if len(endpoint.kinds) == 1 else None
 
 

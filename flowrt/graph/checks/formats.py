@@ -12,18 +12,18 @@ from flowrt.formats.registry import codec_of
 from flowrt.graph.facts import Facts
 from flowrt.graph.graph import Graph, Loc
 from flowrt.graph.schemas import schemas_of
-from flowrt.operators.formatted import FormatEntry
+from flowrt.operators.formatted import FormatOperation
 from flowrt.problem import Problem, nearest
 
 
 def check(graph: Graph, facts: Facts) -> Iterator[Problem]:
     """Problems of every operation that has a format."""
     for index, operation in enumerate(graph.file.operations):
-        if isinstance(operation, FormatEntry):
+        if isinstance(operation, FormatOperation):
             yield from _format(graph, facts, ("operations", index), operation)
 
 
-def _format(graph: Graph, facts: Facts, loc: Loc, operation: FormatEntry) -> Iterator[Problem]:
+def _format(graph: Graph, facts: Facts, loc: Loc, operation: FormatOperation) -> Iterator[Problem]:
     if len(operation.kinds) != 1:
         if operation.kinds or not graph.repaired:
             found = " and ".join(operation.kinds) or f"none; write one of {', '.join(FORMATS)}"
@@ -46,7 +46,7 @@ def _format(graph: Graph, facts: Facts, loc: Loc, operation: FormatEntry) -> Ite
             yield from _schema(graph, facts, loc, operation)
 
 
-def _schema(graph: Graph, facts: Facts, loc: Loc, operation: FormatEntry) -> Iterator[Problem]:
+def _schema(graph: Graph, facts: Facts, loc: Loc, operation: FormatOperation) -> Iterator[Problem]:
     texts = schemas_of(graph, facts, operation, every=False)
     if not texts:
         return  # a schema without a text is reported as such
