@@ -12,14 +12,15 @@ from typing import Any
 from flowrt.graph.checks.quotas import check_together
 from flowrt.graph.facts import Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
-from flowrt.graph.load import load, plan_of, read_graph
+from flowrt.graph.load import load, plan_of, read_anew, read_graph
 from flowrt.graph.plan import Plan
 from flowrt.graph.resolve import NOTHING_STORED, Stored
 from flowrt.problem import Problem, has_errors, in_order
 from flowrt.quota.quantity import parse_bytes, parse_cores
-from flowrt.quota.resources import Budget
+from flowrt.quota.resources import NO_BUDGET, Budget
 from flowrt.registry.store import Store
 from flowrt.registry.trust import policy_path, read_policy
+from flowrt.runtime.known_graphs import KnownGraphs
 from flowrt.runtime.places import state_folder
 from flowrt.values import replace
 
@@ -84,7 +85,8 @@ def load_one(
     looked for in the local store; what the trust policy does not let in is a problem."""
     folder, stored = _store(options, stored)
     how = _how(options, to_run=to_run, machine=machine or _granted(options))
-    return _let_in(*load(path, **how, data=data, stored=stored), folder)
+    read = KnownGraphs().read if to_run else read_anew
+    return _let_in(*load(path, **how, data=data, stored=stored, read=read), folder)
 
 
 def _store(options: argparse.Namespace, stored: Stored = NOTHING_STORED) -> tuple[Path, Stored]:
@@ -180,7 +182,8 @@ def this_machine() -> Machine:
 
 def budget(options: argparse.Namespace) -> Budget:
     """What `--cpu` and `--memory` grant all graphs together."""
-    return Budget(cpu=options.cpu, memory=options.memory)
+    given = {"cpu": options.cpu, "memory": options.memory}
+    return Budget(**given) if any(value is not None for value in given.values()) else NO_BUDGET
 
 
 def _granted(options: argparse.Namespace) -> Machine:

@@ -14,6 +14,7 @@ from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.operators.transform import TransformOperation
 from flowrt.options import Options
+from flowrt.options.text import text_of
 from flowrt.values import Struct
 
 
@@ -91,21 +92,21 @@ def essence(node: NodePlan, plan: Plan) -> Hashable:
     models = tuple(_model(use) for use in node.models)
     home = Path(plan.path).parent if isinstance(node.operation, TransformOperation) else None
     return (
-        node.operation.model_dump_json(exclude=_PLACES),
+        text_of(node.operation, but=_PLACES),
         module, models, node.properties, node.schemas, node.nn, home,
     )  # fmt: skip
 
 
 def _model(use: ModelUse) -> Hashable:
-    options = use.options.model_dump_json(exclude=_FILES) if use.options is not None else ""
+    options = text_of(use.options, but=_FILES) if use.options is not None else ""
     fallback = _model(use.fallback) if use.fallback is not None else None
     libraries = tuple(library.digest for library in use.libraries)
     return use.name, use.facts.digest, use.facts.encoding, use.target, options, fallback, libraries
 
 
-_FILES = {"path": True, "sha256": True, "fallback": True, "custom_operators": True}
+_FILES = frozenset({"path", "sha256", "fallback", "custom_operators"})
 """Of a model, what names files whose digests count."""
-_PLACES = {"description": True, "module": True, "sha256": True, "model": True}
+_PLACES = frozenset({"description", "module", "sha256", "model"})
 """Of an operation, what is for people or names a file whose digest counts."""
 
 
@@ -221,7 +222,7 @@ def _subscribes(operation: SourceOperation) -> Hashable:
 
 
 def _but_topics(operation: SourceOperation) -> str:
-    return operation.model_dump_json(exclude={"topics", "qos", "retained", "description"})
+    return text_of(operation, but={"topics", "qos", "retained", "description"})
 
 
 def _overlapping(running: Plan, wanted: Plan, names: tuple[str, ...]) -> bool:
@@ -245,7 +246,7 @@ def _overlapping(running: Plan, wanted: Plan, names: tuple[str, ...]) -> bool:
 
 def _sources(plan: Plan) -> dict[str, str]:
     sources = {name: node.operation for name, node in plan.nodes.items() if is_source(node)}
-    return {name: operation.model_dump_json(exclude={"description"}) for name, operation in sources.items()}
+    return {name: text_of(operation, but={"description"}) for name, operation in sources.items()}
 
 
 def _used(plan: Plan) -> dict[str, Options | None]:

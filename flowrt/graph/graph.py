@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from flowrt.graph.locate import THE_GRAPH, owner
 from flowrt.graph.model import GraphFile
+from flowrt.graph.owner import THE_GRAPH, owner
 from flowrt.graph.tree import Mapping, Mark, at
 from flowrt.graph.wiring import Wiring
 from flowrt.problem import Problem, Severity
+from flowrt.values import Struct
 
 Loc = tuple[str | int, ...]
 PLACEHOLDER = "?"
@@ -59,3 +60,12 @@ class Graph:
     def warning(self, loc: Loc, code: str, message: str) -> Problem:
         """The same, as a warning."""
         return self.problem(loc, code, message, Severity.WARNING)
+
+
+class Reading(Struct, frozen=True):
+    """What became of a file. `graph` is None when nothing in it can be checked further."""
+
+    graph: Graph | None
+    problems: list[Problem]
+    variables: frozenset[str] = frozenset()
+    """Variables that the file mentions."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from flowrt.graph.bindings import bind
 from flowrt.graph.checks import check
 from flowrt.graph.checks.configuration import unused_sets
 from flowrt.graph.checks.endpoints import unbound
 from flowrt.graph.facts import Machine
-from flowrt.graph.graph import Graph
+from flowrt.graph.graph import Graph, Reading
 from flowrt.graph.plan import Plan
 from flowrt.graph.planner import plan
-from flowrt.graph.reading import read
 from flowrt.graph.resolve import NOTHING_STORED, InspectModel, InspectModule, Stored, gather, module_folders
 from flowrt.problem import Problem, has_errors, in_order
+
+Read = Callable[[bytes, str, Mapping[str, str], Mapping[str, str]], Reading]
+"""A file's bytes, its path, `--set`'s values and the environment to what became of it."""
+
+
+def read_anew(data: bytes, path: str, sets: Mapping[str, str], environ: Mapping[str, str]) -> Reading:
+    """Parse and validate, which loads what that takes."""
+    from flowrt.graph.reading import read
+
+    return read(data, path, sets, environ)
 
 
 def load(
@@ -31,6 +39,7 @@ def load(
     abstract_ends: bool = True,
     data: bytes | None = None,
     stored: Stored = NOTHING_STORED,
+    read: Read = read_anew,
 ) -> tuple[Plan | None, list[Problem]]:
     """The plan of the graph at `path`, or None when a problem is an error; and all problems, in order.
 
@@ -38,7 +47,7 @@ def load(
     be left without an endpoint, as in AIO's definitions; a graph that is to run may not. `data` takes the place of what
     the file holds.
     """
-    graph, problems = read_graph(path, sets=sets, environ=environ, data=data)
+    graph, problems = read_graph(path, sets=sets, environ=environ, data=data, read=read)
     if graph is None:
         return None, in_order(problems)
     planned, found = plan_of(
@@ -71,7 +80,7 @@ def plan_of(
     stored: Stored = NOTHING_STORED,
 ) -> tuple[Plan | None, list[Problem]]:
     """The same for a graph that was read already, whose own mistakes are reported."""
-    graph, problems = bind(graph, bindings)
+    graph, problems = _bound(graph, bindings)
     folders = module_folders(Path(graph.path), modules_dirs, environ)
     facts = gather(graph, folders, inspect_module, inspect_model, machine, stored)
     problems += check(graph, facts, sets)
@@ -80,8 +89,21 @@ def plan_of(
     return None if has_errors(problems) or graph.repaired else plan(graph, facts, sets), problems
 
 
+def _bound(graph: Graph, bindings: Mapping[str, str]) -> tuple[Graph, list[Problem]]:
+    if not bindings:
+        return graph, []
+    from flowrt.graph.bindings import bind
+
+    return bind(graph, bindings)
+
+
 def read_graph(
-    path: Path, *, sets: Mapping[str, str], environ: Mapping[str, str], data: bytes | None = None
+    path: Path,
+    *,
+    sets: Mapping[str, str],
+    environ: Mapping[str, str],
+    data: bytes | None = None,
+    read: Read = read_anew,
 ) -> tuple[Graph | None, list[Problem]]:
     """The graph at `path` by its text alone: no module or model is looked for."""
     try:

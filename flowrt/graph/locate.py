@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from flowrt.graph.model import GraphFile
+from flowrt.graph.owner import THE_GRAPH, owner
 from flowrt.graph.tree import Mapping, Mark, Node, Scalar, Sequence, child, describe
 from flowrt.options import Options
 from flowrt.options.validation import model_of
@@ -46,7 +47,6 @@ _WANTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
-THE_GRAPH = "the graph"
 _PRIMITIVE = {"str", "int", "float", "bool"}
 
 
@@ -73,40 +73,6 @@ def nulls_of(error: ValidationError, root: Mapping) -> list[tuple[str | int, ...
         if isinstance(node, Scalar) and node.value is None and not refused and isinstance(steps.walked[-1], str):
             found.append(steps.walked)
     return list(dict.fromkeys(found))
-
-
-def owner(root: Mapping, loc: Iterable[str | int]) -> tuple[str, str | None]:
-    """What a location belongs to, in words and as a node's name: (`operation 'x'`, `x`)."""
-    parts = [*loc, None, None][:2]
-    section, index = parts[0], parts[1]
-    item = child(root.get(str(section)) or root, index) if isinstance(index, int) else None
-    if item is None:
-        return THE_GRAPH, None
-    if section == "connections":
-        return f"connection {_name(item, 'from', 'name')} -> {_name(item, 'to', 'name')}", None
-    name = _name(item, "name")
-    words = {
-        "operations": "operation",
-        "endpoints": "endpoint",
-        "models": "model",
-        "modules": "module",
-        "schemas": "schema",
-        "cases": "case",
-    }
-    if section == "moduleConfigurations":
-        return f"configuration of {name}", name.strip("'") if name != "?" else None
-    node = name[1:-1] if section in {"operations", "modules"} and name != "?" else None
-    kind = words.get(str(section), str(section))
-    return (f"{kind} {name}" if name != "?" else f"{kind} {index + 1} of the list"), node  # type: ignore[operator]
-
-
-def _name(node: Node, *keys: str) -> str:
-    for key in keys:
-        found = child(node, key)
-        if found is None:
-            return "?"
-        node = found
-    return f"'{node.text}'" if isinstance(node, Scalar) and node.value is not None else "?"
 
 
 class Steps:

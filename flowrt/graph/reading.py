@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flowrt.graph.artifacts import expand as expand_artifacts
 from flowrt.graph.document import parse
-from flowrt.graph.graph import Graph
+from flowrt.graph.graph import Graph, Reading
 from flowrt.graph.locate import nulls_of, problems_of
 from flowrt.graph.model import GraphFile
 from flowrt.graph.narrowing import model_of
@@ -21,22 +21,12 @@ from flowrt.graph.tree import Mapping, Scalar, Sequence, plain
 from flowrt.graph.variables import Variables
 from flowrt.options.validation import value_of
 from flowrt.problem import Problem
-from flowrt.values import Struct
 
 _REPAIRS = 12
 """Rounds of leaving out what is wrong; three are enough for any file seen."""
 
 _MANY = 500
 """Mistakes beyond which the rest is not checked as well: who has so many will run the check again."""
-
-
-class Reading(Struct, frozen=True):
-    """What became of a file. `graph` is None when nothing in it can be checked further."""
-
-    graph: Graph | None
-    problems: list[Problem]
-    variables: frozenset[str] = frozenset()
-    """Variables that the file mentions."""
 
 
 def read(data: bytes, path: str, sets: Lookup[str, str], environ: Lookup[str, str]) -> Reading:

@@ -19,6 +19,7 @@ __all__ = [
     "Options",
     "WithJsonSchema",
     "camel",
+    "defaults_of",
     "having",
     "made",
     "model_validator",
@@ -80,7 +81,7 @@ else:
 
         @classmethod
         def model_construct(cls, **given: object) -> Self:
-            return made(cls, {**dict(_defaults(cls)), **given}, set(given))
+            return made(cls, {**defaults_of(cls), **given}, set(given))
 
         @classmethod
         def model_validate(cls, given: object, **how: object) -> Self:
@@ -185,10 +186,12 @@ def yaml_name(name: str, default: Any) -> str:
     return str(alias or camel(name))
 
 
-def _defaults(declared: type[Options]) -> Iterator[tuple[str, object]]:
-    for base in reversed(declared.__mro__):
-        if issubclass(base, Options):
-            for name, default in own_fields(base).items():
-                value = default.default() if isinstance(default, Field) else default  # type: ignore[arg-type]
-                if value is not MISSING:
-                    yield name, value
+def defaults_of(declared: type[Options]) -> dict[str, Any]:
+    """By field, the value it has when it is not written, of those that need not be."""
+    bases = [base for base in reversed(declared.__mro__) if issubclass(base, Options)]
+    fields = [field for base in bases for field in own_fields(base).items()]
+    found: dict[str, Any] = {
+        name: default.default() if isinstance(default, Field) else default  # type: ignore[arg-type]
+        for name, default in fields
+    }
+    return {name: value for name, value in found.items() if value is not MISSING}

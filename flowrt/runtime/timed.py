@@ -25,6 +25,7 @@ from flowrt.message import Batch, Message
 from flowrt.operators.accumulate import batch_of
 from flowrt.operators.base import Emission, Operator
 from flowrt.operators.timed import TimedOperator
+from flowrt.options.text import text_of
 from flowrt.runtime.identity import identified_results
 from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.node import send
@@ -287,7 +288,7 @@ def keeping(
     """The node of an operation that keeps messages. Raises `StartError` where it cannot keep any."""
     if not isinstance(operator, TimedOperator):
         raise StartError(f"node '{plan.name}' of '{graph}' keeps messages, and cannot run in a process of its own")
-    identity = plan.operation.model_dump_json(include=_IDENTITY, exclude_defaults=True).encode()
+    identity = text_of(plan.operation, only=_IDENTITY).encode()
     return TimedNode(graph, plan.name, operator, faults, counters, store=store, identity=identity, **given)
 
 

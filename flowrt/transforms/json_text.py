@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from flowrt.options import Options
 from flowrt.values import Struct
 
@@ -45,6 +43,8 @@ def from_json(text: str, model: type[Model]) -> Model:
         raise TextError([TextMistake("the JSON is nested too deeply")]) from None
     except ValueError as error:
         raise TextError([TextMistake(str(error))]) from None
+    from pydantic import ValidationError  # a start with a file that was read before may need none of it
+
     try:
         return model.model_validate(found, by_alias=True, by_name=False)
     except ValidationError as error:

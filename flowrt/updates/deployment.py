@@ -10,6 +10,7 @@ from typing import Any
 from flowrt.graph.difference import Difference, essence
 from flowrt.graph.plan import ModelUse, NodePlan, Plan
 from flowrt.operators.guest_config import GuestOperation
+from flowrt.options.text import text_of
 from flowrt.values import Struct, asdict, field
 
 
@@ -87,9 +88,9 @@ def deployment_from(value: Mapping[str, Any]) -> Deployment:
 
 def fingerprint(plan: Plan) -> str:
     """Equal for plans that do the same."""
-    ends = sorted((name, options.model_dump_json()) for name, options in plan.endpoints.items())
+    ends = sorted((name, text_of(options)) for name, options in plan.endpoints.items())
     nodes = [(name, repr(essence(node, plan)), node.targets) for name, node in plan.nodes.items()]
-    rest = (plan.name, plan.version, plan.budget.model_dump_json(), plan.updates.model_dump_json())
+    rest = (plan.name, plan.version, text_of(plan.budget), text_of(plan.updates))
     return _hash((rest, ends, nodes))
 
 
@@ -98,9 +99,9 @@ def attempt(plan: Plan, what: Difference) -> str:
     nodes = [(name, repr(essence(plan.nodes[name], plan))) for name in what.made]
     wires = what.rewired or what.opened or what.beyond
     wiring = [(name, node.targets) for name, node in plan.nodes.items()] if wires else []
-    ends = sorted((name, options.model_dump_json()) for name, options in plan.endpoints.items()) if what.beyond else []
+    ends = sorted((name, text_of(options)) for name, options in plan.endpoints.items()) if what.beyond else []
     sources = [(name, repr(essence(plan.nodes[name], plan))) for name in (*what.resubscribed, *what.opened)]
-    more = [(what.closed, plan.budget.model_dump_json())] if what.closed or what.budget else []
+    more = [(what.closed, text_of(plan.budget))] if what.closed or what.budget else []
     return _hash((plan.name, nodes, what.removed, wiring, ends, sources, *more))
 
 

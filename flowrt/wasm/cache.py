@@ -1,8 +1,7 @@
 """Compiled code on disk, so that the second start of a graph compiles nothing.
 
-A file is what the engine serialised, then the SHA-256 of that. Loading compiled code is executing it, so the folder
-must be ours alone, and a damaged file is a miss. Files are written beside their name and renamed, so two processes may
-start at once, and whoever loses power leaves a whole file or none.
+Loading compiled code is executing it: the folder and its files must be ours alone and whole, as `registry/own_files.py`
+sees to.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +18,11 @@ import wasmtime
 import wasmtime.component
 
 from flowrt.registry.cache_folder import DIGEST_CHARACTERS, cache_folder
+from flowrt.registry.own_files import own_folder, read_own, write_own
 from flowrt.wasm.component.direct import REVISION
 from flowrt.wasm.component.lists import in_place
 from flowrt.wasm.engine import PLAIN, Engine, Variant
 
-_DIGEST = hashlib.sha256().digest_size
 Compiled = wasmtime.Module | wasmtime.component.Component
 _Code = TypeVar("_Code", wasmtime.Module, wasmtime.component.Component)
 
@@ -53,7 +50,7 @@ class CodeCache:
         path = self._path(engine, digest, variant)
         if path is not None:
             with contextlib.suppress(OSError, wasmtime.WasmtimeError):
-                code = _read(path)
+                code = read_own(path)
                 module = None if code is None else read(engine.native(variant), code)
                 os.utime(path)  # what is used stays longest: see `registry/budget.py`
         if module is None:
@@ -72,7 +69,7 @@ class CodeCache:
         path = self._path(engine, digest, variant)
         if path is not None:
             with contextlib.suppress(OSError):
-                _write(path, bytes(module.serialize()))
+                write_own(path, bytes(module.serialize()))
 
     def _path(self, engine: Engine, digest: str, variant: Variant) -> Path | None:
         folder = self._folder()
@@ -83,16 +80,7 @@ class CodeCache:
 
     def _folder(self) -> Path | None:
         """The folder, made when it is not there; None when others could write into it."""
-        if self._directory is None:
-            return None
-        folder = self._directory / "code"
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = folder.lstat()
-        except OSError:
-            return None
-        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
-        return folder if ours else None
+        return None if self._directory is None else own_folder(self._directory / "code")
 
 
 def compile_module(
@@ -137,33 +125,6 @@ def _compile(
     if cache is not None:
         cache.store(engine, digest, module, variant)
     return module
-
-
-def _read(path: Path) -> bytes | None:
-    """What the engine serialised, when the file is whole and ours alone."""
-    with path.open("rb") as file:
-        found = os.fstat(file.fileno())
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            return None
-        data = file.read()
-    code, digest = data[:-_DIGEST], data[-_DIGEST:]
-    if hashlib.sha256(code).digest() != digest:
-        return None
-    return code
-
-
-def _write(path: Path, code: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(code)
-            file.write(hashlib.sha256(code).digest())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).rename(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _machine() -> tuple[str, str]:
