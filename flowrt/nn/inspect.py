@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flowrt.graph.facts import ModelFacts, Unreadable
 from flowrt.message import Tensor
-from flowrt.nn import encodings, files, gguf_file, onnx_file, openvino_file, tflite_file, torch_file
+from flowrt.nn import encodings, files
 from flowrt.nn.backend import Slot
 from flowrt.nn.described import Described
 from flowrt.nn.faults import ModelFault
@@ -44,21 +44,31 @@ def inspect_model(path: str | Path, encoding: str | None = None) -> ModelFacts |
 
 
 def describe(found: files.ModelFiles) -> Described:
-    """What the files say, by their format. Raises `ModelFault`."""
+    """What the files say, by their format, of which only the reader is loaded. Raises `ModelFault`."""
     label, head = found.path.name, found.parts[0]
     if found.encoding == "tensorflow":
         raise ModelFault("invalid-encoding", encodings.missing("tensorflow") or "")
     if found.encoding == "onnx" or encodings.sniff(head) == "onnx":
+        from flowrt.nn import onnx_file
+
         model = onnx_file.read(head, label)
         outside = onnx_file.check_external(label, model.external, found.path.parent)
         size = max(model.parameter_bytes, outside)
         return Described(model.inputs, model.outputs, version="", weights=Counter({"": size}))
     if found.encoding == "tensorflowlite":
+        from flowrt.nn import tflite_file
+
         return tflite_file.read(head, label)
     if found.encoding == "openvino":
+        from flowrt.nn import openvino_file
+
         return openvino_file.read(head, found.parts[1], label)
     if found.encoding == "ggml":
+        from flowrt.nn import gguf_file
+
         return gguf_file.read(head, label, found.length)
+    from flowrt.nn import torch_file
+
     return torch_file.read(head, label)
 
 

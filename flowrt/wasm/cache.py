@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,7 +74,8 @@ class CodeCache:
         folder = self._folder()
         if folder is None:
             return None
-        key = "\n".join((digest, str(REVISION), version("wasmtime"), engine.settings(variant), *_machine()))
+        # the engine refuses code that another version of it compiled: a miss, though its file has the same name
+        key = "\n".join((digest, str(REVISION), engine.settings(variant), *_machine()))
         return folder / f"{digest[:DIGEST_CHARACTERS]}-{hashlib.sha256(key.encode()).hexdigest()[:48]}.code"
 
     def _folder(self) -> Path | None:
