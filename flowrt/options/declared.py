@@ -117,7 +117,7 @@ else:
             return self.__dict__ == other.__dict__ and self.model_extra == other.model_extra
 
         def __hash__(self) -> int:
-            return hash((type(self), *self.__dict__.values()))
+            return hash((type(self), frozenset(self.__dict__.items())))
 
         def __repr__(self) -> str:
             return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self)})"

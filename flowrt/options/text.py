@@ -13,7 +13,7 @@ def text_of(value: Options, *, but: Container[str] = (), only: Container[str] | 
     """JSON of the fields that are not at their defaults, so that a later version's new fields change nothing. `but` are
     left out, and with `only` all others are."""
     said = {name: part for name, part in _said(value).items() if name not in but and (only is None or name in only)}
-    return json.dumps(said, default=_plain, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(said, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _said(value: Options) -> dict[str, Any]:
