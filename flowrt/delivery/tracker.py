@@ -49,6 +49,10 @@ class Tracker:
         self.surplus = 0
         """Rows settled again after their release: a fault of ours, without harm to others."""
 
+    def release_to(self, release: Callable[[int], None]) -> None:
+        """Another is told of releases from here on. One that is under way may still go to who was told before."""
+        self._release = release
+
     def open(self, count: int) -> range:
         """Numbers for `count` new messages."""
         with self._lock:

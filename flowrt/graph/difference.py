@@ -9,7 +9,8 @@ from pathlib import Path
 from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.endpoints.topics import overlap
 from flowrt.graph.plan import ModelUse, NodePlan, Plan
-from flowrt.graph.timing import keeping, needs_time
+from flowrt.graph.timing import keeping, keeps_state, needs_time
+from flowrt.operators.base import Operation
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 from flowrt.operators.transform import TransformOperation
@@ -140,13 +141,24 @@ def _kept(running: Plan, wanted: Plan) -> str | None:
         for name in set().union(*keepers)
         if name not in running.nodes
         or name not in wanted.nodes
-        or essence(running.nodes[name], running) != essence(wanted.nodes[name], wanted)
+        or (
+            essence(running.nodes[name], running) != essence(wanted.nodes[name], wanted)
+            and not _takes_over(running.nodes[name].operation, wanted.nodes[name].operation)
+        )
     )
     if changed:
         return f"what {', '.join(changed)} keeps goes on from its checkpoint"
     if _rewired(running, wanted):
         return "it keeps windows or states on disk, and its connections differ"
     return None
+
+
+def _takes_over(old: Operation, new: Operation) -> bool:
+    """Whether a node that keeps something can go on with what the other keeps. A sliding window has given most of it to
+    other windows already."""
+    if type(old) is not type(new) or (needs_time(old), keeps_state(old)) != (needs_time(new), keeps_state(new)):
+        return False
+    return not any(isinstance(one, TransformOperation) and one.sliding is not None for one in (old, new))
 
 
 def _keepers(plan: Plan) -> set[str]:

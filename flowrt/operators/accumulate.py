@@ -161,6 +161,15 @@ class AccumulateOperator:
                     self._full[time] = None
             self._held += len(message.payload) + _HELD
 
+    def take_over(self, entries: Mapping[bytes, bytes], *, whole: bool) -> None:  # noqa: ARG002 - it always is
+        self.restore(entries)
+
+    def begin_again(self) -> None:
+        self.journal.clear()
+        self._windows = Groups()
+        self._full.clear()
+        self._next = self._held = 0
+
     def windows(self) -> int:
         return len(self._windows)
 

@@ -111,6 +111,14 @@ class OrderingOperator(ConcatenateOperator):
         for key, message in [(key, self._records.unpack(entries[key])) for key in known]:
             self._put(message, int.from_bytes(key[12:], "big"), unpack_time(key[1:12]))
 
+    def take_over(self, entries: Mapping[bytes, bytes], *, whole: bool) -> None:  # noqa: ARG002 - it always is
+        self.restore(entries)
+
+    def begin_again(self) -> None:
+        self.journal.clear()
+        self._waiting = Groups()
+        self._next = self._held = 0
+
     def windows(self) -> int:
         return len(self._waiting)
 

@@ -44,5 +44,13 @@ class TimedOperator(Operator, Protocol):
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
         """Begin with what the journal had put on disk. Raises ValueError when it cannot be understood."""
 
+    def take_over(self, entries: Mapping[bytes, bytes], *, whole: bool) -> None:
+        """Begin with what an operator of the same kind and other bounds had kept: its messages count anew, in their
+        order. Raises ValueError as `restore` does; where it is to be `whole`, also for a message that it does not
+        understand, which is a fault otherwise."""
+
+    def begin_again(self) -> None:
+        """Forget all that is open, and the journal's changes: as if nothing had come."""
+
     def windows(self) -> int:
         """How many are open; safe to ask from any thread."""

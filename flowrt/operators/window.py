@@ -7,7 +7,7 @@ messages themselves: an operator that begins again takes them once more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Protocol
 
@@ -47,11 +47,12 @@ class Windows(Protocol):
 class WindowOperator:
     """See `operators/timed.py`."""
 
-    def __init__(self, windows: Windows, memory_max: int, counters: NodeCounters) -> None:
+    def __init__(self, make: Callable[[], Windows], memory_max: int, counters: NodeCounters) -> None:
         """`memory_max`: bytes that the open window may hold; a message beyond it is a fault of kind `memory`."""
         self.journal = Journal()
         self.frontier = START
-        self._windows = windows
+        self._make = make
+        self._windows = make()
         self._memory_max = memory_max
         self._counters = counters
         self._records = Records()
@@ -83,6 +84,8 @@ class WindowOperator:
         return Emission(out.ports, faults=[*faults, *out.faults], kept=kept)
 
     def due(self) -> int | None:
+        if self._left or self._faults:  # of what was taken over
+            return START
         due = self._windows.due
         return None if due is None else logical(ceil(due * 1000))
 
@@ -101,10 +104,28 @@ class WindowOperator:
         return self._out()
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
+        self._refold(entries, close=False)
+
+    def take_over(self, entries: Mapping[bytes, bytes], *, whole: bool) -> None:
+        self._refold(entries, close=True)
+        if whole and self._faults:
+            raise ValueError(f"a message of the open window is none for it: {self._faults[0].error}")
+
+    def begin_again(self) -> None:
+        self.journal.clear()
+        self._windows = self._make()
+        self._open.clear()
+        self._left, self._faults = [], []
+        self._held, self._next, self._now = 0, 0, START
+
+    def _refold(self, entries: Mapping[bytes, bytes], *, close: bool) -> None:
+        """`close`: windows that end between two of the messages, which others kept open."""
         known = [key for key in sorted(entries) if key[:1] == _MESSAGE]
         unpacked = [self._records.unpack(entries[key]) for key in known]  # all of them before anything is changed
         for key, message in zip(known, unpacked, strict=True):
             self._next = int.from_bytes(key[1:], "big") + 1
+            if close:
+                self._close_until(message.time)
             try:
                 self._fold(message, key)
             except NodeFault as fault:  # a record it was enriched with has changed

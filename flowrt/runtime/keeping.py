@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import Stopped
-from flowrt.errors import StartError
+from flowrt.errors import NodeFault, StartError
 from flowrt.events import CheckpointSetAside, StoreFailed
 from flowrt.operators.base import Operator
 from flowrt.quota.backoff import Backoff
 from flowrt.runtime.node import Node
-from flowrt.state.checkpoints import CheckpointStore
+from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.journal import Journal
 
 COMMIT_SECONDS = 0.25
@@ -60,6 +60,32 @@ class KeepingNode(Node, ABC):
     @abstractmethod
     def resume(self, *, clock_set_back: bool = False) -> None:
         """Begin with what is on disk. Before the first batch. Raises `Stopped`."""
+
+    def take_over(self, old: KeepingNode) -> None:
+        """Stand in the place of a node of the same name, whose stage is at rest or the caller: what that keeps, this
+        one keeps. Nothing is handed on. Raises `NodeFault`, and then the other goes on."""
+        try:
+            old.commit()
+            entries = self._store.load(self.graph, self.name)
+        except (Stopped, StartError) as error:
+            raise NodeFault("state", str(error) or "the graph is ending") from error
+        self._begin_again()
+        self._journal.resume(entries)
+        self._journal.put(HEADER, self._identity)
+        self._take(old, entries)
+        old._journal.clear()
+        self._touch()
+
+    def go_on(self) -> None:
+        """After `take_over`, on the stage's thread, once everything is connected. Raises `Stopped`."""
+
+    def _begin_again(self) -> None:
+        """As if nothing had come."""
+        self._journal.clear()
+
+    @abstractmethod
+    def _take(self, old: KeepingNode, entries: Mapping[bytes, bytes]) -> None:
+        """Take what the other has in memory and on disk. Raises `NodeFault`, and has taken nothing then."""
 
     def commit_at(self) -> float | None:
         """When the next commit is due, on the monotonic clock; None when there is nothing to put down."""

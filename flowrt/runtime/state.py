@@ -19,6 +19,13 @@ class Stateful(Protocol):
         """Go on from a state. Raises `NodeFault` when it is refused."""
 
 
+def unwrapped(operator: Operator) -> Operator:
+    """The operator whose state is the node's, where others stand around it."""
+    while (inner := getattr(operator, "inner", None)) is not None:
+        operator = inner
+    return operator
+
+
 def state_of(operator: Operator) -> bytes | None:
     """What an operator would leave to another."""
     return operator.state if isinstance(operator, Stateful) else None

@@ -6,6 +6,7 @@ of what was acknowledged, and the broker sends the rest again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
 
@@ -16,7 +17,7 @@ from flowrt.message import Batch
 from flowrt.operators.base import Operator
 from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.onerror import FaultHandler
-from flowrt.runtime.state import Stateful, state_of
+from flowrt.runtime.state import Stateful, state_of, unwrapped
 from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.journal import Journal
 
@@ -69,8 +70,12 @@ class StatefulNode(KeepingNode):
         for row in range(len(batch)):
             super()._handle(batch.slice(row, row + 1))
 
+    def _take(self, old: KeepingNode, entries: Mapping[bytes, bytes]) -> None:  # noqa: ARG002
+        """The state itself goes from operator to operator: see `hand_over`."""
+        self._written = None
+
     def commit(self) -> None:
-        state = state_of(self.operator)
+        state = state_of(unwrapped(self.operator))
         if state is not None and state is not self._written and state != self._written:
             self._journal.put(_STATE, crc32(state).to_bytes(_SUM, "little") + state)
             self._written = state

@@ -21,6 +21,7 @@ from flowrt.operators.base import Operator
 from flowrt.operators.source import SourceOperation
 from flowrt.runtime.ends import Entrance
 from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.kept_swap import exchange_kept, take_over_kept
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.stage import Errand, Stage
 from flowrt.runtime.state import hand_over
@@ -188,6 +189,7 @@ def _within_stage(
         place = stages.index(stage)
         head_stage(stage, plan.stages[place], parts, graph.parts[graph.plan.stages[place].nodes[0]])
         graph.take(plan, parts, stages)
+        exchange_kept(graph, pairs)
         then()
         pause.append(monotonic() - began)
 
@@ -221,6 +223,7 @@ def _whole(
             for name in graph.entrances.keys() - entrances.keys():
                 graph.entrances[name].inboxes = ()  # what still comes is nobody's, and counted as that
             graph.take(plan, parts, stages, entrances)
+            exchange_kept(graph, pairs)
             then()
             pause = monotonic() - began
     except BaseException:
@@ -289,6 +292,8 @@ def _freeze(stages: Iterable[Stage], stack: ExitStack) -> Stage | None:
 def _hand_over(pairs: Sequence[tuple[NodeParts, NodeParts]], state: HandOver) -> None:
     for old, new in pairs:
         state(old.node.operator, new.node.operator)
+    take_over_kept(pairs)
+    for old, new in pairs:
         if old.sink is not None and new.sink is not None:
             go_on_counting(old.sink.counters, new.sink.counters)
 

@@ -31,7 +31,7 @@ def timing_of(
         return None
     nodes = [part.node for part in parts.values() if isinstance(part.node, TimedNode)]
     timing = Timing(clock, nodes, [stage for stage in stages if isinstance(stage, TimedStage)])
-    relays = {name: Relay() for name in names if name in parts}
+    relays = timing.relays = {name: Relay() for name in names if name in parts}
     for node in nodes:
         relays[node.name].work = node.pass_to
         node.woken = timing.watch(node.name)

@@ -11,8 +11,9 @@ something will leave. Everything on one thread; only `released` comes from other
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -36,7 +37,7 @@ from flowrt.state.checkpoints import HEADER, CheckpointStore
 from flowrt.state.records import Records, pack_time, unpack_time
 from flowrt.values import replace
 
-_IDENTITY = {"operation_type", "order", "rules", "delay", "count", "memory", "triggers"}
+_IDENTITY = {"operation_type", "order", "rules", "delay", "count", "memory", "triggers", "sliding", "session"}
 """Options by which an operation keeps what it keeps. A module may change: what is kept are messages, and the state that
 `flowrt_restore` takes may be an older version's."""
 _OUT, _FRONTIER, _NEXT, _CLOCK = b"o", b"f", b"n", b"c"
@@ -77,6 +78,8 @@ class TimedNode(KeepingNode):
         """Number of the oldest message that has left and is on disk."""
         self._confirmed = 0
         self._confirming = threading.Lock()
+        self._heir: TimedNode | None = None
+        """Who has taken over, and is told of what is confirmed late."""
 
     # What drives it.
 
@@ -106,6 +109,10 @@ class TimedNode(KeepingNode):
             self._touch()
         else:
             self._work_off()
+
+    def go_on(self) -> None:
+        """Also let go what the windows of this node have closed in what it took."""
+        self._work_off()
 
     def pass_to(self, frontier: int) -> None:
         """Nothing before `frontier` will come any more."""
@@ -218,8 +225,12 @@ class TimedNode(KeepingNode):
     def _released(self, count: int) -> None:
         """The oldest `count` messages that had left are confirmed. From any thread."""
         with self._confirming:
-            self._confirmed += count
-        self.wake()
+            heir = self._heir
+            self._confirmed += count if heir is None else 0
+        if heir is None:
+            self.wake()
+        else:
+            heir._released(count)
 
     def _forget_confirmed(self) -> None:
         with self._confirming:
@@ -232,7 +243,8 @@ class TimedNode(KeepingNode):
         """Take over what was kept; what had left and was not confirmed. None when nothing is there, or nothing fits."""
         if not entries:
             return None
-        if entries.get(HEADER) != self._identity:
+        other = entries.get(HEADER, b"")
+        if other != self._identity and not _related(other, self._identity):
             self._put_aside(entries, "it was made by another operation")
             return None
         try:
@@ -240,7 +252,7 @@ class TimedNode(KeepingNode):
             out = [self._records.unpack(entries[key]) for key in left]
             self._journal.resume(entries)
             self._repeats.restore(entries)
-            self.operator.restore(entries)
+            self._fill(entries, other, whole=False)
         except ValueError as error:
             self._put_aside(entries, str(error))
             return None
@@ -248,8 +260,37 @@ class TimedNode(KeepingNode):
             self._journal.delete(key)
         self._first_out = int.from_bytes(left[0][1:] if left else entries.get(_NEXT, b""), "big")
         self._outbox = Tracker(self._released, self._first_out)
+        if other != self._identity:
+            self._journal.put(HEADER, self._identity)
         self.counters.restored += len(entries)
         return out
+
+    def _fill(self, entries: Mapping[bytes, bytes], identity: bytes, *, whole: bool) -> None:
+        """Let the operator begin with what one of that identity kept. Raises ValueError."""
+        if identity == self._identity:
+            self.operator.restore(entries)
+        else:
+            self.operator.take_over(entries, whole=whole)
+
+    def _begin_again(self) -> None:
+        super()._begin_again()
+        self.operator.begin_again()
+
+    def _take(self, old: KeepingNode, entries: Mapping[bytes, bytes]) -> None:
+        if not isinstance(old, TimedNode):
+            raise NodeFault("internal", "what it would take over keeps no messages")
+        self.operator.frontier = old.operator.frontier
+        try:
+            self._fill(entries, old._identity, whole=True)
+        except ValueError as error:
+            raise NodeFault("state", str(error)) from error
+        self.clock, self._repeats, old._repeats = old.clock, old._repeats, Repeats()
+        self._outbox, self._first_out, self._heir = old._outbox, old._first_out, None
+        self._outbox.release_to(self._released)
+        with old._confirming:
+            confirmed, old._confirmed, old._heir = old._confirmed, 0, self
+        with self._confirming:
+            self._confirmed += confirmed
 
     def _put_aside(self, entries: dict[bytes, bytes], reason: str) -> None:
         super()._put_aside(entries, reason)
@@ -290,6 +331,17 @@ def keeping(
         raise StartError(f"node '{plan.name}' of '{graph}' keeps messages, and cannot run in a process of its own")
     identity = text_of(plan.operation, only=_IDENTITY).encode()
     return TimedNode(graph, plan.name, operator, faults, counters, store=store, identity=identity, **given)
+
+
+def _related(one: bytes, other: bytes) -> bool:
+    """Whether what the one kept are messages that the other can fold in its own way. A sliding window has given most of
+    what it keeps to other windows already."""
+    try:
+        found = [json.loads(identity) for identity in (one, other)]
+    except ValueError:
+        return False
+    kinds = [each.get("operation_type") for each in found if isinstance(each, dict) and "sliding" not in each]
+    return len(kinds) == len(found) and kinds[0] == kinds[1]
 
 
 def _out(seq: int) -> bytes:

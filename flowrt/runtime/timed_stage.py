@@ -30,8 +30,7 @@ class TimedStage(Stage):
             node.wake = inbox.wake
 
     def _run(self) -> None:
-        inbox, nodes = self.inbox, self._nodes
-        errands = self._errands
+        inbox, errands = self.inbox, self._errands
         try:
             self.resume()
             while (parts := inbox.take_until(self._batch_max, self._wait, self._commit_at())) is not None:
@@ -41,10 +40,15 @@ class TimedStage(Stage):
                     errands.popleft().run()
             for waiting in self.retrying.values():
                 waiting.finish()
-            for node in nodes:
+            for node in self._nodes:
                 node.commit()
         except Stopped:
             return
+
+    def exchange(self, old: KeepingNode, new: KeepingNode) -> None:
+        """Let one of its nodes stand in the place of another. It is at rest, or the caller."""
+        self._nodes = [new if node is old else node for node in self._nodes]
+        new.wake = self.inbox.wake
 
     def resume(self) -> None:
         """Let the nodes begin with what is on disk: those behind first."""

@@ -130,6 +130,8 @@ class Timing:
             node.clock = self.clock.now
         self._nodes = nodes
         self._stages = stages
+        self.relays: dict[str, Relay] = {}
+        """By node that marks pass."""
         self.entrances: dict[str, TimedEntrance] = {}
         self.changed = threading.Condition()
         """Notified when something is due before whatever was waited for, if anything was."""
@@ -153,6 +155,12 @@ class Timing:
                         self.changed.notify()
 
         return told
+
+    def exchange(self, old: TimedNode, new: TimedNode) -> None:
+        """Let one node stand in the place of another of its name. Their stage is at rest, or the caller."""
+        self._nodes = [new if node is old else node for node in self._nodes]
+        self.relays[new.name].work = new.pass_to
+        new.woken = old.woken
 
     def due(self) -> int | None:
         """When to call `wake`, in milliseconds of the clock; None while nothing waits for time."""

@@ -9,7 +9,7 @@ from time import monotonic
 
 from flowrt.counters import NodeCounters
 from flowrt.endpoints.topics import matches
-from flowrt.errors import MissingExtra, NodeFault, StartError
+from flowrt.errors import FlowrtBug, MissingExtra, NodeFault, StartError
 from flowrt.operators.base import Operator
 from flowrt.operators.transform import TransformOperation
 from flowrt.operators.transform_work import (
@@ -49,9 +49,15 @@ def transform_operator(
     """
     settings = operation.settings()
     lookup = _lookup(operation.name, settings.rules.datasets, home, states)
-    match transform_of(
-        settings, lookup, matches, _conforms(operation.name, schemas) if settings.rules.validate_schema else None
-    ):
+    conforms = _conforms(operation.name, schemas) if settings.rules.validate_schema else None
+
+    def windows() -> WindowTransform | SlidingTransform:
+        made = transform_of(settings, lookup, matches, conforms)
+        if not isinstance(made, WindowTransform | SlidingTransform):
+            raise FlowrtBug(f"node '{operation.name}' is no window any more")
+        return made
+
+    match transform_of(settings, lookup, matches, conforms):
         case MapTransform() as transform:
             return MapRulesOperator(transform)
         case FilterTransform() as transform:
@@ -60,8 +66,8 @@ def transform_operator(
             return BranchRulesOperator(transform)
         case ThrottleTransform() as transform:
             return ThrottleOperator(transform, clock)
-        case (WindowTransform() | SlidingTransform()) as transform:
-            return WindowOperator(transform, operation.resources.memory, counters)
+        case WindowTransform() | SlidingTransform():
+            return WindowOperator(windows, operation.resources.memory, counters)
     found = " and ".join(settings.kinds) or "nothing to do"
     raise StartError(f"node '{operation.name}': this version does not run a transform with {found}")
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from flowrt.errors import NodeFault
 from flowrt.graph.plan import Plan
 from flowrt.graph.updates import Bounds, Golden, Updates
+from flowrt.logicaltime.stamps import END, START
 from flowrt.message import Batch, Head, Message
-from flowrt.operators.base import Operator
+from flowrt.operators.base import Emission, Operator
+from flowrt.operators.timed import TimedOperator
 from flowrt.updates.compare import same
 from flowrt.updates.recorded import Recorded, recorded_fault
 
@@ -47,7 +49,7 @@ def _named_fault(operator: Operator, begin: Callable[[], None], golden: Iterable
         head = Head(message.topic)
         batch = Batch([head], [message.payload.encode()], [0], [0.0], range(1))
         try:
-            emission = operator.process(batch)
+            emission = _made_of(operator, batch)
         except NodeFault as fault:
             return f"message {number} for '{message.operation}': {fault}"
         if emission.faults:
@@ -55,6 +57,24 @@ def _named_fault(operator: Operator, begin: Callable[[], None], golden: Iterable
         if message.expect is not None and (wrong := _unlike(message, emission.ports, head, bounds)) is not None:
             return wrong
     return None
+
+
+def _made_of(operator: Operator, batch: Batch) -> Emission:
+    """Of one that keeps messages, what it makes of these alone once their time is over."""
+    emission = operator.process(batch)
+    if not isinstance(operator, TimedOperator):
+        return emission
+    try:
+        operator.frontier = END
+        while (ready := operator.ready()) is not None:
+            folded = operator.fold(ready)
+            operator.folded(ready)
+            emission = Emission(emission.ports, faults=[*emission.faults, *folded.faults])
+        closed = operator.closed()
+        return Emission(closed.ports, faults=[*emission.faults, *closed.faults])
+    finally:
+        operator.begin_again()
+        operator.frontier = START
 
 
 def _unlike(golden: Golden, ports: Iterable[Batch | None], head: Head, bounds: Bounds) -> str | None:

@@ -26,12 +26,12 @@ from flowrt.registry.files import write_whole
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.node import Node
-from flowrt.runtime.state import state_of
+from flowrt.runtime.state import state_of, unwrapped
 from flowrt.runtime.swap import SwapRefused, on_stage
 from flowrt.updates.journal import RECORDED, file_of
 from flowrt.updates.recorded import Recorded, Recording, as_file, from_file
 from flowrt.updates.shadow import results_of
-from flowrt.updates.trial import TRIED, unwrapped
+from flowrt.updates.trial import TRIED
 from flowrt.values import Struct, field
 
 LOOK_SECONDS = 1.0

@@ -11,12 +11,15 @@ from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit
 from flowrt.graph.difference import Difference, difference
 from flowrt.graph.plan import Plan
+from flowrt.operators.timed import TimedOperator
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.runtime import Runtime
 from flowrt.updates.checks import RecordedOf, golden_fault, golden_words, nothing_recorded
 from flowrt.updates.compiling import compile_beside
-from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
+from flowrt.updates.counted import Counted
+from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps, as_failed
 from flowrt.updates.trial import TRIED, Watched
 from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally
@@ -46,7 +49,7 @@ class Restart(Steps):
         self._stored = stored
         self._recorded = recorded
         self._what = difference(graph.plan, plan)
-        self._watched: list[Watched] = []
+        self._watched: list[Watched | Counted] = []
         self._old = graph
 
     @property
@@ -59,9 +62,10 @@ class Restart(Steps):
         try:
             self._check(new)
             self.go("take", "")
-        except (Failed, OSError):
+        except Exception as error:
+            failed = as_failed(error)
             _close(new)
-            raise
+            raise failed from error
         self._exchange(self._old, new)
         try:
             if was_ready:
@@ -94,7 +98,11 @@ class Restart(Steps):
             recorded += len(known)
             if (wrong := golden_fault(node.operator, node.begin, self.plan, name, known)) is not None:
                 raise Failed(f"golden: {wrong}")
-            if isinstance(self.plan.nodes[name].operation, TRIED):
+            if isinstance(node.operator, TimedOperator):
+                node.operator.begin_again()
+            if isinstance(node, KeepingNode):  # nothing may stand between it and its operator
+                self._watched.append(Counted(node.counters, updates.bounds, known=False))
+            elif isinstance(self.plan.nodes[name].operation, TRIED):
                 watched = Watched(node.operator, Tally(), updates.bounds)
                 self._watched.append(watched)
                 node.operator = watched

@@ -34,6 +34,14 @@ class Cut(Exception):
     """The program ends in the midst of an update."""
 
 
+def as_failed(error: Exception) -> Failed:
+    """Whatever went wrong, as the end of an update: what a module brings about that nobody thought of must not leave
+    one under way for ever. Raises `Cut` again."""
+    if isinstance(error, Cut):
+        raise error
+    return error if isinstance(error, Failed) else Failed(f"other: {error or type(error).__name__}", remember=False)
+
+
 class Steps(ABC):
     """One update. Subclasses say what is done: `through`."""
 
@@ -67,8 +75,8 @@ class Steps(ABC):
         reason = ""
         try:
             self.through()
-        except (Failed, OSError) as error:
-            failed = error if isinstance(error, Failed) else Failed(f"other: {error}", remember=False)
+        except Exception as error:  # noqa: BLE001 - see `as_failed`
+            failed = as_failed(error)
             reason, self.remember = failed.reason, failed.remember
             self.go("fail", reason)
             kind = reason.partition(":")[0]

@@ -283,13 +283,6 @@ class Watched:
             self.tripped.set()
 
 
-def unwrapped(operator: Operator) -> Operator:
-    """The operator whose state is the node's."""
-    while (inner := getattr(operator, "inner", None)) is not None:
-        operator = inner
-    return operator
-
-
 def _in_order(port: Batch | None, rows: Batch) -> Batch | None:
     if port is None:
         return None

@@ -11,26 +11,27 @@ from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit
 from flowrt.graph.difference import Difference, difference, is_source
 from flowrt.graph.plan import Plan
+from flowrt.graph.timing import needs_time
 from flowrt.operators.base import Operator
 from flowrt.operators.guest_config import GuestOperation
+from flowrt.operators.timed import TimedOperator
 from flowrt.quota.quantity import format_bytes
 from flowrt.runtime.build import build_beside, entrances_beside
 from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.runtime import Runtime
-from flowrt.runtime.state import Stateful, hand_over, state_of
+from flowrt.runtime.state import Stateful, hand_over, state_of, unwrapped
 from flowrt.runtime.swap import SwapRefused, place_operator, swap
 from flowrt.updates.checks import RecordedOf, golden_fault, golden_words, nothing_recorded
 from flowrt.updates.compiling import compile_beside
+from flowrt.updates.counted import KNOWN_ROWS, Counted
 from flowrt.updates.shadow import Beside, Shadowed
-from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps
-from flowrt.updates.trial import TRIED, Trial, Watched, unwrapped
+from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps, as_failed
+from flowrt.updates.trial import TRIED, Trial, Watched
 from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally, judge
 from flowrt.values import replace
-
-KNOWN_ROWS = 20
-"""Messages after which the time that a message took in the old version is known."""
 
 
 class Update(Steps):
@@ -55,6 +56,7 @@ class Update(Steps):
         self._what = difference(graph.plan, plan)
         self._made: dict[str, NodeParts] = {}
         self._trials: dict[str, Trial | Watched] = {}
+        self._counted: list[Counted] = []
 
     @property
     def what(self) -> Difference:
@@ -68,10 +70,11 @@ class Update(Steps):
             self._run_beside()
             self._divide()
             self._take()
-        except (Failed, OSError):
+        except Exception as error:
+            failed = as_failed(error)
             for part in self._made.values():
                 part.close()
-            raise
+            raise failed from error
 
     # Each step.
 
@@ -189,8 +192,8 @@ class Update(Steps):
                 self._until_subscribed()
             self.settled.set()
             self._watch(plan.updates.probation, lambda: False, self._enough)
-        except (Failed, OSError) as error:
-            failed = error if isinstance(error, Failed) else Failed(f"other: {error}", remember=False)
+        except Exception as error:
+            failed = as_failed(error)
             self._swap_back(before.plan, before.parts, failed)
             raise failed from error
         finally:
@@ -244,7 +247,7 @@ class Update(Steps):
             return None
         name = what.changed[0]
         old, new = self.graph.plan.nodes[name].operation, self.plan.nodes[name].operation
-        return name if type(old) is type(new) and isinstance(new, TRIED) else None
+        return name if type(old) is type(new) and isinstance(new, TRIED) and not needs_time(new) else None
 
     def _wrap(self) -> None:
         name = self._single()
@@ -252,7 +255,10 @@ class Update(Steps):
             self._made[name].node.operator = self._trial(name, 1.0)
             return
         for made, part in self._made.items():
-            if isinstance(self.plan.nodes[made].operation, TRIED):
+            if isinstance(part.node, KeepingNode):
+                known = made in self._what.changed
+                self._counted.append(Counted(part.node.counters, self.plan.updates.bounds, known=known))
+            elif isinstance(self.plan.nodes[made].operation, TRIED):
                 watched = Watched(part.node.operator, self._tally(made), self.plan.updates.bounds)
                 part.node.operator = self._trials[made] = watched
 
@@ -331,7 +337,7 @@ class Update(Steps):
         until = monotonic() + seconds
         while not done():
             self.look(self.graph)
-            for trial in self._trials.values():
+            for trial in (*self._trials.values(), *self._counted):
                 if trial.verdict is not None:
                     raise Failed(trial.verdict)
             if (reason := judge(self.tally, self.plan.updates.bounds)) is not None:
@@ -343,13 +349,19 @@ class Update(Steps):
         wanted, patience = self.plan.updates.messages, self.plan.updates.patience
         if patience is not None and monotonic() >= self._taken + patience:
             return True
-        return not self._trials or any(trial.seen >= wanted for trial in self._trials.values())
+        tried = (*self._trials.values(), *self._counted)
+        return not tried or any(trial.seen >= wanted for trial in tried)
 
 
 def _begin_again(operator: Operator, state: bytes | None) -> None:
     """Forget what checks have left in a version that is to begin where the old one is."""
+    if isinstance(operator, TimedOperator):
+        operator.begin_again()
     if state is not None and isinstance(operator, Stateful):
-        operator.resume(state)
+        try:
+            operator.resume(state)
+        except NodeFault as fault:
+            raise Failed(f"state: the new version refuses the state that it began with: {fault}") from fault
 
 
 def same_but_words(running: Plan, wanted: Plan) -> Plan:

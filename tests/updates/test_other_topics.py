@@ -27,18 +27,18 @@ def text(*topics, module="one"):
 class Plant:
     """A graph at a real broker, a client that publishes numbers to a/1 and b/1, and what comes out."""
 
-    def __init__(self, bench, broker):
+    def __init__(self, bench, broker, graph=None, number=lambda payload: int(payload[1:])):
         self.bench = bench
         self.head = HEAD.replace("host: 127.0.0.1", f"host: 127.0.0.1, port: {broker.port}")
         self.came = {"out/a/1": [], "out/b/1": []}
         self.runtime = Runtime(
-            [bench.plan(text("a/#"), self.head)], Surroundings(bench.events.append, bench.folder / "s")
+            [bench.plan(graph or text("a/#"), self.head)], Surroundings(bench.events.append, bench.folder / "s")
         )
         self.graph = self.runtime.graphs[0]
         self.runtime.start()
         self.wait(self.graph.ready)
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
-        self._client.on_message = lambda _c, _d, message: self.came[message.topic].append(int(message.payload[1:]))
+        self._client.on_message = lambda _c, _d, message: self.came[message.topic].append(number(message.payload))
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect("127.0.0.1", broker.port)
