@@ -64,7 +64,7 @@ class Broker:
             lines += ["persistence true", f"persistence_location {self.folder}/", "autosave_on_changes true"]
             lines.append("autosave_interval 1")
         if tls:
-            self._make_certificates()
+            make_certificates(self.folder, self.host)
             lines += [f"cafile {self.ca}", f"certfile {self.folder}/server.pem", f"keyfile {self.folder}/server.key"]
             lines.append(f"require_certificate {'true' if client_certificate else 'false'}")
         if users:
@@ -151,15 +151,18 @@ class Broker:
             self._process.wait(10)
             self._process = None
 
-    def _make_certificates(self) -> None:
-        self._openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=flowrt test CA",
-                      "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
-        (self.folder / "san").write_text(f"subjectAltName=IP:{self.host},DNS:localhost\n")
-        for who in ("server", "client"):
-            self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}",
-                          "-keyout", f"{who}.key", "-out", f"{who}.csr")  # fmt: skip
-            self._openssl("x509", "-req", "-days", "2", "-in", f"{who}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-                          "-CAcreateserial", "-extfile", "san", "-out", f"{who}.pem")  # fmt: skip
 
-    def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.folder)
+def make_certificates(folder: Path, host: str) -> None:
+    """An authority (`ca.pem`), and a server's and a client's certificate that it signed, with their keys."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=flowrt test CA",
+            "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
+    (folder / "san").write_text(f"subjectAltName=IP:{host},DNS:localhost\n")
+    for who in ("server", "client"):
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}", "-keyout", f"{who}.key",
+                "-out", f"{who}.csr")  # fmt: skip
+        openssl("x509", "-req", "-days", "2", "-in", f"{who}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                "-CAcreateserial", "-extfile", "san", "-out", f"{who}.pem")  # fmt: skip

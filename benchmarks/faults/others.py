@@ -93,7 +93,10 @@ class Kafka:
         address = f"{broker.host}:{broker.port}"
         client = f'brokers: ["{address}"], maxInflight: {RECEIVE_MAXIMUM}'
         self.where = Where(
-            f"kafka: {{{client}, group: faults, commitEvery: 200ms}}", f"kafka: {{{client}}}", topics="in", topic="out"
+            f"kafka: {{{client}, group: faults, commitEvery: 200ms, sessionTimeout: 6s}}",
+            f"kafka: {{{client}}}",
+            topics="in",
+            topic="out",
         )
         settings = {"bootstrap.servers": address, "log_level": 0}
         self._producer = confluent_kafka.Producer(settings | {"linger.ms": 2, "enable.idempotence": True})

@@ -25,6 +25,9 @@ class KafkaOptions(Options):
     """Where a group begins that has committed nothing yet."""
     key: str = Field("{topic}", max_length=65535)
     """What a sink gives messages as their key, a template as a sink's topic is: those of one key keep their order."""
+    session_timeout: Seconds = Field(45.0, ge=1, le=1800)
+    """How long after a crash other members of the group, or this one when it is back, wait until they are given its
+    partitions. Brokers take 6s to 30m, unless told otherwise."""
     max_inflight: int = Field(1000, ge=1, le=100_000)
     """Messages that may be under way, in and out each: what a crash repeats at most."""
     commit_every: Seconds = Field(1.0, gt=0, le=3600)

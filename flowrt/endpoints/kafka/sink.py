@@ -11,20 +11,26 @@ from time import monotonic
 from typing import Any
 
 from flowrt.endpoints.base import EndpointCounters, Stopped, refuse
-from flowrt.endpoints.kafka.client import KafkaError, KafkaException, Producer, Reach, made, settings
+from flowrt.endpoints.kafka.client import (
+    ANSWER_SECONDS,
+    LOOK_SECONDS,
+    KafkaError,
+    KafkaException,
+    Producer,
+    Reach,
+    made,
+    settings,
+)
 from flowrt.endpoints.kafka.config import KafkaOptions
 from flowrt.endpoints.kafka.names import topic_name_fault
 from flowrt.endpoints.template import parse
 from flowrt.errors import NodeFault
-from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
+from flowrt.events import Emit, EndpointRefused
 from flowrt.message import Batch, Head
 from flowrt.operators.sink import SinkOperation
 from flowrt.values import replace
 
 POLL_SECONDS = 0.05
-LOOK_SECONDS = 1.0
-"""Between questions to a cluster that does not answer."""
-ANSWER_SECONDS = 1.0
 
 Refused = Callable[[Batch, NodeFault], None]
 
@@ -52,7 +58,7 @@ class KafkaSink:
         self._on_refused = on_refused
         self._content_type = operation.content_type
         self._topic, self._key = parse(operation.topic), parse(options.key)
-        self._reach = Reach()
+        self._reach = Reach(endpoint, options.address, "as a producer", self.counters, emit)
         self._changed = threading.Condition()
         self._sent: deque[Sent] = deque()
         self._under_way = 0
@@ -226,16 +232,14 @@ class KafkaSink:
     def _ask(self) -> None:
         try:
             self._producer.list_topics(timeout=ANSWER_SECONDS)
-        except KafkaException as error:
-            self._failed(error.args[0])
+        except KafkaException:  # why, the library has told by then
+            if self._reach.away() and self._lost is not None:
+                self._lost()
             return
         self._up()
 
     def _up(self) -> None:
         if self._reach.answered():
-            self.counters.connected = 1
-            self.counters.connects += 1
-            self._emit(EndpointConnected(self._endpoint, self._options.address, "as a producer"))
             with self._changed:
                 self._changed.notify_all()
 
@@ -275,11 +279,9 @@ class KafkaSink:
             self._fatal = True
             self._emit(EndpointRefused(self._endpoint, self._options.address, error.str()))
         elif self._reach.failed(error):
-            self.counters.connected = 0
-            self._emit(EndpointLost(self._endpoint, self._options.address, self._reach.reason, LOOK_SECONDS))
             if self._lost is not None:
                 self._lost()
-        elif error.code() in {KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED}:
+        elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             self._emit(EndpointRefused(self._endpoint, self._options.address, error.str()))
 
 

@@ -16,14 +16,27 @@ from typing import Any
 
 from flowrt.delivery.tracker import Tracker
 from flowrt.endpoints.base import Deliver, EndpointCounters, Stopped
-from flowrt.endpoints.kafka.client import Consumer, KafkaException, Reach, TopicPartition, made, settings
+from flowrt.endpoints.kafka.client import (
+    ANSWER_SECONDS,
+    LOOK_SECONDS,
+    REFUSALS,
+    Consumer,
+    KafkaException,
+    Reach,
+    TopicPartition,
+    made,
+    settings,
+)
 from flowrt.endpoints.kafka.config import KafkaOptions
-from flowrt.events import Emit, EndpointConnected, EndpointLost, EndpointRefused
+from flowrt.events import Emit, EndpointRefused
 from flowrt.message import Batch, Head, SharedHeads
 from flowrt.operators.source import SourceOperation
 
 BATCH_MESSAGES = 512
 POLL_SECONDS = 0.1
+ATTEND_SECONDS = 0.01
+STALLED_SECONDS = 1.0
+"""A graph that takes nothing for so long is not just busy."""
 LONGEST_PAUSE = 86_400_000
 """Milliseconds that a graph may hold this source up before the group takes its partitions away."""
 KEY = "kafka.key"
@@ -62,11 +75,15 @@ class KafkaSource:
         self.counters = EndpointCounters()
         self._endpoint, self._options, self._emit = endpoint, options, emit
         self._topics = list(operation.topics)
-        self._reach = Reach()
+        self._reach = Reach(endpoint, options.address, "as a consumer", self.counters, emit)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._committed: dict[tuple[str, int], int] = {}
         self._commit_at = 0.0
+        self._owned: set[tuple[str, int]] = set()
         self._assigned = False
+        self._asked = float("-inf")
+        self._full_since: float | None = None
+        self._paused = False
         self._stopping, self._closing = threading.Event(), threading.Event()
         self._last_time = 0
         self._heads = SharedHeads()
@@ -79,6 +96,8 @@ class KafkaSource:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": int(options.session_timeout * 1000),
+                "heartbeat.interval.ms": int(min(3.0, options.session_timeout / 4) * 1000),
                 "max.poll.interval.ms": LONGEST_PAUSE,
                 "queued.max.messages.kbytes": 16_384,
                 "topic.metadata.refresh.interval.ms": 30_000,
@@ -115,31 +134,80 @@ class KafkaSource:
         self._consumer.subscribe(self._topics, on_assign=self._gained, on_revoke=self._revoked, on_lost=self._lost)
         try:
             while not self._closing.is_set():
-                if self._stopping.is_set() or self._under_way() >= self._options.max_inflight:
-                    self._closing.wait(0.01)
+                if (room := self._room()) > 0:
+                    self._read(deliver, room)
                 else:
-                    self._read(deliver)
+                    self._attend(deliver)
                 self._commit()
+                self._ask()
             self._commit(last=True)
         finally:
             with suppress(KafkaException, RuntimeError):
                 self._consumer.close()
             self.counters.connected = 0
 
-    def _read(self, deliver: Deliver) -> None:
+    def _ask(self) -> None:
+        """Whether the cluster is there, should nothing come of it for a while."""
+        now = monotonic()
+        if self._reach.up or now - self._asked < LOOK_SECONDS:
+            return
+        self._asked = now
         try:
-            found = self._consumer.consume(min(BATCH_MESSAGES, self._options.max_inflight), POLL_SECONDS)
+            self._consumer.list_topics(self._topics[0], timeout=ANSWER_SECONDS)
+        except KafkaException:  # why, the library tells
+            self._reach.away()
+        else:
+            self._reach.answered()
+
+    def _room(self) -> int:
+        """How many messages may be read now."""
+        if self._stopping.is_set():
+            return 0
+        room = self._options.max_inflight - self._under_way()
+        if self._full_since is not None and room * 2 >= self._options.max_inflight:
+            self._full_since = None
+            if self._paused:
+                self._paused = False
+                self._consumer.resume(self._consumer.assignment())
+        elif self._paused:
+            return 0
+        return room
+
+    def _attend(self, deliver: Deliver) -> None:
+        """Nothing is to be read. For long, that would keep the group waiting, which may want partitions for another
+        member: so the partitions are paused, which throws away what was fetched of them, and the group is heard."""
+        now = monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        if now - self._full_since < STALLED_SECONDS:
+            self._closing.wait(ATTEND_SECONDS)
+            return
+        if not self._paused:
+            self._paused = True
+            self._consumer.pause(self._consumer.assignment())
+        message = self._consumer.poll(POLL_SECONDS)
+        if message is not None:
+            self._take(deliver, [message])
+
+    def _read(self, deliver: Deliver, room: int) -> None:
+        try:
+            found = self._consumer.consume(min(BATCH_MESSAGES, room), POLL_SECONDS)
         except KafkaException as error:
             self._emit(EndpointRefused(self._endpoint, self._options.address, str(error)))
             self._closing.wait(1.0)
             return
+        self._take(deliver, found)
+
+    def _take(self, deliver: Deliver, found: Sequence[Any]) -> None:
         sound = [message for message in found if message.error() is None]
         for message in found:
             if message.error() is not None:
                 self._failed(message.error())
         if sound:
-            self._up()
+            self._reach.answered()
         for messages in _by_partition(sound):
+            if _place(messages[0]) not in self._owned:
+                continue  # another member has it since this was fetched, and reads it again
             try:
                 deliver(self._batch(messages))
             except Stopped:
@@ -195,8 +263,11 @@ class KafkaSource:
 
     def _gained(self, _: Any, partitions: Sequence[Any]) -> None:
         self._consumer.incremental_assign(partitions)
+        if self._paused:
+            self._consumer.pause(partitions)
+        self._owned.update((one.topic, one.partition) for one in partitions)
         self._assigned = True
-        self._up()
+        self._reach.answered()
 
     def _revoked(self, _: Any, partitions: Sequence[Any]) -> None:
         self._commit(last=True)
@@ -205,23 +276,16 @@ class KafkaSource:
     def _lost(self, _: Any, partitions: Sequence[Any]) -> None:
         """Another member has them now, and reads again what is under way here."""
         for one in partitions:
+            self._owned.discard((one.topic, one.partition))
             self._partitions.pop((one.topic, one.partition), None)
             self._committed.pop((one.topic, one.partition), None)
         with suppress(KafkaException):
             self._consumer.incremental_unassign(partitions)
 
     def _failed(self, error: Any) -> None:
-        if self._reach.failed(error):
-            self.counters.connected = 0
-            self._emit(EndpointLost(self._endpoint, self._options.address, self._reach.reason, 5.0))
-        elif not error.retriable() and error.code() >= 0:
+        self._reach.failed(error)
+        if error.code() not in REFUSALS and error.code() >= 0 and not error.retriable():
             self._emit(EndpointRefused(self._endpoint, self._options.address, error.str()))
-
-    def _up(self) -> None:
-        if self._reach.answered():
-            self.counters.connected = 1
-            self.counters.connects += 1
-            self._emit(EndpointConnected(self._endpoint, self._options.address, "as a consumer"))
 
 
 def _by_partition(messages: Sequence[Any]) -> list[list[Any]]:
