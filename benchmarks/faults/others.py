@@ -18,6 +18,8 @@ from benchmarks.faults.traffic import NUMBERED
 from benchmarks.processes import BenchError
 
 LOOK_SECONDS = 0.02
+SESSION_SECONDS = 6
+"""Of a consumer that is gone: so long its partitions stay its own."""
 IN, OUT = "in.jsonl", "out.jsonl"
 
 
@@ -92,12 +94,8 @@ class Kafka:
         (broker,) = self._cluster.list_topics(timeout=10).brokers.values()
         address = f"{broker.host}:{broker.port}"
         client = f'brokers: ["{address}"], maxInflight: {RECEIVE_MAXIMUM}'
-        self.where = Where(
-            f"kafka: {{{client}, group: faults, commitEvery: 200ms, sessionTimeout: 6s}}",
-            f"kafka: {{{client}}}",
-            topics="in",
-            topic="out",
-        )
+        source = f"{client}, group: faults, commitEvery: 200ms, sessionTimeout: {SESSION_SECONDS}s"
+        self.where = Where(f"kafka: {{{source}}}", f"kafka: {{{client}}}", topics="in", topic="out")
         settings = {"bootstrap.servers": address, "log_level": 0}
         self._producer = confluent_kafka.Producer(settings | {"linger.ms": 2, "enable.idempotence": True})
         self._consumer = confluent_kafka.Consumer(

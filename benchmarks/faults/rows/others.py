@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from time import sleep
 
-from benchmarks.faults.others import needs_kafka
+from benchmarks.faults.others import SESSION_SECONDS, needs_kafka
 from benchmarks.faults.rows.processes import AWAY_SECONDS, terminate
 from benchmarks.faults.systems import Work
 from benchmarks.faults.world import Scenario, World
 
-SESSION_SECONDS = 45.0
-"""Until a Kafka broker gives a dead consumer's partitions to the next one, by the library's default."""
 START_SECONDS = 120.0
 REPEATED = 3
 """In times what may be in flight: positions are noted every 0.2 s, at 400 messages a second, and not at the moment of
