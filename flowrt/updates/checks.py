@@ -11,8 +11,10 @@ from flowrt.logicaltime.stamps import END, START
 from flowrt.message import Batch, Head, Message
 from flowrt.operators.base import Emission, Operator
 from flowrt.operators.timed import TimedOperator
+from flowrt.runtime.state import Stateful
 from flowrt.updates.compare import same
 from flowrt.updates.recorded import Recorded, recorded_fault
+from flowrt.updates.step import Failed
 
 SHOWN = 80
 """Characters of a result that a message about it shows."""
@@ -41,6 +43,17 @@ def golden_fault(
 def golden_words(updates: Updates, recorded: int) -> str:
     """What was checked, for people."""
     return f"{len(updates.golden)} golden messages" + (f", {recorded} recorded ones" if recorded else "")
+
+
+def begin_again(operator: Operator, state: bytes | None) -> None:
+    """Forget what checks have left in a version that is to begin where the old one is, or afresh. Raises `Failed`."""
+    if isinstance(operator, TimedOperator):
+        operator.begin_again()
+    if state is not None and isinstance(operator, Stateful):
+        try:
+            operator.resume(state)
+        except NodeFault as fault:
+            raise Failed(f"state: the new version refuses the state that it began with: {fault}") from fault
 
 
 def _named_fault(operator: Operator, begin: Callable[[], None], golden: Iterable[Golden], bounds: Bounds) -> str | None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from flowrt.errors import NodeFault, StartError
 from flowrt.events import Emit
 from flowrt.graph.difference import Difference, difference
 from flowrt.graph.plan import Plan
-from flowrt.operators.timed import TimedOperator
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.keeping import KeepingNode
+from flowrt.runtime.node import Node
 from flowrt.runtime.runtime import Runtime
-from flowrt.updates.checks import RecordedOf, golden_fault, golden_words, nothing_recorded
+from flowrt.runtime.state import hand_over, state_of, unwrapped
+from flowrt.updates.checks import RecordedOf, begin_again, golden_fault, golden_words, nothing_recorded
 from flowrt.updates.compiling import compile_beside
 from flowrt.updates.counted import Counted
 from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps, as_failed
@@ -72,9 +74,10 @@ class Restart(Steps):
                 self._until_ready(new)
             self.settled.set()
             self._watch(new)
-        except Failed:
+        except Exception as error:
+            failed = as_failed(error)
             self._go_back(new)
-            raise
+            raise failed from error
         for name, node in new.nodes.items():
             if isinstance(node.operator, Watched):
                 node.operator = new.parts[name].node.operator = node.operator.new
@@ -96,10 +99,12 @@ class Restart(Steps):
         for name, node in new.nodes.items():
             known = self._recorded(self._old.plan, name) if name in self._old.nodes else ()
             recorded += len(known)
+            begun = state_of(node.operator)
             if (wrong := golden_fault(node.operator, node.begin, self.plan, name, known)) is not None:
                 raise Failed(f"golden: {wrong}")
-            if isinstance(node.operator, TimedOperator):
-                node.operator.begin_again()
+            begin_again(node.operator, begun)
+            self._check_state(name, node)
+            begin_again(node.operator, begun)
             if isinstance(node, KeepingNode):  # nothing may stand between it and its operator
                 self._watched.append(Counted(node.counters, updates.bounds, known=False))
             elif isinstance(self.plan.nodes[name].operation, TRIED):
@@ -109,9 +114,24 @@ class Restart(Steps):
         self.go("check", golden_words(updates, recorded))
         self.go("shadow", "not run beside the old version")
 
+    def _check_state(self, name: str, node: Node) -> None:
+        """A state that the new version refuses is better known before the old one has stopped."""
+        try:
+            self._carry(self._old.nodes.get(name), node)
+        except NodeFault as fault:
+            raise Failed(f"state: the new version of '{name}' refuses the state of the old one: {fault}") from fault
+
+    def _carry(self, old: Node | None, new: Node) -> None:
+        """The state of a module that keeps it in memory; what is on disk is read from there. Raises `NodeFault`."""
+        if old is not None and self.plan.updates.state == "carry" and not isinstance(new, KeepingNode):
+            hand_over(unwrapped(old.operator), unwrapped(new.operator))
+
     def _exchange(self, old: RunningGraph, new: RunningGraph) -> None:
         began = monotonic()
         old.stop(self._drain)
+        for name, node in new.nodes.items():
+            with suppress(NodeFault):  # it took one before; then it begins afresh, as after a crash
+                self._carry(old.nodes.get(name), node)
         self._runtime.replace(old, new)
         new.start()
         self.graph = new

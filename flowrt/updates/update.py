@@ -14,16 +14,15 @@ from flowrt.graph.plan import Plan
 from flowrt.graph.timing import needs_time
 from flowrt.operators.base import Operator
 from flowrt.operators.guest_config import GuestOperation
-from flowrt.operators.timed import TimedOperator
 from flowrt.quota.quantity import format_bytes
 from flowrt.runtime.build import build_beside, entrances_beside
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.runtime import Runtime
-from flowrt.runtime.state import Stateful, hand_over, state_of, unwrapped
+from flowrt.runtime.state import hand_over, state_of, unwrapped
 from flowrt.runtime.swap import SwapRefused, place_operator, swap
-from flowrt.updates.checks import RecordedOf, golden_fault, golden_words, nothing_recorded
+from flowrt.updates.checks import RecordedOf, begin_again, golden_fault, golden_words, nothing_recorded
 from flowrt.updates.compiling import compile_beside
 from flowrt.updates.counted import KNOWN_ROWS, Counted
 from flowrt.updates.shadow import Beside, Shadowed
@@ -98,7 +97,7 @@ class Update(Steps):
             wrong = golden_fault(operator, part.node.begin, self.plan, name, known)
             if wrong is not None:
                 raise Failed(f"golden: {wrong}")
-            _begin_again(operator, begun)
+            begin_again(operator, begun)
         self._check_state()
         self._check_budget()
         self.go("check", golden_words(updates, recorded))
@@ -112,7 +111,7 @@ class Update(Steps):
             try:
                 self._made[name].node.begin()
                 hand_over(unwrapped(self.graph.parts[name].node.operator), self._made[name].node.operator)
-                _begin_again(self._made[name].node.operator, begun)
+                begin_again(self._made[name].node.operator, begun)
             except NodeFault as fault:
                 raise Failed(f"state: the new version of '{name}' refuses the state of the old one: {fault}") from fault
 
@@ -149,7 +148,7 @@ class Update(Steps):
             beside.close()
         if (reason := judge(tally, updates.bounds)) is not None:
             raise Failed(reason)
-        _begin_again(operator, begun)
+        begin_again(operator, begun)
         self.go("shadow", f"{tally.compared} messages, {tally.differing} came out differently")
 
     def _divide(self) -> None:
@@ -351,17 +350,6 @@ class Update(Steps):
             return True
         tried = (*self._trials.values(), *self._counted)
         return not tried or any(trial.seen >= wanted for trial in tried)
-
-
-def _begin_again(operator: Operator, state: bytes | None) -> None:
-    """Forget what checks have left in a version that is to begin where the old one is."""
-    if isinstance(operator, TimedOperator):
-        operator.begin_again()
-    if state is not None and isinstance(operator, Stateful):
-        try:
-            operator.resume(state)
-        except NodeFault as fault:
-            raise Failed(f"state: the new version refuses the state that it began with: {fault}") from fault
 
 
 def same_but_words(running: Plan, wanted: Plan) -> Plan:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "wasm"))  # its small guests
+for folder in ("wasm", "logicaltime"):  # their small guests
+    sys.path.append(str(Path(__file__).parents[1] / folder))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from brokers import Broker, needs_broker
 from test_other_topics import Plant
 from test_swap import wait_until
 from test_update import QUICK
+from time_guests import appending
 from update_bench import MODULES, Feed, chain, counting
 
 from flowrt.graph.difference import difference
@@ -261,15 +262,33 @@ def test_a_sliding_window_is_not_carried_over(bench):
     assert "goes on from its checkpoint" in difference(running, wanted).beyond
 
 
+STATE = chain(("m", "module: old, keepState: disk"))
+MEMORY = STATE.replace("keepState: disk", "keepState: memory")
+WINDOW = chain(("m", "module: old")).replace("{operationType: map", "{operationType: accumulate")
+
+
+def counted(payload):
+    """The number that a counting module gave."""
+    return int.from_bytes(payload[1:], "little")
+
+
+ANEW = {
+    "a state on disk": (STATE, counting("a"), counted),
+    "a state in memory": (MEMORY, counting("a"), counted),
+    "windows": (WINDOW, appending(), lambda payload: int(payload.split(b".")[-1])),
+}
+
+
 @needs_broker
-def test_a_graph_with_windows_and_kept_state_is_started_anew_with_all_of_it(bench):
-    """What a running graph cannot take in, such as another client at the broker."""
-    bench.module("old", counting("a"))
-    policy = "updates: {probation: 0, messages: 5, timeout: 10s}\n"
-    text = chain(("m", "module: old, keepState: disk"), more=policy)
-    text = text.replace("topic: out", 'topic: "out/{topic}"')
+@pytest.mark.parametrize("kind", ANEW)
+def test_a_graph_that_keeps_something_is_started_anew_with_all_of_it(bench, kind):
+    """For what a running graph cannot take in, such as another client at the broker."""
+    written, code, number = ANEW[kind]
+    bench.module("old", code)
+    text = written.replace("topic: out", 'topic: "out/{topic}"')
+    text += "updates: {probation: 0, messages: 5, timeout: 10s}\n"
     with Broker() as broker:
-        plant = Plant(bench, broker, text, lambda payload: int.from_bytes(payload[1:], "little"))
+        plant = Plant(bench, broker, text, number)
         try:
             plant.more("out/a/1")
             given = {"emit": bench.events.append, "moved": lambda *_: None, "ending": threading.Event()}
@@ -277,6 +296,7 @@ def test_a_graph_with_windows_and_kept_state_is_started_anew_with_all_of_it(benc
             update = Restart(plant.runtime, plant.graph, wanted, drain=5.0, stored=lambda plan: plan, **given)
             assert update.run() == ("proven", "")
             plant.more("out/a/1")
+            assert not plant.runtime.broken()
         finally:
             plant.close()
     numbers = plant.came["out/a/1"]
