@@ -79,7 +79,7 @@ def put(self: Any, batch: Batch) -> None:
         self._add(batch, 0)
 
 
-def nothing(_: object) -> None:
+def nothing(*_: object) -> None:
     """In the place of what reads a thread's clock."""
 
 
@@ -102,7 +102,7 @@ def take_out() -> None:
         (Crossing, "_caller", caller),
         (Node, "accept", accept),
         (Inbox, "put", put),
-        *((Meter, name, nothing) for name in ("begin", "adopt", "count")),
+        *((Meter, name, nothing) for name in ("begin", "resume", "adopt", "count", "tally")),
     ]
     for owner, name, other in replaced:
         if not hasattr(owner, name):

@@ -116,13 +116,14 @@ class GuestOutput(Struct, frozen=True):
     """What a guest made of a batch: row `rows[i]` of the input became `payloads[i]`.
 
     `heads` is None when every output keeps its input's head. `errors` maps an input row to the guest's own words, or
-    to what is wrong with what it gave.
+    to what is wrong with what it gave. `size` is bytes of all payloads, where it is known; else negative.
     """
 
     rows: Sequence[int]
     payloads: Sequence[bytes]
     heads: Sequence[Any] | None = None
     errors: Errors = field(default_factory=dict)
+    size: int = -1
 
 
 class Guest(Protocol):

@@ -38,7 +38,9 @@ class MapOperator:
         output = self._slot.guest.map(batch)
         self._slot.checkpoint()
         if isinstance(output.rows, range) and len(output.rows) == len(batch):
-            return Emission((batch.with_payloads(output.payloads, output.heads),))
+            out = batch.with_payloads(output.payloads, output.heads)
+            out.size = output.size
+            return Emission((out,))
         return _uneven(batch, output)
 
 

@@ -37,13 +37,18 @@ class Bucket:
         self._at = now
         return -level / self.share if level < 0 else 0.0
 
+    def free(self) -> float:
+        """Units that may be used after a charge before the next one, without a look at the clock: there is no debt
+        then. A quarter of the burst at most, because what comes back is not counted meanwhile."""
+        return max(0.0, min(self._level / 2, self._burst / 4))
+
     def left(self, now: float) -> float:
         """Units that may be used at `now` without a debt; negative while there is one."""
         return min(self._burst, self._level + (now - self._at) * self.share)
 
-    def lasts(self, now: float) -> float:
-        """Seconds from `now` until one unit a second would have used up what is left."""
-        return self.left(now) / (1 - self.share) if self.share < 1 else float("inf")
+    def lasts(self, now: float, unpaid: float = 0.0) -> float:
+        """Seconds from `now` until one unit a second, besides what is not charged yet, would have used up all."""
+        return (self.left(now) - unpaid) / (1 - self.share) if self.share < 1 else float("inf")
 
 
 class SharedBucket(Bucket):

@@ -1,7 +1,11 @@
 """The processor time of one node: measured, counted, and taken from the buckets that bound it.
 
-A batch costs two readings of the thread's clock. A node with a share of its own has a thread of its own too, and all of
-that thread's time is the node's: what it spends between batches cannot hide from its quota.
+A node that something bounds has the thread's clock read for each batch. One with a share of its own has a thread of its
+own too, and all of that thread's time is the node's: what it spends between batches cannot hide from its quota.
+
+Of a node that nothing bounds the time is only to be known. Reading the thread's clock takes the kernel, and what runs
+after that is slow for microseconds: so it is read every 10 ms, and the time divided among the nodes that took turns as
+they took time on the wall.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic, sleep, thread_time
 
 from flowrt.counters import NodeCounters
-from flowrt.quota.bucket import Bucket
+from flowrt.quota.bucket import Bucket, SharedBucket
 
 
 def never() -> bool:
@@ -19,11 +23,57 @@ def never() -> bool:
     return False
 
 
+_SHORT = 0.002
+"""Seconds on the wall: who takes longer may have waited for something, and has the thread's clock read at once."""
+_SETTLED = 0.01
+"""Seconds from one reading of a busy thread's clock to the next."""
+
+
+class _Thread(threading.local):
+    """The time of a thread that is not given to a node yet."""
+
+    def __init__(self) -> None:
+        self.at = -1.0
+        """Its clock, when it was read last; negative before that."""
+        self.until = 0.0
+        """When it is to be read again, on the monotonic clock."""
+        self._short: dict[NodeCounters, float] = {}
+        """By node, seconds on the wall since then."""
+
+    def tally(self, counters: NodeCounters, wall: float, now: float) -> None:
+        short = wall < _SHORT
+        if short:
+            self._short[counters] = self._short.get(counters, 0.0) + wall
+            if now < self.until:
+                return
+        self.settle(thread_time(), None if short else counters)
+        self.until = now + _SETTLED
+
+    def settle(self, at: float, longest: NodeCounters | None = None) -> None:
+        """The clock says `at`: give the time since the last reading to those who took turns. Where one took long, the
+        others get what they took at most, and it gets the rest."""
+        used = at - self.at if self.at >= 0 else sum(self._short.values())
+        self.at = at
+        if self._short:
+            total = sum(self._short.values())
+            given = used if longest is None else min(used, total)
+            for counters, wall in self._short.items():
+                counters.cpu_seconds += given * wall / total if total else 0.0
+            self._short.clear()
+            used -= given
+        if longest is not None:
+            longest.cpu_seconds += used
+
+
+_here = _Thread()
+
+
 class Meter:
     """Used by one thread at a time: while a graph is built by its builder, then by the node's stage."""
 
     __slots__ = (
-        "_at", "_buckets", "_counters", "_one", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded", "stopped",
+        "_at", "_buckets", "_counters", "_free", "_one", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded",
+        "stopped",
     )  # fmt: skip
 
     def __init__(
@@ -42,12 +92,14 @@ class Meter:
         """Whether there is anything to wait for."""
         self._counters = counters
         self._buckets = buckets
-        self._one = buckets[0] if len(buckets) == 1 else None
+        self._one = buckets[0] if len(buckets) == 1 and not isinstance(buckets[0], SharedBucket) else None
         self._whole_thread = whole_thread
         self._wait = wait
         self._owner = 0
         self._at = 0.0
         self._unpaid = 0.0
+        self._free = 0.0
+        """What may stay unpaid: its only bucket has so much and more, and nobody else takes from it."""
 
     def begin(self) -> None:
         """The node's work begins on this thread."""
@@ -55,6 +107,19 @@ class Meter:
             self.adopt()
         else:
             self._owner, self._at = threading.get_ident(), thread_time()
+            _here.settle(self._at)
+
+    def resume(self) -> None:
+        """As `begin`, for who counts with `tally`."""
+        if self.bounded:
+            self.begin()
+
+    def tally(self, wall: float, now: float) -> None:
+        """As `count`, of work that began `wall` seconds before `now` on the monotonic clock, with `resume`."""
+        if self.bounded:
+            self.count()
+        else:
+            _here.tally(self._counters, wall, now)
 
     def adopt(self) -> None:
         """From here on count this thread's time, unless it is this thread's that is counted already."""
@@ -67,7 +132,7 @@ class Meter:
         used = at - self._at
         self._counters.cpu_seconds += used
         self._unpaid += used
-        self._at = at
+        self._at = _here.at = at
 
     def add(self, used: float) -> None:
         """Count CPU seconds of another thread or process that worked for the node."""
@@ -76,23 +141,26 @@ class Meter:
 
     def owed(self) -> float:
         """Pay for what was counted; the seconds to wait."""
-        if not self.bounded:
+        used = self._unpaid
+        if used < self._free or not self.bounded:
             return 0.0
-        used, self._unpaid = self._unpaid, 0.0
-        now = monotonic()
-        if self._one is not None:
-            return self._one.charge(now, used)
+        self._unpaid = 0.0
+        now, one = monotonic(), self._one
+        if one is not None:
+            owed = one.charge(now, used)
+            self._free = one.free()
+            return owed
         return max([bucket.charge(now, used) for bucket in self._buckets])
 
     def in_debt(self) -> bool:
         """Whether the node is to wait at present."""
         now = monotonic()
-        return any(bucket.left(now) < 0 for bucket in self._buckets)
+        return any(bucket.left(now) < self._unpaid for bucket in self._buckets)
 
     def ahead(self) -> float:
-        """Seconds of work at full speed that what is left of each share allows, as long as nothing uncounted is due."""
+        """Seconds of work at full speed until a share is used up."""
         now = monotonic()
-        return min((bucket.lasts(now) for bucket in self._buckets), default=float("inf"))
+        return min((bucket.lasts(now, self._unpaid) for bucket in self._buckets), default=float("inf"))
 
     def pause(self) -> float:
         """Count, pay and wait; the seconds that took. For the middle of a call."""

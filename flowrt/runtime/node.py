@@ -97,7 +97,8 @@ class Node:
         """Take a batch through the operator and hand on what comes out."""
         counters = self.counters
         counters.received += len(batch)
-        if batch.largest > self._message_max and max(map(len, batch.payloads)) > self._message_max:
+        most = self._message_max
+        if batch.largest > most and batch.counted() > most and max(map(len, batch.payloads)) > most:
             batch = self._without_oversized(batch)
             if not len(batch):
                 return
@@ -124,7 +125,7 @@ class Node:
 
     def _handle(self, batch: Batch) -> None:
         """Have the operator work on a batch and hand on what comes out."""
-        self._meter.begin()
+        self._meter.resume()
         started = monotonic()
         try:
             emission = self._call(batch)
@@ -152,7 +153,7 @@ class Node:
                 rows, emission = left, _bug(left, error)
             self._worked(rows, emission, started)
             left = left.slice(len(rows), len(left))
-            self._meter.begin()
+            self._meter.resume()
             started = monotonic()
 
     def _worked(self, rows: Batch, emission: Emission, started: float) -> None:
@@ -160,8 +161,9 @@ class Node:
         if emission.faults and self._on_error.policy == "retry" and self.retrying is None:
             emission = self._retry(emission, self.operator.process)
         self.counters.batches += 1
-        self.counters.processing.observe(monotonic() - started)
-        self._meter.count()
+        now = monotonic()
+        self.counters.processing.observe(now - started)
+        self._meter.tally(now - started, now)
         if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
             emission = self._judged(emission, rows)
         if self.retrying is not None and (emission.faults or self.retrying.count):

@@ -162,9 +162,9 @@ class Bounds(Struct, frozen=True):
     memory could otherwise describe a huge result."""
 
 
-Made = tuple[Sequence[int], list[bytes], list[int] | None]
+Made = tuple[Sequence[int], list[bytes], list[int] | None, int]
 """A checked `result`: the row each output derives from (`range(count)` where each message became one), the payloads,
-and the addresses of heads, 0 for the input's; None when all are 0."""
+the addresses of heads, 0 for the input's, None when all are 0; and the bytes of all payloads."""
 
 
 def read_pair(room: Room, address: int) -> tuple[int, int]:
@@ -178,11 +178,11 @@ def read_result(room: Room, address: int, count: int, bounds: Bounds) -> Made:
     if made == 1 == count:
         row, start, size, head = _OUTPUT.unpack_from(room(outputs + OUTPUT), outputs)
         if not row and size <= bounds.payload:
-            return _FIRST, [room(start + size)[start : start + size].tobytes()], [head] if head else None
+            return _FIRST, [room(start + size)[start : start + size].tobytes()], [head] if head else None, size
     if made > count * bounds.outputs:
         raise TooMany(f"{made} messages of {count}; at most {bounds.outputs} of one are allowed")
     if not made:
-        return (), [], None
+        return (), [], None, 0
     held = made * _HELD if made > count else 0
     if held > bounds.total:
         raise TooMany(f"{made} messages at once, more than its memory allows")
@@ -191,10 +191,11 @@ def read_result(room: Room, address: int, count: int, bounds: Bounds) -> Made:
     rows, addresses, sizes, heads = words[0::4], words[1::4], words[2::4], words[3::4]
     if max(sizes) > bounds.payload:
         raise TooLarge(f"a payload of {max(sizes)} bytes; at most {bounds.payload} are allowed")
-    if held + sum(sizes) > max(bounds.total, count * bounds.payload if not held else 0):
-        raise TooLarge(f"{sum(sizes)} bytes of payloads at once, more than its memory allows")
+    total = sum(sizes)
+    if held + total > max(bounds.total, count * bounds.payload if not held else 0):
+        raise TooLarge(f"{total} bytes of payloads at once, more than its memory allows")
     payloads = _payloads(room, addresses, sizes)
-    return _rows(rows, count, bounds.outputs), payloads, heads if any(heads) else None
+    return _rows(rows, count, bounds.outputs), payloads, heads if any(heads) else None, total
 
 
 def _rows(rows: list[int], count: int, most: int) -> Sequence[int]:

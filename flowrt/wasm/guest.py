@@ -90,13 +90,13 @@ class CoreGuest:
         address = self._enter(self._map, batch, sizes, shared)
         try:
             made = frame.read_result(self._memory.room, address, len(sizes), self._bounds)
-            rows, payloads, _ = made
+            rows, payloads, _, size = made
             out = self._heads_of(made, batch, shared)
         except (BadFrame, BadAddress) as error:
             raise self._misuse(error) from error
         if self._errors and not self._errors.keys().isdisjoint(rows):
             raise self._crossing.misuse("an output of a message that it has failed")
-        return GuestOutput(rows, payloads, out, self._errors)
+        return GuestOutput(rows, payloads, out, self._errors, size)
 
     def decide(self, entry: Literal["filter", "branch"], batch: Batch) -> tuple[bytes, Mapping[int, str]]:
         call = self._filter if entry == "filter" else self._branch
@@ -279,7 +279,7 @@ class CoreGuest:
 
     def _heads_of(self, made: frame.Made, batch: Batch, shared: Head | None) -> list[Head] | None:
         """The head of each output, or None when each is its input's."""
-        rows, payloads, addresses = made
+        rows, payloads, addresses, _ = made
         if addresses is not None:
             return self._own_heads(rows, payloads, addresses, batch)
         keep = self._heads.keep

@@ -18,6 +18,24 @@ def test_a_node_that_waits_as_told_keeps_to_its_share(share, batches):
     assert sum(batches) <= share * now + burst + 1e-9 + (max(batches) if share > 1 else 0)
 
 
+@given(st.floats(0.01, 2.0), st.lists(st.floats(0.0, 0.01), min_size=50, max_size=200), st.floats(0.0, 0.02))
+def test_what_is_paid_together_is_never_let_through_too_early(share, batches, pause):
+    """Who pays when what is free is used up stays below who pays each time."""
+    now = unpaid = 0.0
+    often, seldom = Bucket(share, now), Bucket(share, now)
+    free = 0.0
+    for used in batches:
+        now += pause
+        unpaid += used
+        owed = often.charge(now, used)
+        if unpaid < free:
+            assert owed == 0
+            continue
+        assert seldom.charge(now, unpaid) >= owed - 1e-9
+        unpaid, free = 0.0, seldom.free()
+        assert free <= share * 0.1 / 4 + 1e-9
+
+
 def test_an_idle_node_saves_up_no_more_than_its_burst():
     bucket = Bucket(0.5, 0.0)
     assert bucket.charge(1000.0, 0.05) == 0.0

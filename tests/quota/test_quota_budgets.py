@@ -7,7 +7,7 @@ import pytest
 from flowrt.counters import NodeCounters
 from flowrt.quota.breaker import Breaker
 from flowrt.quota.bucket import Bucket, SharedBucket
-from flowrt.quota.meter import Meter
+from flowrt.quota.meter import Meter, _Thread
 from flowrt.quota.pool import Pool
 from flowrt.quota.quantity import format_cores, parse_cores
 
@@ -62,3 +62,33 @@ def test_a_meter_counts_what_its_thread_used():
 @pytest.mark.parametrize("text", ["250m", "2", "1500m"])
 def test_a_share_is_written_as_it_was_read(text):
     assert format_cores(parse_cores(text)) == text
+
+
+def busy(seconds: float) -> None:
+    until = thread_time() + seconds
+    while thread_time() < until:
+        pass
+
+
+def test_nodes_that_take_turns_share_their_threads_time_as_they_took_it():
+    """Short turns are divided when the clock is read, which a long one, or one after a pause, has done at once."""
+    one, other, slow = NodeCounters(), NodeCounters(), NodeCounters()
+    thread = _Thread()
+    thread.tally(one, 0.001, now=1.0)  # the first reading: what was before is nobody's
+    assert one.cpu_seconds == 0.001
+
+    busy(0.004)
+    for _ in range(3):
+        thread.tally(one, 0.0015, now=1.005)
+    thread.tally(other, 0.0015, now=1.005)
+    assert (one.cpu_seconds, other.cpu_seconds) == (0.001, 0)
+    thread.tally(other, 0.0, now=1.02)
+    assert other.cpu_seconds >= 0.001
+    assert one.cpu_seconds - 0.001 == pytest.approx(3 * other.cpu_seconds)
+
+    thread.tally(one, 0.001, now=1.021)
+    before = one.cpu_seconds
+    busy(0.02)
+    thread.tally(slow, 0.025, now=1.022)  # where it waited, its time on the wall says little
+    assert one.cpu_seconds - before == pytest.approx(0.001)
+    assert slow.cpu_seconds >= 0.018

@@ -91,9 +91,10 @@ def test_a_result_is_read_back_as_a_guest_wrote_it(made, gap):
         at += len(payload) + gap
     linear = LinearMemory(lambda: memoryview(memory))
 
-    rows, payloads, heads = frame.read_result(linear.room, 0, 6, Bounds(1000, 12, 100_000))
+    rows, payloads, heads, size = frame.read_result(linear.room, 0, 6, Bounds(1000, 12, 100_000))
 
     assert [*zip(rows, payloads, strict=True)] == made
+    assert size == sum(len(payload) for _, payload in made)
     assert heads is None
 
 
@@ -101,10 +102,11 @@ def test_a_result_is_read_back_as_a_guest_wrote_it(made, gap):
 def test_any_bytes_are_a_result_or_a_refusal(memory, address, count):
     linear = LinearMemory(lambda: memoryview(bytearray(memory)))
     try:
-        rows, payloads, _ = frame.read_result(linear.room, address, count, Bounds(100, 4, 10_000))
+        rows, payloads, _, size = frame.read_result(linear.room, address, count, Bounds(100, 4, 10_000))
     except (BadFrame, BadAddress):
         return
     assert len(rows) == len(payloads)
+    assert size == sum(map(len, payloads))
     assert all(0 <= row < count for row in rows)
 
 
