@@ -65,6 +65,10 @@ class Endpoints:
         self._state = state
         self._mqtt: dict[str, MqttEndpoint] = {}
 
+    def learn(self, options: Mapping[str, Options]) -> None:
+        """More endpoints, for what is opened from here on. Those that are in use stay as they are."""
+        self._options = {**self._options, **options}
+
     def source(self, operation: SourceOperation) -> Source:
         """A source that is not started. Raises `StartError` for a file that cannot be read."""
         name = operation.endpoint or ""

@@ -29,7 +29,7 @@ class Difference(Struct, frozen=True):
     resubscribed: tuple[str, ...] = ()
     """Sources that subscribe to other topics, or otherwise, at the same broker."""
     opened: tuple[str, ...] = ()
-    """Sources more, at a broker that is read from already."""
+    """Sources more, at a broker that is read from already or at one more."""
     closed: tuple[str, ...] = ()
     """Sources less, at a broker that is still read from."""
     budget: bool = False
@@ -123,10 +123,13 @@ def _beyond(running: Plan, wanted: Plan) -> str:
     come, left = _come(running, wanted), _come(wanted, running)
     if (come or left) and any(_keepers(plan) for plan in (running, wanted)):
         return f"it keeps windows or states on disk, and source {', '.join([*come, *left])} comes or goes"
+    if last := sorted(name for name in left if not _at(wanted, _endpoint_of(running, name))):
+        return f"source {', '.join(last)} is the last at its broker"
     if set(names) - {*_resubscribed(running, wanted), *come, *left}:
         return f"what is read differs at source {', '.join(names)}"
     used = _used(running), _used(wanted)
-    differ = sorted(name for name in {*used[0], *used[1]} if used[0].get(name) != used[1].get(name))
+    both = used[0].keys() & used[1].keys()  # what is new is opened beside; sinks that go close what they used
+    differ = sorted(name for name in both if used[0][name] != used[1][name])
     return f"endpoint {', '.join(differ)} differs" if differ else ""
 
 
@@ -183,10 +186,14 @@ def _beside(running: Plan, wanted: Plan, name: str) -> bool:
     if not isinstance(operation, SourceOperation):
         return False
     options = wanted.endpoints.get(operation.endpoint or "")
-    if not isinstance(options, MqttOptions) or running.endpoints.get(operation.endpoint or "") != options:
+    if not isinstance(options, MqttOptions):
+        return False
+    fresh = operation.endpoint not in _used(running)
+    if not fresh and running.endpoints.get(operation.endpoint or "") != options:
         return False
     both = [_at(plan, operation.endpoint) for plan in (running, wanted)]
-    stays = both[0].keys() & both[1].keys()
+    silent = options.will is None and options.birth is None  # else the connection of the sinks has said them
+    stays = both[0].keys() & both[1].keys() or (not both[0] and (fresh or silent))
     alone = not any(
         overlap(topic, other)
         for plan in both
@@ -205,6 +212,11 @@ def _at(plan: Plan, endpoint: str | None) -> dict[str, tuple[str, ...]]:
         for name, operation in operations.items()
         if isinstance(operation, SourceOperation) and operation.endpoint == endpoint
     }
+
+
+def _endpoint_of(plan: Plan, name: str) -> str | None:
+    operation = plan.nodes[name].operation
+    return operation.endpoint if isinstance(operation, SourceOperation) else None
 
 
 def _rewired(running: Plan, wanted: Plan) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from flowrt.counters import REGISTRY
 from flowrt.delivery.deadletters import DeadLetters
@@ -19,6 +19,7 @@ from flowrt.logicaltime.clock import GraphClock
 from flowrt.operators.base import Operator
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.options import Options
 from flowrt.quota.bucket import Bucket, SharedBucket
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import NO_BUDGET, Budget
@@ -38,6 +39,13 @@ class Ends(Protocol):
     def source(self, operation: SourceOperation) -> Source: ...
 
     def sink(self, operation: SinkOperation, on_refused: Refused | None = None) -> Sink: ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """Ends of a graph that may get more endpoints while it runs."""
+
+    def learn(self, options: Mapping[str, Options]) -> None: ...
 
 
 @dataclass

@@ -72,6 +72,7 @@ def swap(
     with graph.swapping:
         if graph.stopped:
             raise SwapRefused("the graph is ending")
+        _require_empty_spools(graph, what)
         before = graph.plan, graph.parts
         pairs = [(graph.parts[name], parts[name]) for name in what.changed]
         stage = _only_stage(graph.plan, plan, what)
@@ -92,6 +93,14 @@ def swap(
             raise SwapRefused(f"the new version refuses the state of the old one: {fault}") from fault
         _exchange_ends(graph, plan, what)
         return Swapped(*before, pause)
+
+
+def _require_empty_spools(graph: RunningGraph, what: Difference) -> None:
+    """Two sinks may not have one spool at a time. Raises `SwapRefused`."""
+    for name in what.changed:
+        sink = graph.parts[name].sink
+        if sink is not None and not sink.empty():
+            raise SwapRefused(f"sink '{name}' has messages in its spool; it is exchanged once these are out")
 
 
 def _exchange_ends(graph: RunningGraph, plan: Plan, what: Difference) -> None:

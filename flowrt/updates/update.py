@@ -21,6 +21,7 @@ from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.parts import NodeParts
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.state import hand_over, state_of, unwrapped
+from flowrt.runtime.surroundings import Learning
 from flowrt.runtime.swap import SwapRefused, place_operator, swap
 from flowrt.updates.checks import RecordedOf, begin_again, golden_fault, golden_words, nothing_recorded
 from flowrt.updates.compiling import compile_beside
@@ -82,6 +83,8 @@ class Update(Steps):
         plan, what = self.plan, self._what
         try:
             compile_beside([plan.nodes[name] for name in what.made], self._runtime.surroundings)
+            if isinstance(endpoints := self.graph.shared.endpoints, Learning):
+                endpoints.learn(plan.endpoints)
             with SHORT_TURNS:
                 self._made = build_beside(self.graph, plan, what.made, self._runtime.surroundings)
         except (StartError, NodeFault) as error:
@@ -172,6 +175,7 @@ class Update(Steps):
         graph, plan, what = self.graph, self.plan, self._what
         timeout = plan.updates.timeout
         self._wrap()
+        was_ready = graph.ready()
         kept = {name: part for name, part in graph.parts.items() if name in plan.nodes}
         parts = {name: self._made.get(name) or kept[name] for name, node in plan.nodes.items() if not is_source(node)}
         try:
@@ -187,8 +191,9 @@ class Update(Steps):
         try:
             self.go("take", "")
             self._taken = monotonic()
-            if what.resubscribed or what.opened:
-                self._until_subscribed()
+            sinks = was_ready and any(part.sink is not None for part in self._made.values())
+            if what.resubscribed or what.opened or sinks:
+                self._until_ready()
             self.settled.set()
             self._watch(plan.updates.probation, lambda: False, self._enough)
         except Exception as error:
@@ -202,13 +207,14 @@ class Update(Steps):
         for name in what.gone:
             before.parts[name].retire(timeout)
 
-    def _until_subscribed(self) -> None:
-        """A broker may refuse a topic. Raises `Failed` and `Cut`."""
+    def _until_ready(self) -> None:
+        """A broker may refuse a topic, or not be there. Raises `Failed` and `Cut`."""
         until = monotonic() + self.plan.updates.timeout
         while not self.graph.ready():
             self.look(self.graph)
             if monotonic() > until:
-                raise Failed(f"ready: not every topic is subscribed after {self.plan.updates.timeout:g} s")
+                late = f"after {self.plan.updates.timeout:g} s"
+                raise Failed(f"ready: not every topic is subscribed, or not every sink connected, {late}")
 
     def _swap_back(self, plan: Plan, parts: Mapping[str, NodeParts], failed: Failed) -> None:
         """As often as it takes: a trial that has tripped gives everything to the old version meanwhile."""

@@ -152,6 +152,22 @@ def test_a_graph_that_cannot_rest_stays_as_it_is(two):
     assert all(not entrance.gate.locked() for entrance in graph.entrances.values())
 
 
+def test_a_sink_whose_spool_holds_messages_stays(two):
+    """Its successor would read and write the same files."""
+    graph = two.start(chain(("m", "module: one")))
+    parts, sink = graph.parts, two.ends.sinks["out"]
+    sink.empty = lambda: False
+    elsewhere = chain(("m", "module: one")).replace("topic: out", "topic: elsewhere")
+
+    with pytest.raises(SwapRefused, match="'out' has messages in its spool"):
+        two.swap(elsewhere)
+    assert graph.parts is parts
+
+    sink.empty = lambda: True
+    two.swap(elsewhere)
+    assert graph.parts is not parts
+
+
 def test_a_new_version_that_does_not_come_up_is_never_seen(two):
     (two.folder / "bad.wasm").write_bytes(marking("3", before="unreachable"))
     graph = two.start(chain(("m", "module: one")))

@@ -77,6 +77,11 @@ class Connection(ABC):
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(FLUSH_SECONDS + self._options.connect_timeout)
 
+    @property
+    def closing(self) -> bool:
+        """Whether it has ended, or is about to: nothing more is opened on it."""
+        return self._closing.is_set()
+
     def broken(self) -> bool:
         """Whether its thread has ended although nobody asked it to."""
         return self._thread.ident is not None and not self._thread.is_alive() and not self._closing.is_set()
@@ -177,7 +182,8 @@ class Connection(ABC):
             self._say_goodbye(link)
         except (OSError, Malformed) as error:
             if isinstance(error, Malformed):
-                self._counters()[0].drop("malformed")
+                for counters in self._counters()[:1]:
+                    counters.drop("malformed")
             return link.end_reason[1] if link.end_reason else str(error) or type(error).__name__
         return "closed"
 

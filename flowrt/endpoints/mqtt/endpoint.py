@@ -36,6 +36,7 @@ class MqttEndpoint:
         self._outgoing = Outgoing(name, options, emit)
 
     def source(self, operation: SourceOperation) -> MqttSource:
+        self._incoming = [one for one in self._incoming if not one.closing]
         connection = next((one for one in self._incoming if not one.overlaps(operation.topics)), None)
         if connection is None:
             connection = self._connect()
@@ -45,6 +46,8 @@ class MqttEndpoint:
 
     def sink(self, operation: SinkOperation, on_refused: Callable[[Batch, NodeFault], None] | None) -> MqttSink:
         """Raises ValueError for a topic template that does not parse."""
+        if self._outgoing.closing:  # its last sink has gone
+            self._outgoing = Outgoing(self._name, self._options, self._emit)
         sink = MqttSink(self._outgoing, operation, on_refused)
         self._outgoing.sinks.append(sink)
         self._outgoing.announces = not self._incoming

@@ -146,12 +146,20 @@ class Incoming(Connection):
             self._answered(answer)
         if self._changed:
             self._change(link)
+        if self._left():
+            self._closing.set()
         if self._refused and now - self._subscribed_at > RESUBSCRIBE_SECONDS:
             filters = self._filters()
             self._subscribe(link, {name: filters[name] for name in self._refused if name in filters}, reconnected=False)
 
     def _lost(self) -> None:
         self._session = None
+
+    def _left(self) -> bool:
+        """Whether the last of the sources has left, the broker is told, and all that came has been acknowledged."""
+        session = self._session
+        open_count = self._exactly_once.tracker.open_count + (session.tracker.open_count if session is not None else 0)
+        return not self._changed and not open_count and all(source.closed for source in self.sources)
 
     # Subscriptions.
 
