@@ -1,6 +1,11 @@
 """The deadline of one store's calls, and their share of the processor: what the engine asks when its epoch moves on
 (`watch.py`).
 
+A deadline is on the clock, but for time that the call could do nothing with: what it is made to wait for its share, and
+what its thread waited for a core that others had, as the kernel counts it. Of the latter a call is given three times
+its deadline at most, so that it comes to an end however busy the machine is. A guest that waits in the host, for a
+model or by asking the time again and again, waits on its own account.
+
 A graph that ends and has waited for a call as long as it may has it ended by moving the epoch on: a guest that never
 comes back would keep a core busy otherwise, in a program that goes on with other graphs.
 
@@ -12,6 +17,7 @@ runs for 2 ms at a time: a neighbour whose core it slows down, or takes, has its
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import Any
 
 import wasmtime
@@ -22,6 +28,12 @@ from flowrt.wasm.watch import Watch
 
 _GRACE = 0.05
 """Seconds an overdue call goes on at most before it is ended."""
+_FIRST = 4
+"""Calls that last a part of their deadline are looked at, to know from when on their thread waits for a core: a
+quarter."""
+_PATIENCE = 3
+"""Deadlines that a call may wait for a core."""
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
 _SLICE = 0.002
@@ -35,7 +47,7 @@ class Deadline:
 
     def __init__(self, watch: Watch, store: wasmtime.Store, seconds: float, meter: Meter | None = None) -> None:
         self._meter = meter if meter is not None and meter.bounded else None
-        self.span = seconds if self._meter is None else min(seconds, _SLICE)
+        self.span = seconds / _FIRST if self._meter is None else min(seconds / _FIRST, _SLICE)
         """Seconds from a call's begin to the first look at it."""
         if self._meter is not None:
             self._meter.adopt()
@@ -48,6 +60,9 @@ class Deadline:
         self._seconds = seconds
         self._noted = self._due = 0.0
         self._extended = False
+        self._queued = self._pardoned = 0.0
+        """What its thread had waited for a core when the call was looked at first; and of that since then, what the
+        call was given."""
         self._callback = capi.EPOCH_CALLBACK(self._on_epoch)
         watch.expect(seconds if self._meter is None else min(seconds, _LOOK))
         # The engine asks when its epoch moves on, which it only does when some call is overdue.
@@ -69,6 +84,9 @@ class Deadline:
         """Judge a call that was to be looked at at `look`, and make it wait for its share."""
         if look != self._noted:  # its first time
             self._due, self._extended = look - self.span + self._seconds, False
+            self._queued, self._pardoned = waited_for_a_core(), 0.0
+        elif self._due <= now:
+            self._pardon()
         if self._due <= now:
             if self._extended:
                 return False
@@ -82,3 +100,20 @@ class Deadline:
             self._watch.closely.add(self)
         self._noted = self._watch.running[self] = look
         return True
+
+    def _pardon(self) -> None:
+        """Add what the call's thread waited for a core to the time it has."""
+        waited = min(waited_for_a_core() - self._queued, _PATIENCE * self._seconds)
+        self._due += max(0.0, waited - self._pardoned)
+        self._pardoned = max(waited, self._pardoned)
+
+
+def waited_for_a_core() -> float:
+    """Seconds this thread was ready to run and had no core, since it began; 0 where the kernel does not say.
+
+    Source: the second figure of `/proc/PID/task/TID/schedstat`, in nanoseconds (Linux with CONFIG_SCHED_INFO).
+    """
+    try:
+        return int(_SCHEDSTAT.read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

@@ -11,6 +11,7 @@ from flowrt.errors import GuestTrap
 from flowrt.quota.bucket import Bucket
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
+from flowrt.wasm import deadline
 from flowrt.wasm.tables import tables_of
 
 PAGE = 65536
@@ -97,6 +98,22 @@ def test_an_endless_call_pays_for_its_share_before_its_deadline_ends_it(guest):
     assert caught.value.kind == "deadline"
     assert len(waits) > 1
     assert counters.cpu_seconds > 0
+
+
+@pytest.mark.parametrize(("starved", "ends"), [(0.0, 0.125), (0.5, 0.225), (0.99, 0.425)])
+def test_a_call_that_waits_for_a_core_has_more_time_but_not_for_ever(guest, monkeypatch, starved, ends):
+    """A call with a deadline of 100 ms, whose thread the kernel says has no core for a part of the time. The grace of
+    25 ms after it is found overdue is included."""
+    watched = guest(wasm(), deadline="100ms")._crossing._deadline
+    monkeypatch.setattr(deadline, "waited_for_a_core", lambda: 5.0 + now * starved)
+    now, look = 0.0, watched.span
+
+    while now < look or watched._may_go_on(look, now):
+        look = watched._watch.running.get(watched, look)
+        now += 0.001
+    watched._watch.running.pop(watched, None)
+
+    assert now == pytest.approx(ends, abs=0.005)
 
 
 DOWN = """
