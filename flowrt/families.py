@@ -79,6 +79,12 @@ ENDPOINT_FAMILIES = (
         _endpoints(lambda counters: counters.connects),
     ),
     Family(
+        "flowrt_endpoint_silent_connections", "counter", ENDPOINT,
+        "Connections that were given up because the other side owed an answer and said nothing for `answerTimeout`.",
+        "Growth is a link that breaks without a word (a firewall, a modem), or a broker that hangs.",
+        _endpoints(lambda counters: counters.silent),
+    ),
+    Family(
         "flowrt_endpoint_received_messages", "counter", ENDPOINT,
         "Messages read from the endpoint.",
         "`rate(…[1m])`.",

@@ -32,6 +32,7 @@ class EndpointCounters:
         "messages_in",
         "messages_out",
         "refused",
+        "silent",
         "spool_age",
         "spool_bytes",
         "spool_messages",
@@ -48,6 +49,8 @@ class EndpointCounters:
         self.bytes_out = 0
         self.refused = 0
         """Messages the other side refused for good (an MQTT 5 reason code of 0x80 or above)."""
+        self.silent = 0
+        """Connections that were given up because the other side owed an answer and said nothing."""
         self.unguarded = 0
         """Messages read at QoS 0: nobody sends them again."""
         self.spooled = 0

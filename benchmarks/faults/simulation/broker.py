@@ -44,6 +44,9 @@ class SimLink:
     def subscribe(self, _: object) -> None:
         """The session has its filters."""
 
+    def expect(self, _: float) -> None:
+        """Links end by chance here."""
+
     def answers(self) -> list[object]:
         return []
 

@@ -136,6 +136,9 @@ class MqttOptions(Options):
     broker keeps them for ever, or with 0 not at all."""
     keep_alive: Seconds = Field(30.0, ge=1, le=65535)
     """How soon a dead connection is noticed, at most one and a half times this. Whole seconds."""
+    answer_timeout: Seconds = Field(15.0, ge=1, le=3600)
+    """How long the broker may say nothing at all while it owes an answer, to messages or to a ping. Then the connection
+    is given up, and what is under way is spooled. A slow link, on which bytes still arrive, is not silent."""
     connect_timeout: Seconds = Field(5.0, gt=0, le=300)
     """How long a try to connect may take."""
     receive_maximum: int = Field(1000, ge=1, le=65535)

@@ -211,6 +211,8 @@ class Connection(ABC):
                 self._take(link, link.read())
             now = monotonic()
             if not readable and link.is_dead(now):
+                for counters in self._counters():
+                    counters.silent += 1
                 raise ConnectionError("the broker is silent")
             link.keep_alive(now)
             self._tick(link, now)

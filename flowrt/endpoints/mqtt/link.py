@@ -9,6 +9,7 @@ import select
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -22,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from flowrt.endpoints.mqtt.config import Credentials, MqttOptions, Proxy, Tls
 from flowrt.endpoints.mqtt.envelope import Malformed
 from flowrt.endpoints.mqtt.scan import Item, KnownHeads, Scanner
+from flowrt.endpoints.mqtt.silence import Silence
 from flowrt.endpoints.mqtt.transport import Transport
 from flowrt.endpoints.secrets import secret
 from flowrt.values import Struct
@@ -101,6 +103,7 @@ class Link:
         self._connack: tuple[int, str] | None = None
         self._early: list[Item] = []
         self._last_ping = float("-inf")
+        self._silence = Silence(options.answer_timeout)
         scanner = Scanner(five=five, maximum_packet=options.maximum_packet, heads=heads)
         self._client = self._make_client(client_id)
         self._transport: Transport | None = None
@@ -192,13 +195,26 @@ class Link:
         if not isinstance(sock, Transport) or not pause or now - self._last_ping < pause:
             return
         if now - sock.last_sent >= pause or now - sock.last_received >= pause:
-            self._last_ping = now
-            sock.write([_PINGREQ])
+            self._ping(sock, now)
+
+    def expect(self, now: float) -> None:
+        """The broker owes an answer: ask for one, if it has said nothing for a while."""
+        sock = self.transport
+        if self._silence.due(now, sock.last_received):
+            self._ping(sock, now)
+
+    def _ping(self, sock: Transport, now: float) -> None:
+        self._last_ping = now
+        end = sock.write([_PINGREQ])
+        with suppress(OSError):  # it has ended, and the reading thread is about to say so
+            self._silence.asked(now, end, sock.arrived())
 
     def is_dead(self, now: float) -> bool:
         """Whether the broker has been silent for longer than a living one can be. For when nothing is readable."""
-        limit = self.limits.keep_alive * 1.5
-        return bool(limit) and now - self.transport.last_received > limit + self._options.connect_timeout
+        limit, sock = self.limits.keep_alive * 1.5, self.transport
+        if limit and now - sock.last_received > limit + self._options.connect_timeout:
+            return True
+        return self._silence.pending(sock.last_received) and self._silence.broken(now, sock.arrived())
 
     def disconnect(self, until: float) -> None:
         """Say goodbye, and wait for the broker to end the connection, at most until that moment."""

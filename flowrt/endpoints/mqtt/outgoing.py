@@ -157,7 +157,9 @@ class Outgoing(Connection):
             elif type(item) is Reply:
                 self._replied(link, item)
 
-    def _tick(self, link: Link, now: float) -> None:  # noqa: ARG002 - nothing here depends on the time
+    def _tick(self, link: Link, now: float) -> None:
+        if self._on_wire:
+            link.expect(now)
         if self._waiters or self._again:
             with self._changed:
                 self._send_again(link)

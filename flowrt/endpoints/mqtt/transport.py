@@ -146,6 +146,11 @@ class Transport:
         with self._lock:
             return self._written - len(self._out)
 
+    def arrived(self) -> int:
+        """Bytes that have reached the other side since the connection began, or a few less where it is encrypted."""
+        under_way = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        return self.handed - int.from_bytes(under_way, sys.byteorder)
+
     @property
     def waiting(self) -> int:
         """Bytes kept for sending."""
