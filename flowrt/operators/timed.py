@@ -42,7 +42,8 @@ class TimedOperator(Operator, Protocol):
         windows that gave nothing."""
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        """Begin with what the journal had put on disk. Raises ValueError when it cannot be understood."""
+        """Begin with what the journal had put on disk; what left by `frontier` is not to leave again. Raises ValueError
+        when it cannot be understood."""
 
     def take_over(self, entries: Mapping[bytes, bytes], *, whole: bool) -> None:
         """Begin with what an operator of the same kind and other bounds had kept: its messages count anew, in their

@@ -105,6 +105,9 @@ class WindowOperator:
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
         self._refold(entries, close=False)
+        while (due := self._windows.due) is not None and logical(ceil(due * 1000)) <= self.frontier:
+            self._windows.close_due(due)  # it was given before: its last messages are also in windows that slide on
+        self._forget_unheld()
 
     def take_over(self, entries: Mapping[bytes, bytes], *, whole: bool) -> None:
         self._refold(entries, close=True)
@@ -185,6 +188,9 @@ class WindowOperator:
                 self._left.append(Message(head, _payload(found), time))
             except NodeFault as fault:
                 self._faults.append(Fault(batch_of([Message(head, b"", time)]), fault))
+        self._forget_unheld()
+
+    def _forget_unheld(self) -> None:
         while len(self._open) > self._windows.held:
             key, size = self._open.popleft()
             self._held -= size

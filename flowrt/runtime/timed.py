@@ -96,9 +96,7 @@ class TimedNode(KeepingNode):
         if out is None:
             self._journal.put(HEADER, self._identity)
             return
-        if not clock_set_back:
-            self.operator.frontier = unpack_time(entries.get(_FRONTIER, b""))
-        elif self.clock is not None:
+        if clock_set_back and self.clock is not None:
             self._latest = logical(self.clock())
         if out:
             self._leave(batch_of(out), again=True)
@@ -252,8 +250,11 @@ class TimedNode(KeepingNode):
             out = [self._records.unpack(entries[key]) for key in left]
             self._journal.resume(entries)
             self._repeats.restore(entries)
+            self.operator.frontier = unpack_time(entries.get(_FRONTIER, b""))
             self._fill(entries, other, whole=False)
         except ValueError as error:
+            self.operator.begin_again()
+            self.operator.frontier = START
             self._put_aside(entries, str(error))
             return None
         for key in left:

@@ -1,6 +1,7 @@
 """Nodes that keep something on disk are exchanged while their windows are open, and go back: no message is lost, none
 counts twice."""
 
+import gc
 import json
 import re
 import threading
@@ -13,7 +14,15 @@ from test_update import QUICK
 from time_guests import appending
 from update_bench import MODULES, Feed, chain, counting
 
+from flowrt.counters import NodeCounters
 from flowrt.graph.difference import difference
+from flowrt.logicaltime.stamps import START, logical
+from flowrt.message import Head, Message
+from flowrt.operators.accumulate import batch_of
+from flowrt.operators.window import WindowOperator
+from flowrt.runtime.timed import TimedNode
+from flowrt.transforms.rules import AccumulateRule, WindowSliding
+from flowrt.transforms.sliding import SlidingTransform
 from flowrt.updates.restart import Restart
 from flowrt.updates.update import Update
 
@@ -89,6 +98,21 @@ def test_a_bound_that_is_passed_already_closes_at_once(bench):
     assert counts(bench.out(2)) == [2, 2]
     opened.feed(6)
     assert counts(bench.out(3)) == [2, 2, 2]
+
+
+def test_windows_that_were_exchanged_leave_nothing_behind(bench):
+    opened = Opened(bench, windows(100))
+    for turn in range(20):
+        bench.swap(windows(100 + turn % 2))
+        opened.feed(turn)
+
+    bench.runtime.refresh()
+    gc.collect()
+    nodes = [one for one in gc.get_objects() if isinstance(one, TimedNode) and one.graph == "g" and one.name == "fold"]
+    assert [node for node in nodes if node is opened.graph.nodes["fold"]]
+    assert len(nodes) <= 3
+    bench.swap(windows(22))
+    assert counts(bench.out(1)) == [22]
 
 
 def test_what_is_around_it_may_change_with_it(bench):
@@ -254,6 +278,33 @@ def test_one_that_is_worse_goes_back_with_its_state(bench):
     assert (state, reason[:6]) == ("refused", "state:")
     bench.feed([b""])
     assert [payload[1] for payload in bench.out(3)] == [1, 2, 3]
+
+
+def test_a_sliding_window_gives_nothing_again_after_a_start():
+    """The messages that it keeps are in windows that left before, too."""
+    rule = AccumulateRule.model_validate({"inputs": ["v"], "output": "n", "expression": "count($1)"})
+    slides = WindowSliding.model_validate({"length": "10s", "every": "5s"})
+
+    def made(frontier):
+        operator = WindowOperator(lambda: SlidingTransform([rule], slides, lambda *_: None), 2**20, NodeCounters())
+        operator.frontier = frontier
+        return operator
+
+    def given(emission):
+        return [payload for port in emission.ports if port is not None for payload in port.payloads]
+
+    def at(seconds):
+        return batch_of([Message(Head("a"), b'{"v": 1}', logical(seconds * 1000))])
+
+    before = made(START)
+    assert given(before.process(at(7))) == []
+    assert counts(given(before.process(at(12)))) == [1]  # of the window that ended at 10
+    after = made(logical(12_000))
+    after.restore(before.journal.take().puts)
+
+    assert given(after.closed()) == []
+    assert after.due() == logical(15_000)
+    assert counts(given(after.process(at(16)))) == [2]
 
 
 def test_a_sliding_window_is_not_carried_over(bench):
