@@ -51,6 +51,24 @@ def test_two_updates_at_once(gateway):
     assert gateway.runs() == "1"
 
 
+def test_a_rollback_of_a_rollback_leads_forth_again(gateway):
+    """And to nothing where what was before is no longer whole."""
+    gateway.bench.module("two", marking("2"))
+    gateway.path.with_name("two.wasm").rename(gateway.bench.folder / "m2.wasm")
+    assert asked(gateway, text=TEXT.replace('"features:stable"', "m2.wasm"))[-1]["outcome"] == "proven"
+
+    for letter in "121":
+        assert list(ask(gateway.state, {"do": "rollback", "graph": "g"}))[-1]["outcome"] == "proven"
+        assert gateway.runs() == letter
+
+    before = gateway.manager.journal.read("g").previous
+    (digest,) = before.modules.values()
+    gateway.store.blobs.path(digest).write_bytes(b"damaged")
+    [refused] = ask(gateway.state, {"do": "rollback", "graph": "g"})
+    assert refused["error"] == "what was proven before is no longer whole in the store"
+    assert gateway.runs() == "1"
+
+
 MISTAKEN = {
     "two mistakes": (TEXT.replace("Type: map", "Type: mop").replace("to: {name: out}", "to: {name: x}"), 2),
     "half of a file": (TEXT[: len(TEXT) // 2], 1),

@@ -197,6 +197,10 @@ def published(broker, payload, topic="b/1"):
 FAR = with_second().replace("endpoint: plant, topics: [b/#]", "endpoint: far, topics: [b/#]")
 
 
+def connections_to_far():
+    return [thread for thread in threading.enumerate() if thread.name == "flowrt/far/in"]
+
+
 def test_the_first_source_at_another_broker_comes_while_all_else_goes_on(plant, elsewhere):
     plant.more("out/a/1")
     for turn in range(2):
@@ -217,7 +221,7 @@ def test_a_bad_version_takes_its_broker_with_it(plant, elsewhere):
         state, reason = plant.update(wanted, with_another(plant, elsewhere))
         assert (state, reason.partition(":")[0]) == ("rolledBack", "traps")
         assert (set(plant.graph.sources), set(plant.graph.entrances)) == ({"in"}, {"in"})
-        plant.wait(lambda: not [thread for thread in threading.enumerate() if thread.name == "flowrt/far/in"])
+        plant.wait(lambda: not connections_to_far())
     plant.more("out/a/1", 100)
     assert plant.connects() == 1
     assert plant.update(FAR, with_another(plant, elsewhere)) == ("proven", "")
@@ -230,6 +234,7 @@ def test_a_bad_version_takes_its_broker_with_it(plant, elsewhere):
 def test_a_broker_that_is_not_there_sends_the_update_back(plant, elsewhere):
     state, reason = plant.update(FAR, with_another(plant, elsewhere, free_port()))
     assert (state, reason.partition(":")[0]) == ("rolledBack", "ready")
+    plant.wait(lambda: not connections_to_far())
     plant.more("out/a/1", 100)
     assert plant.connects() == 1
 

@@ -102,6 +102,12 @@ class Incoming(Connection):
         if all(source.closed for source in self.sources):
             self.close()
 
+    def source_left(self) -> None:
+        """The last one closes the connection, once all that came is acknowledged: without a link there is nothing."""
+        self.filters_changed()
+        if self._session is None and all(source.closed for source in self.sources):
+            self._closing.set()
+
     def filters_changed(self) -> None:
         """Some source wants other topics, has come or has left. From any thread."""
         self._changed = True

@@ -54,7 +54,7 @@ class MqttSource:
         """See `flowrt.endpoints.base.Resubscribing`."""
         self.filters = ()
         self.stopped = self.closed = True
-        self._connection.filters_changed()
+        self._connection.source_left()
 
     def _read(self, operation: SourceOperation) -> None:
         self.filters = operation.topics
