@@ -43,9 +43,10 @@ def run(options: argparse.Namespace) -> int:
     letters = DeadLetters(path)
     try:
         if options.action in ("list", "show"):
-            for letter in letters.list(max(0, options.limit), which):
+            found = list(letters.list(max(0, options.limit), which))
+            for letter in found:
                 print(_line(letter) if options.action == "list" else _whole(letter))
-            return 0
+            return _meant(len(found)) if options.action == "show" else 0
         if not (options.which or options.graph or options.node or options.fault):
             raise StartError(f"{options.action} which letters? Give numbers, ranges, --graph, --node, --fault, or all")
         return _change(letters, options.action, which)
@@ -62,6 +63,10 @@ def _change(letters: DeadLetters, action: str, which: Which) -> int:
     else:
         count = letters.mark(which)
         print(f"letters to be sent again: {count}; a running runtime takes them within seconds, else the next one does")
+    return _meant(count)
+
+
+def _meant(count: int) -> int:
     if not count:
         print("no letter is meant; `flowrt dead list` shows those that are there", file=sys.stderr)
     return 0 if count else 1

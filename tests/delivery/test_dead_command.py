@@ -60,6 +60,13 @@ def test_show_tells_what_the_node_held(capsys, state):
     assert (shown["quota"], shown["backtrace"], shown["module"]) == ({"memory": 1}, "at f", "sha256:0")
 
 
+def test_show_says_when_there_is_no_such_letter(capsys, state):
+    status, shown, told = flowrt(capsys, state, "show", "99")
+
+    assert (status, shown) == (1, "")
+    assert "no letter is meant" in told
+
+
 def test_drop_deletes_what_is_meant_and_asks_when_nothing_is(capsys, state):
     assert flowrt(capsys, state, "drop")[0] == 3
     assert flowrt(capsys, state, "drop", "1-2", "9")[:2] == (0, "letters deleted: 2\n")
