@@ -42,11 +42,14 @@ connections:
 ABI = """(memory (export "memory") 4) (func (export "flowrt_abi") (result i32) i32.const 1)
   (func (export "flowrt_buffer") (param i32) (result i32) i32.const 131072)
   (func (export "flowrt_filter") (param i32 i32) (result i32)"""
+LOG = '(import "flowrt" "log" (func $log (param i32 i32 i32)))'
 HOSTILE = {
     "endless loop": (f"{ABI} (loop $l (br $l)) unreachable)", "cpu: 250m, deadline: 1s"),
     "memory": (f"{ABI} (loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable)",
                "cpu: 250m, memory: 64Mi"),
     "traps": (f"{ABI} unreachable)", "cpu: 250m"),
+    "log lines": (f"{LOG} {ABI} (loop $l (call $log (i32.const 2) (i32.const 64) (i32.const 99)) (br $l)) unreachable)",
+                  "cpu: 250m, deadline: 1s"),
 }  # fmt: skip
 PAYLOAD = b'{"v":[' + b",".join(b"%d.5" % n for n in range(16)) + b"]}"
 

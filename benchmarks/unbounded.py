@@ -32,7 +32,8 @@ class NoDeadline:
     """In the place of `Deadline`: nobody watches."""
 
     span = 0.0
-    overdue = False
+    overdue = metered = False
+    at_host_call = None
 
     def __init__(self, *_: object) -> None:
         pass

@@ -238,7 +238,7 @@ class Crossing:
         signature = wasmtime.FuncType(
             [_TYPES[kind]() for kind in function.params], [_TYPES[kind]() for kind in function.results]
         )
-        callback = capi.CALLBACK(self._callback(function))
+        callback = capi.CALLBACK(self._paying(self._callback(function)))
         self._kept.append(callback)
         module, name = function.module.encode(), function.name.encode()
         error = capi.define_unchecked(
@@ -249,6 +249,17 @@ class Crossing:
         )  # fmt: skip
         if error:
             raise FlowrtBug(f"{function.module}.{function.name} cannot be offered: {capi.take_error(error).message}")
+
+    def _paying(
+        self, callback: Callable[[int, int, Any, int], int | None]
+    ) -> Callable[[int, int, Any, int], int | None]:
+        """A host function that is only begun while the node has something left of its share."""
+        at_host_call = self._deadline.at_host_call
+
+        def paying(environment: int, caller: int, values: Any, count: int) -> int | None:
+            return at_host_call() or callback(environment, caller, values, count)
+
+        return paying if self._deadline.metered else callback
 
     def _callback(self, function: HostFunction) -> Callable[[int, int, Any, int], int | None]:
         call, memory = function.call, self.memory

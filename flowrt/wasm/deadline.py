@@ -49,6 +49,8 @@ class Deadline:
         self._meter = meter if meter is not None and meter.bounded else None
         self.span = seconds / _FIRST if self._meter is None else min(seconds / _FIRST, _SLICE)
         """Seconds from a call's begin to the first look at it."""
+        self.metered = self._meter is not None
+        """Whether a long call is made to wait in the middle."""
         if self._meter is not None:
             self._meter.adopt()
         self.overdue = False
@@ -70,15 +72,26 @@ class Deadline:
         capi.set_epoch_deadline(ctypes.cast(store._context(), ctypes.c_void_p), 1)
 
     def _on_epoch(self, _context: int, _data: int, delta: Any, kind: Any) -> int | None:
-        look, now = self._watch.running.get(self), self._watch.clock()
-        if look is not None and self._ends():
-            self.stopped = True
-            return capi.new_error(b"stopped")  # type: ignore[no-any-return]
-        if look is not None and look <= now and not self._may_go_on(look, now):
-            self.overdue = True
+        if not self._goes_on():
             return capi.new_error(b"deadline")  # type: ignore[no-any-return]
         delta[0], kind[0] = 1, 0
         return None
+
+    def at_host_call(self) -> int | None:
+        """The call is with the host: a trap to end it with, or None. A guest that asks much of the host keeps the
+        interpreter's lock from who would have it looked at."""
+        if self._watch.running.get(self, 0.0) > self._watch.clock() or self._goes_on():
+            return None
+        return capi.new_trap(b"deadline", 8)  # type: ignore[no-any-return]
+
+    def _goes_on(self) -> bool:
+        """Whether the call is not to be ended now."""
+        look, now = self._watch.running.get(self), self._watch.clock()
+        if look is None:
+            return True
+        self.stopped = self._ends()
+        self.overdue = not self.stopped and look <= now and not self._may_go_on(look, now)
+        return not (self.stopped or self.overdue)
 
     def _may_go_on(self, look: float, now: float) -> bool:
         """Judge a call that was to be looked at at `look`, and make it wait for its share."""

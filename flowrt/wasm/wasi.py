@@ -22,6 +22,8 @@ SUCCESS, BAD_FD, FAULT, INVALID, NOT_CAPABLE = 0, 8, 21, 28, 76
 _CHARACTER_DEVICE = 2
 _RIGHT_FD_WRITE = 1 << 6
 _VECTORS_MAX = 1024
+_RANDOM_ALL_MAX = 1 << 24
+"""Bytes of one `random_get`: a tenth of a second at most. A call into the host cannot be interrupted."""
 _RANDOM_MAX = 1 << 16
 _WRITE_MAX = 1 << 16
 """Bytes of one `fd_write` that become log lines; the rest counts as written and is left out."""
@@ -166,6 +168,8 @@ def _resolution(memory: GuestMemory, clock: int, result: int) -> int:
 
 def _random(memory: GuestMemory, address: int, size: int) -> int:
     target = memory.view(address, size)
+    if size > _RANDOM_ALL_MAX:
+        return INVALID
     for start in range(0, size, _RANDOM_MAX):
         part = min(_RANDOM_MAX, size - start)
         target[start : start + part] = os.urandom(part)

@@ -96,6 +96,36 @@ CASES = {
         "deadline: 20ms",
         "deadline",
     ),
+    "log lines for ever": (
+        guest(
+            "(loop $again (call $log (i32.const 2) (i32.const 64) (i32.const 100)) (br $again)) unreachable",
+            imports='(import "flowrt" "log" (func $log (param i32 i32 i32)))',
+        ),
+        "deadline: 20ms, cpu: 100m",
+        "deadline",
+    ),
+    "empty lines by the ten thousand, for ever": (
+        guest(
+            """
+            (memory.fill (i32.const 1024) (i32.const 10) (i32.const 65000))
+            (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65000))
+            (loop $again
+              (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) (br $again)) unreachable""",
+            imports='(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))',
+        ),
+        "deadline: 20ms, cpu: 250m",
+        "deadline",
+    ),
+    "memory up to its quota, then a table": (
+        guest(
+            "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))"
+            " (loop $more (br_if $more (i32.ge_s (table.grow $t (ref.null func) (i32.const 1)) (i32.const 0))))"
+            " unreachable",
+            "(table $t 1 funcref)",
+        ),
+        "memory: 1Mi",
+        "memory",
+    ),
 }  # fmt: skip
 
 
@@ -112,6 +142,24 @@ def test_the_culprit_is_named_and_its_neighbour_loses_nothing(bench, module, tex
     assert f'flowrt_node_faulted_messages_total{{graph="hostile",kind="{kind}",node="node"}} {COUNT}.0' in (
         bench.metrics.exposition()[0].decode()
     )
+
+
+@pytest.mark.parametrize(("outputs", "faults"), [(100, {}), (99, {"outputs": 1})])
+def test_outputs_at_the_bound_pass_and_one_more_does_not(bench, module, outputs, faults):
+    module(CASES["a hundred outputs for each input"][0])
+
+    node = bench.run(operation(f"outputs: {outputs}"), sent=[[b"x"]])
+
+    assert (node.counters.faults, node.counters.emitted) == (faults, 0 if faults else 100)
+
+
+def test_a_message_at_the_bound_passes_and_a_byte_more_does_not(bench, module):
+    module(PASS)
+
+    node = bench.run(operation("message: 100"), sent=[[bytes(100), bytes(101), bytes(99)], [bytes(101)]])
+
+    assert (node.counters.faults, node.counters.emitted) == ({"size": 2}, 2)
+    assert bench.dead() == [("hostile", "node", "size")] * 2
 
 
 def test_an_endless_loop_is_switched_off_where_that_is_asked_for(bench, module):

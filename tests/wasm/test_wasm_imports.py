@@ -141,3 +141,14 @@ def test_an_import_that_nobody_offers_is_a_trap_of_kind_init(guest):
 
     assert caught.value.kind == "init"
     assert "env::magic" in caught.value.detail
+
+
+def test_random_numbers_by_the_gigabyte_are_refused(guest):
+    """A call into the host cannot be interrupted, so it is to be short."""
+    random = errno_of("""
+      (block (result i32)
+        (drop (memory.grow (i32.const 300)))
+        (call $random_get (i32.const 64) (i32.const 16777217)))""")
+    made = guest(wasm(random, imports=wasi("random_get", "i32 i32")), grants=["random"])
+
+    assert made.map(batch(b"")).payloads == [struct.pack("<IQ", 28, 0)]

@@ -100,6 +100,22 @@ def test_an_endless_call_pays_for_its_share_before_its_deadline_ends_it(guest):
     assert counters.cpu_seconds > 0
 
 
+def test_a_call_that_asks_much_of_the_host_pays_there(guest, monkeypatch):
+    """Nobody interrupts it here, as when it keeps the interpreter's lock from who would."""
+    waits = []
+    meter = Meter(NodeCounters(), [Bucket(0.01, 0.0, burst=0)], whole_thread=True, wait=waits.append)
+    imports = '(import "flowrt" "log" (func $log (param i32 i32 i32)))'
+    body = "(loop $again (call $log (i32.const 2) (i32.const 64) (i32.const 9)) (br $again)) unreachable"
+    made = guest(wasm(map_once(body), imports=imports), meter=meter, deadline="100ms")
+    monkeypatch.setattr(made._crossing._watch, "_interrupt", lambda: None)
+
+    with pytest.raises(GuestTrap) as caught:
+        made.map(batch(b"a"))
+
+    assert caught.value.kind == "deadline"
+    assert len(waits) > 1
+
+
 @pytest.mark.parametrize(("starved", "ends"), [(0.0, 0.125), (0.5, 0.225), (0.99, 0.425)])
 def test_a_call_that_waits_for_a_core_has_more_time_but_not_for_ever(guest, monkeypatch, starved, ends):
     """A call with a deadline of 100 ms, whose thread the kernel says has no core for a part of the time. The grace of
