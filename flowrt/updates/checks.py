@@ -20,15 +20,6 @@ SHOWN = 80
 """Characters of a result that a message about it shows."""
 
 
-RecordedOf = Callable[[Plan, str], Sequence[Recorded]]
-"""From a running plan and a node of it to what was recorded of it."""
-
-
-def nothing_recorded(_plan: Plan, _name: str) -> Sequence[Recorded]:
-    """For a graph that records nothing."""
-    return ()
-
-
 def golden_fault(
     operator: Operator, begin: Callable[[], None], plan: Plan, name: str, recorded: Sequence[Recorded]
 ) -> str | None:

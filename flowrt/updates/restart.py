@@ -3,14 +3,12 @@ started in its place, while the broker keeps what comes; and back, when the new 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
+from typing import Unpack
 
 from flowrt.errors import NodeFault, StartError
-from flowrt.events import Emit
-from flowrt.graph.difference import Difference, difference
 from flowrt.graph.plan import Plan
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
@@ -18,10 +16,10 @@ from flowrt.runtime.keeping import KeepingNode
 from flowrt.runtime.node import Node
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.state import hand_over, state_of, unwrapped
-from flowrt.updates.checks import RecordedOf, begin_again, golden_fault, golden_words, nothing_recorded
+from flowrt.updates.checks import begin_again, golden_fault, golden_words
 from flowrt.updates.compiling import compile_beside
 from flowrt.updates.counted import Counted
-from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps, as_failed
+from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Given, Steps, as_failed
 from flowrt.updates.trial import TRIED, Watched
 from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally
@@ -31,32 +29,15 @@ class Restart(Steps):
     """An update that replaces a whole graph."""
 
     def __init__(
-        self,
-        runtime: Runtime,
-        graph: RunningGraph,
-        plan: Plan,
-        *,
-        emit: Emit,
-        moved: Moved,
-        ending: threading.Event,
-        drain: float,
-        stored: Callable[[Plan], Plan],
-        recorded: RecordedOf = nothing_recorded,
-    ) -> None:
-        """`stored` gives a plan whose modules and models lie in the store: files beside the graph may have changed.
-        `recorded` gives what a node of the running plan was given."""
-        super().__init__(graph, plan, emit=emit, moved=moved, ending=ending)
-        self._runtime = runtime
+        self, runtime: Runtime, graph: RunningGraph, plan: Plan, *, drain: float, stored: Callable[[Plan], Plan],
+        **given: Unpack[Given],
+    ) -> None:  # fmt: skip
+        """`stored` gives a plan whose modules and models lie in the store: files beside the graph may have changed."""
+        super().__init__(runtime, graph, plan, **given)
         self._drain = drain
         self._stored = stored
-        self._recorded = recorded
-        self._what = difference(graph.plan, plan)
         self._watched: list[Watched | Counted] = []
         self._old = graph
-
-    @property
-    def what(self) -> Difference:
-        return self._what
 
     def through(self) -> None:
         was_ready = self._old.ready()
@@ -84,7 +65,7 @@ class Restart(Steps):
         self.go("prove", "")
 
     def _built(self) -> RunningGraph:
-        self.go("begin", str(self._what))
+        self.go("begin", str(self.what))
         try:
             compile_beside(self.plan.nodes.values(), self._runtime.surroundings)
             with SHORT_TURNS:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict, Unpack
 
 from flowrt.counters import UPDATE_REASONS
 from flowrt.events import Emit, UpdateFailed, UpdateMoved
-from flowrt.graph.difference import Difference
+from flowrt.graph.difference import difference
 from flowrt.graph.plan import Plan
 from flowrt.runtime.graph import RunningGraph
+from flowrt.runtime.runtime import Runtime
 from flowrt.updates.lifecycle import ENDS, FIRST, Event, State, after
+
+if TYPE_CHECKING:
+    from flowrt.updates.recorded import Recorded  # few graphs record
 
 LOOK_SECONDS = 0.02
 """How often a trial is looked at. A version that fails is cut off by its own trial at once, whatever this is."""
@@ -19,6 +24,15 @@ LOOK_SECONDS = 0.02
 Moved = Callable[[State, str], None]
 """Told each state before what belongs to it is done. It may raise OSError while that is written down: then the update
 fails."""
+
+
+RecordedOf: TypeAlias = "Callable[[Plan, str], Sequence[Recorded]]"
+"""From a running plan and a node of it to what was recorded of it."""
+
+
+def nothing_recorded(_plan: Plan, _name: str) -> Sequence[Recorded]:
+    """For a graph that records nothing."""
+    return ()
 
 
 class Failed(Exception):
@@ -42,11 +56,21 @@ def as_failed(error: Exception) -> Failed:
     return error if isinstance(error, Failed) else Failed(f"other: {error or type(error).__name__}", remember=False)
 
 
+class Given(TypedDict):
+    """What whoever begins an update gives it."""
+
+    emit: Emit
+    moved: Moved
+    ending: threading.Event
+    """Set when the program ends."""
+    recorded: NotRequired[RecordedOf]
+    """Gives what a node of the running plan was given."""
+
+
 class Steps(ABC):
     """One update. Subclasses say what is done: `through`."""
 
-    def __init__(self, graph: RunningGraph, plan: Plan, *, emit: Emit, moved: Moved, ending: threading.Event) -> None:
-        """`ending` is set when the program ends."""
+    def __init__(self, runtime: Runtime, graph: RunningGraph, plan: Plan, **given: Unpack[Given]) -> None:
         self.graph = graph
         """What runs at present."""
         self.plan = plan
@@ -59,14 +83,13 @@ class Steps(ABC):
         """Whether it failed by its own fault: then it is not tried again."""
         self.pauses: list[float] = []
         """Seconds for which messages stood still, one for each exchange."""
-        self.ending = ending
-        self._emit = emit
-        self._moved = moved
-
-    @property
-    @abstractmethod
-    def what(self) -> Difference:
+        self.what = difference(graph.plan, plan)
         """What differed when it began."""
+        self.ending = given["ending"]
+        self._runtime = runtime
+        self._emit = given["emit"]
+        self._moved = given["moved"]
+        self._recorded = given.get("recorded", nothing_recorded)
 
     def run(self) -> tuple[State, str]:
         """The state it ended in and the reason; as long as the new version needs to prove itself. Raises `Cut`."""

@@ -6,10 +6,10 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
+from typing import Unpack
 
 from flowrt.errors import NodeFault, StartError
-from flowrt.events import Emit
-from flowrt.graph.difference import Difference, difference, is_source
+from flowrt.graph.difference import difference, is_source
 from flowrt.graph.plan import Plan
 from flowrt.graph.timing import needs_time
 from flowrt.operators.base import Operator
@@ -23,11 +23,11 @@ from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.state import hand_over, state_of, unwrapped
 from flowrt.runtime.surroundings import Learning
 from flowrt.runtime.swap import SwapRefused, place_operator, swap
-from flowrt.updates.checks import RecordedOf, begin_again, golden_fault, golden_words, nothing_recorded
+from flowrt.updates.checks import begin_again, golden_fault, golden_words
 from flowrt.updates.compiling import compile_beside
 from flowrt.updates.counted import KNOWN_ROWS, Counted
 from flowrt.updates.shadow import Beside, Shadowed
-from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Moved, Steps, as_failed
+from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Given, Steps, as_failed
 from flowrt.updates.trial import TRIED, Trial, Watched
 from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally, judge
@@ -37,30 +37,12 @@ from flowrt.values import replace
 class Update(Steps):
     """An update within a running graph."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        graph: RunningGraph,
-        plan: Plan,
-        *,
-        emit: Emit,
-        moved: Moved,
-        ending: threading.Event,
-        recorded: RecordedOf = nothing_recorded,
-    ) -> None:
-        """`recorded` gives what a node of the running plan was given."""
-        super().__init__(graph, plan, emit=emit, moved=moved, ending=ending)
+    def __init__(self, runtime: Runtime, graph: RunningGraph, plan: Plan, **given: Unpack[Given]) -> None:
+        super().__init__(runtime, graph, plan, **given)
         self.tally = Tally()
-        self._runtime = runtime
-        self._recorded = recorded
-        self._what = difference(graph.plan, plan)
         self._made: dict[str, NodeParts] = {}
         self._trials: dict[str, Trial | Watched] = {}
         self._counted: list[Counted] = []
-
-    @property
-    def what(self) -> Difference:
-        return self._what
 
     def through(self) -> None:
         try:
@@ -79,8 +61,8 @@ class Update(Steps):
     # Each step.
 
     def _prepare(self) -> None:
-        self.go("begin", str(self._what))
-        plan, what = self.plan, self._what
+        self.go("begin", str(self.what))
+        plan, what = self.plan, self.what
         try:
             compile_beside([plan.nodes[name] for name in what.made], self._runtime.surroundings)
             if isinstance(endpoints := self.graph.shared.endpoints, Learning):
@@ -95,7 +77,7 @@ class Update(Steps):
         for name, part in self._made.items():
             operator = part.node.operator
             begun = state_of(operator)
-            known = self._recorded(self.graph.plan, name) if name in self._what.changed else ()
+            known = self._recorded(self.graph.plan, name) if name in self.what.changed else ()
             recorded += len(known)
             wrong = golden_fault(operator, part.node.begin, self.plan, name, known)
             if wrong is not None:
@@ -109,7 +91,7 @@ class Update(Steps):
         """A state that the new version refuses is better known before anything waits for it."""
         if self.plan.updates.state == "fresh":
             return
-        for name in self._what.changed:
+        for name in self.what.changed:
             begun = state_of(self._made[name].node.operator)
             try:
                 self._made[name].node.begin()
@@ -121,7 +103,7 @@ class Update(Steps):
     def _check_budget(self) -> None:
         """Less memory than is held already is no bound that could be kept."""
         pool, wanted = self.graph.shared.pool, self.plan.budget.memory
-        if self._what.budget and pool is not None and wanted is not None and wanted < pool.used:
+        if self.what.budget and pool is not None and wanted is not None and wanted < pool.used:
             held = format_bytes(pool.used)
             raise Failed(
                 f"memory: its operations hold {held} already, more than {format_bytes(wanted)}", remember=False
@@ -172,7 +154,7 @@ class Update(Steps):
             old.operator = trial.old
 
     def _take(self) -> None:
-        graph, plan, what = self.graph, self.plan, self._what
+        graph, plan, what = self.graph, self.plan, self.what
         timeout = plan.updates.timeout
         self._wrap()
         was_ready = graph.ready()
@@ -247,7 +229,7 @@ class Update(Steps):
 
     def _single(self) -> str | None:
         """The only node that differs, where both versions of it can stand in for each other."""
-        what = self._what
+        what = self.what
         if len(what.changed) != 1 or what.added or what.removed or what.rewired:
             return None
         name = what.changed[0]
@@ -261,7 +243,7 @@ class Update(Steps):
             return
         for made, part in self._made.items():
             if isinstance(part.node, KeepingNode):
-                known = made in self._what.changed
+                known = made in self.what.changed
                 self._counted.append(Counted(part.node.counters, self.plan.updates.bounds, known=known))
             elif isinstance(self.plan.nodes[made].operation, TRIED):
                 watched = Watched(part.node.operator, self._tally(made), self.plan.updates.bounds)
@@ -310,7 +292,7 @@ class Update(Steps):
     def _tally(self, name: str) -> Tally:
         counters = self._made[name].node.counters
         operation = self.plan.nodes[name].operation
-        known = counters.received >= KNOWN_ROWS and name in self._what.changed
+        known = counters.received >= KNOWN_ROWS and name in self.what.changed
         return Tally(
             old_memory=self.graph.nodes[name].operator.memory_bytes() if name in self.graph.nodes else 0,
             memory_limit=operation.resources.memory if isinstance(operation, GuestOperation) else 0,
