@@ -73,7 +73,8 @@ class Resources(Options):
     deadline: Seconds = Field(1.0, gt=0, le=3600)
     """Longest one call may take, on the clock; what it waits for its `cpu` share is left out, and, up to three times as
     long, what it waits for a core that others have. 1 s: no preprocessing step is slower, and a loop is noticed before
-    a watchdog is."""
+    a watchdog is. A component that sleeps is ended when it wakes, and with `isolation: process` at ten times its
+    deadline."""
     fuel: int | None = Field(None, gt=0)
     """Instructions one call may execute, where a deterministic bound is wanted. Unset: `deadline` bounds the call."""
     stack: Bytes = Field(2**20, ge=2**16, le=2 * 2**20)
