@@ -96,7 +96,7 @@ def swap(
 
 
 def _require_empty_spools(graph: RunningGraph, what: Difference) -> None:
-    """Two sinks may not have one spool at a time. Raises `SwapRefused`."""
+    """A spool has one sink at a time: the next one would overtake what waits there. Raises `SwapRefused`."""
     for name in what.changed:
         sink = graph.parts[name].sink
         if sink is not None and not sink.empty():

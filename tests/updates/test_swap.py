@@ -153,7 +153,7 @@ def test_a_graph_that_cannot_rest_stays_as_it_is(two):
 
 
 def test_a_sink_whose_spool_holds_messages_stays(two):
-    """Its successor would read and write the same files."""
+    """Its successor would overtake them: a spool has one sink at a time."""
     graph = two.start(chain(("m", "module: one")))
     parts, sink = graph.parts, two.ends.sinks["out"]
     sink.empty = lambda: False
