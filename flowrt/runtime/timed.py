@@ -21,7 +21,8 @@ from flowrt.counters import NodeCounters
 from flowrt.delivery.tracker import Note, Tracker
 from flowrt.errors import GuestTrap, NodeFault, StartError
 from flowrt.graph.plan import NodePlan
-from flowrt.logicaltime.stamps import END, START, logical
+from flowrt.logicaltime.clock import SET_BACK_MS
+from flowrt.logicaltime.stamps import END, START, logical, milliseconds
 from flowrt.message import Batch, Message
 from flowrt.operators.accumulate import batch_of
 from flowrt.operators.base import Emission, Operator
@@ -85,8 +86,7 @@ class TimedNode(KeepingNode):
 
     def load(self) -> int:
         """Read what is on disk; the time that had been reached. Raises `StartError`."""
-        entries = self._load()
-        return max(unpack_time(entries.get(key, b"")) for key in (_FRONTIER, _CLOCK))
+        return _reached(self._load())
 
     def resume(self, *, clock_set_back: bool = False) -> None:
         """Begin with what is on disk: send again what had left, and keep what was open. After a clock that was set back
@@ -96,14 +96,16 @@ class TimedNode(KeepingNode):
         if out is None:
             self._journal.put(HEADER, self._identity)
             return
-        if clock_set_back and self.clock is not None:
-            self._latest = logical(self.clock())
+        if self.clock is not None:
+            # Each node by what it has reached itself: another may have written nothing since the clock was set back.
+            clock_set_back = milliseconds(_reached(entries)) > self.clock() + SET_BACK_MS
+            self._latest = logical(self.clock()) if clock_set_back else None
         if out:
             self._leave(batch_of(out), again=True)
         if clock_set_back:
             self.pass_to(END)
             self.operator.frontier, self._latest = START, None
-            self._journal.delete(_FRONTIER)  # else the next start would take the clock as set back once more
+            self._journal.delete(_FRONTIER)
             self._touch()
         else:
             self._work_off()
@@ -166,7 +168,10 @@ class TimedNode(KeepingNode):
             if emission.faults:
                 self._faults.handle(*emission.faults)
             self._touch()
-            self._journal.put(_FRONTIER, pack_time(operator.frontier))
+            if operator.frontier < END:
+                self._journal.put(_FRONTIER, pack_time(operator.frontier))
+            else:  # of a source that has ended, or a clock that was set back: what comes after it is not late
+                self._journal.delete(_FRONTIER)
             if (out := _only(emission)) is not None:
                 self._leave(out)
         self.counters.windows = operator.windows()
@@ -312,6 +317,11 @@ class TimedNode(KeepingNode):
         self._owe(tracker, repeated)
         self._touch()
         return batch.select(fresh)
+
+
+def _reached(entries: Mapping[bytes, bytes]) -> int:
+    """The time that had been reached when these were written."""
+    return max(unpack_time(entries.get(key, b"")) for key in (_FRONTIER, _CLOCK))
 
 
 def _only(emission: Emission) -> Batch | None:

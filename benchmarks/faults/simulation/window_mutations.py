@@ -93,7 +93,7 @@ def _only_its_own_part(split: Any) -> Any:
 
 
 def _by_results_only(_: Any) -> Any:
-    return lambda self: unpack_time(self._load().get(timed._FRONTIER, b""))
+    return lambda entries: unpack_time(entries.get(timed._FRONTIER, b""))
 
 
 def _at_their_old_times(leave: Any) -> Any:
@@ -154,7 +154,7 @@ WINDOW_MUTATIONS = {
         "state-overtakes-what-failed": ("came out after", _STATE, StatefulNode, "_handle", _as_any_node("_handle")),
         "fold-what-failed-last": ("came out after", _WINDOW, TimedNode, "_fold_all", _fold_what_failed_last),
         "overtake-after-a-trap": ("came out after", _STORE, Retrying, "split", _only_its_own_part),
-        "know-the-time-by-results-only": ("never came to rest", _WINDOW, TimedNode, "load", _by_results_only),
+        "know-the-time-by-results-only": ("never came to rest", _WINDOW, timed, "_reached", _by_results_only),
         "results-of-a-clock-set-back": ("never came to rest", _CHAIN, TimedNode, "_leave", _at_their_old_times),
     }.items()
 }

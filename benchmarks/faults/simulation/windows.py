@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from benchmarks.faults.simulation.disk import Disk as SpoolDisk
 from benchmarks.faults.simulation.graph import (
     INBOX,
     OPTIONS,
+    SPOOLED,
     Letters,
     SimIncoming,
     SimOutgoing,
@@ -23,10 +25,12 @@ from benchmarks.faults.simulation.graph import (
     _Operator,
     fate,
 )
-from benchmarks.faults.simulation.threads import Fibers
+from benchmarks.faults.simulation.threads import Fiber, Fibers
 from flowrt.counters import NodeCounters
+from flowrt.endpoints.base import Sink
 from flowrt.endpoints.mqtt.sink import MqttSink
 from flowrt.endpoints.mqtt.source import MqttSource
+from flowrt.endpoints.spooled import SpooledSink
 from flowrt.errors import GuestTrap, NodeFault, StartError
 from flowrt.logicaltime.clock import GraphClock
 from flowrt.logicaltime.stamps import COUNTER_BITS, milliseconds
@@ -37,6 +41,7 @@ from flowrt.operators.delay import DelayOperator
 from flowrt.operators.map import MapOperator
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.operators.spool_config import Spool
 from flowrt.quota.resources import Resources
 from flowrt.runtime.ends import Entrance, SinkOperator
 from flowrt.runtime.inbox import Inbox
@@ -84,7 +89,8 @@ class WindowShape:
     flaky: float
     source_qos: int
     sink_qos: int
-    spool: None = None
+    spool: dict[str, object] | None
+    """Options of the spool of `sink1`, where it has one; `sink2` has none."""
 
 
 def draw_window_shape(random: Random, graph: dict[str, tuple[str, ...]] | None = None) -> WindowShape:
@@ -97,6 +103,7 @@ def draw_window_shape(random: Random, graph: dict[str, tuple[str, ...]] | None =
         random.choice((0.0, 0.0, 0.3)),
         random.choice((1, 1, 1, 2)),
         random.choice((1, 1, 2)),
+        {"after": "1s", "gather": random.choice(("0s", "100ms"))} if random.random() < SPOOLED else None,
     )
 
 
@@ -259,14 +266,24 @@ class Disk:
 class WindowRuntime:
     """One life of the process; see `graph.Runtime`."""
 
-    def __init__(self, shape: WindowShape, letters: Letters, fibers: Fibers, disk: Disk, random: Random) -> None:
+    def __init__(
+        self,
+        shape: WindowShape,
+        letters: Letters,
+        fibers: Fibers,
+        disk: Disk,
+        random: Random,
+        spool_disk: SpoolDisk,
+    ) -> None:
         self._shape, self._fibers, self._disk, self._random = shape, fibers, disk, random
         self._letters = letters
         self._stopping = _NeverStopping(fibers)
         self._on_error = OnError.model_validate(
             {"policy": "retry", "retries": 2, "backoff": "100ms"} if shape.flaky else {}
         )
-        self.spools: dict[str, object] = {}
+        self.spools: dict[str, SpooledSink] = {}
+        self._at_work: dict[str, Fiber] = {}
+        self._spool_disk = spool_disk
         self.incoming = SimIncoming("p", OPTIONS, "simulated", lambda _: None)
         self.outgoing = SimOutgoing("p", OPTIONS, lambda _: None)
         self.inboxes: dict[str, Inbox] = {}
@@ -277,6 +294,8 @@ class WindowRuntime:
             self._make(name)
         for name, successors in shape.targets.items():
             self.nodes[name].targets = [[self._into(to) for to in successors]]
+        for spooled in self.spools.values():
+            spooled.start()
         self.timing = self._time()
         self._start_source()
 
@@ -360,17 +379,25 @@ class WindowRuntime:
         operator = MapOperator(self._guest(name)) if name[0] == "t" else _Operator(self._shape, name)  # type: ignore[arg-type]
         return Node("sim", name, operator, *given, **options)  # type: ignore[arg-type]
 
-    def _sink(self, name: str, faults: FaultHandler) -> MqttSink:
+    def _sink(self, name: str, faults: FaultHandler) -> Sink:
         operation = SinkOperation(
             operation_type="sink",
             name=name,
             endpoint="p",
             topic=f"{name}/{{topic[1]}}",
             qos=self._shape.sink_qos,  # type: ignore[arg-type]
+            spool=Spool.model_validate(self._shape.spool or {}),
         )
-        sink = MqttSink(self.outgoing, operation, faults.refuse)
+        if self._shape.spool is None or name != "sink1":
+            sink = MqttSink(self.outgoing, operation, faults.refuse)
+            self.outgoing.sinks.append(sink)
+            return sink
+        spool = SpooledSink("p", operation, self._spool_disk.folder(name), lambda _: None)
+        sink = MqttSink(self.outgoing, operation, spool.refused(faults.refuse))
+        spool.connect(sink)
         self.outgoing.sinks.append(sink)
-        return sink
+        self.spools[name] = spool
+        return spool
 
     def _into(self, name: str) -> Callable[[Batch], None]:
         inbox = self.inboxes[name]
@@ -395,7 +422,15 @@ class WindowRuntime:
 
     def _send(self, name: str, most: int) -> bool:
         inbox = self.inboxes[name]
-        if not inbox.messages or not (most := self.outgoing.room(most)):
+        if not inbox.messages:
+            return False
+        if name in self.spools:  # it may wait for its broker: its stage has a thread of its own
+            if name in self._at_work and self._at_work[name].is_alive():
+                return False
+            batches = inbox.take(most) or []
+            self._at_work[name] = self._fibers.spawn(lambda: [self.nodes[name].accept(batch) for batch in batches])
+            return True
+        if not (most := self.outgoing.room(most)):
             return False
         for batch in inbox.take(most) or ():
             self.nodes[name].accept(batch)
@@ -424,6 +459,9 @@ class WindowRuntime:
 
     def at_rest(self) -> bool:
         """Whether no window is open and nothing is left to be put down."""
+        busy = any(fiber.is_alive() for fiber in self._at_work.values())
+        if busy or not all(spool.empty() for spool in self.spools.values()):
+            return False
         return self.timing.due() is None and all(node.commit_at() is None for node in self.kept())
 
     def drained(self) -> bool:
@@ -437,4 +475,7 @@ class WindowRuntime:
             node.commit()
 
     def close_files(self) -> None:
-        """The disk is the scheduler's."""
+        """What the kernel does for a process that ends."""
+        for spool in self.spools.values():
+            if spool.log is not None:
+                spool.log.close()

@@ -13,7 +13,15 @@ from contextlib import ExitStack
 from unittest.mock import patch
 
 from benchmarks.faults.simulation.run import TOPICS, Simulation
-from benchmarks.faults.simulation.windows import Disk, Way, WindowRuntime, draw_window_shape, ways, wrapped
+from benchmarks.faults.simulation.windows import (
+    Disk,
+    Way,
+    WindowRuntime,
+    WindowShape,
+    draw_window_shape,
+    ways,
+    wrapped,
+)
 from flowrt.operators import accumulate
 from flowrt.runtime import keeping, timed_stage
 
@@ -24,7 +32,9 @@ STOPPED = 0.1
 FOLDED = 3
 """Messages that are folded by one call: few, so that windows are half folded often."""
 SET_BACK = 0.1
-"""How often the wall's clock is an hour earlier when the process starts again."""
+"""How often the wall's clock is set back when the process starts again."""
+SET_BACK_MS = 10 * 86_400_000
+"""By how much: the clock does not come to where it was before the run is over."""
 
 
 class WindowSimulation(Simulation):
@@ -60,7 +70,8 @@ class WindowSimulation(Simulation):
         self._shape = draw_window_shape(self._random, self._graph)  # type: ignore[assignment]
 
     def _life(self) -> WindowRuntime:
-        return WindowRuntime(self._shape, self._letters, self._fibers, self._state_disk, self._random)  # type: ignore[arg-type]
+        shape: WindowShape = self._shape  # type: ignore[assignment]
+        return WindowRuntime(shape, self._letters, self._fibers, self._state_disk, self._random, self._disk)
 
     def _calm(self) -> None:
         super()._calm()
@@ -89,7 +100,7 @@ class WindowSimulation(Simulation):
 
     def _begin(self) -> None:
         if self._crash_share and self._random.random() < SET_BACK:
-            self._state_disk.wall -= 3_600_000  # what is open then may never come to its time, and leaves
+            self._state_disk.wall -= SET_BACK_MS  # what is open then may never come to its time, and leaves
         super()._begin()
 
     def _count_repeated(self) -> None:
@@ -104,7 +115,8 @@ class WindowSimulation(Simulation):
         for _ in range(STOP_STEPS):
             for name in runtime.nodes:
                 runtime.step(name, 8, self._shape.targets.get(name, ()))
-            self._fibers.step()
+            for _ in range(3):
+                self._fibers.step()
             self._broker_takes()
             self._read_sink()
             if runtime.drained() and not runtime.outgoing.under_way():
@@ -117,7 +129,16 @@ class WindowSimulation(Simulation):
         self._allowed += len(self._broker.under_way) * self._fan_out()
         self._cut_source(part=True)
         self._cut_sink(part=True)
+        self._check_disk()
+        self._allowed += sum(self._sent_from_disk(sink) for sink in runtime.spools)
+        self._fibers.end()
+        runtime.close_files()
         self._begin()
+
+    def _sent_from_disk(self, sink: str) -> int:
+        again = super()._sent_from_disk(sink)
+        self._repeated += again
+        return again
 
     # What must hold.
 
@@ -133,7 +154,15 @@ class WindowSimulation(Simulation):
             self._wrong(f"'{payload.decode()}' is acknowledged, and {missing} is not out")
 
     def _safe(self, way: Way) -> bool:
-        return self._came_out(way) or any(self._state_disk.keeps(node, way.token) for node in way.windows())
+        if self._came_out(way) or any(self._state_disk.keeps(node, way.token) for node in way.windows()):
+            return True
+        whole = wrapped(way.token) if way.windows() else way.token
+        kept = [one for one in self._disk.kept(way.sink) if whole in one] if self._shape.spool is not None else []
+        self._spooled.update((way.sink, one) for one in kept)
+        return bool(kept)
+
+    def _out(self, sink: str, payload: bytes) -> bool:
+        return any(self._broker.copies[f"{sink}/{topic}", payload] for topic in range(TOPICS))
 
     def _came_out(self, way: Way) -> bool:
         if not way.windows():
