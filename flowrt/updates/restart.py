@@ -45,20 +45,20 @@ class Restart(Steps):
         try:
             self._check(new)
             self.go("take", "")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see `as_failed`
             failed = as_failed(error)
             _close(new)
-            raise failed from error
+            raise failed from failed.__cause__
         self._exchange(self._old, new)
         try:
             if was_ready:
                 self._until_ready(new)
             self.settled.set()
             self._watch(new)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see `as_failed`
             failed = as_failed(error)
             self._go_back(new)
-            raise failed from error
+            raise failed from failed.__cause__
         for name, node in new.nodes.items():
             if isinstance(node.operator, Watched):
                 node.operator = new.parts[name].node.operator = node.operator.new

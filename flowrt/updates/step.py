@@ -53,7 +53,11 @@ def as_failed(error: Exception) -> Failed:
     one under way for ever. Raises `Cut` again."""
     if isinstance(error, Cut):
         raise error
-    return error if isinstance(error, Failed) else Failed(f"other: {error or type(error).__name__}", remember=False)
+    if isinstance(error, Failed):
+        return error
+    failed = Failed(f"other: {str(error) or type(error).__name__}", remember=False)
+    failed.__cause__ = error
+    return failed
 
 
 class Given(TypedDict):

@@ -52,11 +52,11 @@ class Update(Steps):
             self._run_beside()
             self._divide()
             self._take()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see `as_failed`
             failed = as_failed(error)
             for part in self._made.values():
                 part.close()
-            raise failed from error
+            raise failed from failed.__cause__
 
     # Each step.
 
@@ -178,10 +178,10 @@ class Update(Steps):
                 self._until_ready()
             self.settled.set()
             self._watch(plan.updates.probation, lambda: False, self._enough)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see `as_failed`
             failed = as_failed(error)
             self._swap_back(before.plan, before.parts, failed)
-            raise failed from error
+            raise failed from failed.__cause__
         finally:
             self._end_beside()
         self._unwrap()
