@@ -33,8 +33,8 @@ KINDS = ("pass", "more", "whole")
 MEMORY_VERSIONS = 8
 """Among which the exchanges alternate over which memory is compared."""
 SETTLING = 160
-"""Exchanges after which memory no longer grows: arenas of allocators (the interpreter's take 1 MiB at a time), tables of
-heads."""
+"""Exchanges after which memory no longer grows: arenas of allocators (the interpreter's take 1 MiB at a time), tables
+of heads."""
 SHOWN = 40
 KILLED_RATE = 200
 """Messages a second while it is killed: enough to prove a version between two kills."""
