@@ -4,7 +4,8 @@
 A deadline is on the clock, but for time that the call could do nothing with: what it is made to wait for its share, and
 what its thread waited for a core that others had, as the kernel counts it. Of the latter a call is given three times
 its deadline at most, so that it comes to an end however busy the machine is. A guest that waits in the host, for a
-model or by asking the time again and again, waits on its own account.
+model or by asking the time again and again, waits on its own account. One that sleeps with the engine cannot be ended
+there; it is when it wakes, or when it comes back.
 
 A graph that ends and has waited for a call as long as it may has it ended by moving the epoch on: a guest that never
 comes back would keep a core busy otherwise, in a program that goes on with other graphs.
@@ -33,6 +34,8 @@ _FIRST = 4
 quarter."""
 _PATIENCE = 3
 """Deadlines that a call may wait for a core."""
+_ASLEEP = 1.0
+"""Seconds beyond that after which a call that was not looked at once has slept with the engine or the host."""
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
@@ -49,6 +52,8 @@ class Deadline:
         self._meter = meter if meter is not None and meter.bounded else None
         self.span = seconds / _FIRST if self._meter is None else min(seconds / _FIRST, _SLICE)
         """Seconds from a call's begin to the first look at it."""
+        self.patience = (1 + _PATIENCE) * seconds + _ASLEEP
+        """Seconds after a look that was due within which a call that works has been looked at, or is back."""
         self.metered = self._meter is not None
         """Whether a long call is made to wait in the middle."""
         if self._meter is not None:
@@ -98,6 +103,8 @@ class Deadline:
         if look != self._noted:  # its first time
             self._due, self._extended = look - self.span + self._seconds, False
             self._queued, self._pardoned = waited_for_a_core(), 0.0
+            if now > look + self.patience:
+                return False
         elif self._due <= now:
             self._pardon()
         if self._due <= now:

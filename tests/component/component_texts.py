@@ -75,3 +75,31 @@ CONNECTING = with_wasi(
     ["net", "find", "open"],
 )
 """A map that makes a socket and looks a name up; where both fail, it refuses the message with that name."""
+
+_SLEEP = """
+(import "wasi:io/poll@0.2.0" (instance $poll
+  (export "pollable" (type $p (sub resource)))
+  (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+(alias export $poll "pollable" (type $pollable))
+(import "wasi:clocks/monotonic-clock@0.2.0" (instance $monotonic
+  (alias outer 1 $pollable (type $outer)) (export "pollable" (type $p (eq $outer)))
+  (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+"""
+
+
+def sleeping(milliseconds):
+    """A map that sleeps with the engine and gives its message on."""
+    return with_wasi(
+        core(
+            {
+                "map": f"""(call $block (call $after (i64.const {milliseconds * 1_000_000})))
+                  (call $ok (local.get $model))"""
+            },
+            imports="""(import "host" "after" (func $after (param i64) (result i32)))
+              (import "host" "block" (func $block (param i32)))""",
+        ),
+        _SLEEP,
+        """(core func $after (canon lower (func $monotonic "subscribe-duration")))
+          (core func $block (canon lower (func $poll "[method]pollable.block")))""",
+        ["after", "block"],
+    )

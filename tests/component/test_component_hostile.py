@@ -5,7 +5,7 @@ import resource
 import pytest
 import wasmtime
 from component_guests import ECHO, HEAD, READ, batch, component, core
-from component_texts import CONNECTING, with_wasi, wrong
+from component_texts import CONNECTING, sleeping, with_wasi, wrong
 
 from flowrt.errors import GuestTrap, StartError
 from flowrt.graph.plan import NodePlan
@@ -255,3 +255,13 @@ def test_a_failing_guest_does_not_touch_its_neighbour(guest):
             bad.map(batch(b"1"))
         bad = guest(component({"map": "(unreachable)"}))
         assert good.map(batch(b"1", head=HEAD)).payloads == [b"1"]
+
+
+def test_a_call_that_slept_with_the_engine_is_a_fault_when_it_comes_back(guest):
+    instance = guest(sleeping(milliseconds=1300), deadline="20ms")
+    with pytest.raises(GuestTrap, match=r"deadline: a call took longer than 0\.02 s"):
+        instance.map(batch(b"1"))
+
+
+def test_a_short_sleep_is_none(guest):
+    assert guest(sleeping(milliseconds=1), deadline="5s").map(batch(b"1")).payloads == [b"1"]

@@ -140,6 +140,7 @@ class ComponentStore:
         context, result, result_address = self._context, self._result, self._result_address
         watch, running, clock = self._watch, self._watch.running, self._watch.clock
         cross, due, span, fuel = capi.call, self._deadline, self._deadline.span, self._limits.fuel
+        patience = due.patience
 
         def call() -> bytes:
             if self.broken:
@@ -152,12 +153,19 @@ class ComponentStore:
                     watch.wake()
                 error = cross(target, context, given, given_count, result_address, one)
             finally:
-                del running[due]
+                look = running.pop(due)
             if error:
                 raise self._failed(error)
+            if clock() > look + patience:
+                self._slept()
             return result.raw
 
         return call
+
+    def _slept(self) -> None:
+        """Nobody can end a call while it sleeps with the engine, and this one came back without being looked at."""
+        self.broken = True
+        raise GuestTrap("deadline", f"a call took longer than {self._limits.deadline:g} s")
 
     def release(self) -> None:
         """Give the result of the last call back."""
