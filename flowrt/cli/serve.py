@@ -24,6 +24,7 @@ from flowrt.runtime.surroundings import Surroundings
 from flowrt.runtime.view import GraphView
 from flowrt.service import Service
 from flowrt.updates.manager import Manager
+from flowrt.updates.memory import load_readers
 from flowrt.updates.running import Running, wait_settled
 from flowrt.updates.turns import SHORT_TURNS
 
@@ -122,6 +123,7 @@ class _Server:
         """Read the files again and change what runs into what they say. With problems, what runs goes on. `go_on` is
         asked now and then whether to wait for it."""
         with SHORT_TURNS:
+            load_readers()
             plans, problems = loading.load_all(self._options, to_run=True)
         self.watched |= _watched(self._options.files, plans)
         if loading.report(problems):
