@@ -32,7 +32,7 @@ KINDS = ("pass", "more", "whole")
 """Modules that do the same, one a kind of exchange that brings any."""
 MEMORY_VERSIONS = 8
 """Among which the exchanges alternate over which memory is compared."""
-SETTLING = 160
+SETTLING = 80
 """Exchanges after which memory no longer grows: arenas of allocators (the interpreter's take 1 MiB at a time), tables
 of heads."""
 SHOWN = 40
