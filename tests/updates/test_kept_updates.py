@@ -108,7 +108,7 @@ def test_windows_that_were_exchanged_leave_nothing_behind(bench):
 
     bench.runtime.refresh()
     gc.collect()
-    nodes = [one for one in gc.get_objects() if isinstance(one, TimedNode) and one.graph == "g" and one.name == "fold"]
+    nodes = [one for one in gc.get_objects() if type(one) is TimedNode and one.graph == "g" and one.name == "fold"]
     assert [node for node in nodes if node is opened.graph.nodes["fold"]]
     assert len(nodes) <= 3
     bench.swap(windows(22))
