@@ -16,6 +16,7 @@ import pickle  # read by `_Values` alone, from a file that is ours alone
 import sys
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,14 @@ def _key(data: bytes, path: str) -> str:
     return digest.hexdigest()
 
 
-def _code() -> Iterator[str]:
-    """What tells one state of the code that reads from another: size and time of each of its files."""
-    home = Path(flowrt.__file__).parent
+@lru_cache(maxsize=1)
+def _code() -> tuple[str, ...]:
+    """What tells one state of the code that reads from another: size and time of each of its files. Looked at once: a
+    program that is replaced while it runs goes on with the code that it began with."""
+    return tuple(_files(Path(flowrt.__file__).parent))
+
+
+def _files(home: Path) -> Iterator[str]:
     for part in _READERS:
         for folder, _, files in os.walk(home / part):
             for name in sorted(files):

@@ -73,6 +73,13 @@ def test_another_file_or_a_set_value_is_read_anew(read, data, path, sets):
     assert read.times == 2
 
 
+def test_a_program_that_is_replaced_while_it_runs_keeps_what_it_reads_as_its_own(read, monkeypatch):
+    read(SOUND)
+    monkeypatch.setattr(known_graphs, "_files", lambda _: iter(["replaced"]))
+    read(SOUND)
+    assert (read.times, len(read.files)) == (1, 1)
+
+
 def test_a_file_with_mistakes_is_not_kept(read):
     wrong = SOUND.replace(b"port: 1883", b"port: x").replace(b"qos: 1", b"qos: 7")
     for _ in range(2):

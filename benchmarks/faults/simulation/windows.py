@@ -19,6 +19,7 @@ from benchmarks.faults.simulation.graph import (
     OPTIONS,
     SPOOLED,
     Letters,
+    Shape,
     SimIncoming,
     SimOutgoing,
     _NeverStopping,
@@ -78,24 +79,9 @@ _GRAPHS: tuple[dict[str, tuple[str, ...]], ...] = (
 """By node, its successors: `w…` are windows, `k…` keep a module's state on disk, `t…` write to the state store."""
 
 
-@dataclass(frozen=True)
-class WindowShape:
-    """What `graph.Shape` is, for such graphs."""
-
-    targets: dict[str, tuple[str, ...]]
-    filters: float
-    faults: float
-    doubles: float
-    flaky: float
-    source_qos: int
-    sink_qos: int
-    spool: dict[str, object] | None
-    """Options of the spool of `sink1`, where it has one; `sink2` has none."""
-
-
-def draw_window_shape(random: Random, graph: dict[str, tuple[str, ...]] | None = None) -> WindowShape:
-    """`graph`: the one to take, if it is not to be drawn."""
-    return WindowShape(
+def draw_window_shape(random: Random, graph: dict[str, tuple[str, ...]] | None = None) -> Shape:
+    """`graph`: the one to take, if it is not to be drawn. Of the sinks, `sink1` may have a spool, `sink2` has none."""
+    return Shape(
         graph or random.choice(_GRAPHS),
         random.choice((0.0, 0.1, 0.3)),
         random.choice((0.0, 0.0, 0.1, 0.3)),
@@ -127,7 +113,7 @@ class Way:
         return [node for node in passed if node[0] in "kt"]
 
 
-def ways(shape: WindowShape, payload: bytes) -> tuple[list[Way], set[tuple[str, bytes]]]:
+def ways(shape: Shape, payload: bytes) -> tuple[list[Way], set[tuple[str, bytes]]]:
     """All ways of a message to sinks, and node and payload of what must be among the dead letters."""
     found: list[Way] = []
     letters: set[tuple[str, bytes]] = set()
@@ -157,7 +143,7 @@ def wrapped(token: bytes) -> bytes:
 class _Guest:
     """One instance of a module: its state is what it has seen."""
 
-    def __init__(self, shape: WindowShape, node: str, random: Random, states: StateStore) -> None:
+    def __init__(self, shape: Shape, node: str, random: Random, states: StateStore) -> None:
         self._shape, self._node, self._random, self._states = shape, node, random, states
         self._seen = b""
         self._tried: set[bytes] = set()
@@ -268,7 +254,7 @@ class WindowRuntime:
 
     def __init__(
         self,
-        shape: WindowShape,
+        shape: Shape,
         letters: Letters,
         fibers: Fibers,
         disk: Disk,

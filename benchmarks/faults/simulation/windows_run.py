@@ -17,7 +17,6 @@ from benchmarks.faults.simulation.windows import (
     Disk,
     Way,
     WindowRuntime,
-    WindowShape,
     draw_window_shape,
     ways,
     wrapped,
@@ -67,10 +66,10 @@ class WindowSimulation(Simulation):
     # In the place of what graphs without windows have.
 
     def _draw(self) -> None:
-        self._shape = draw_window_shape(self._random, self._graph)  # type: ignore[assignment]
+        self._shape = draw_window_shape(self._random, self._graph)
 
     def _life(self) -> WindowRuntime:
-        shape: WindowShape = self._shape  # type: ignore[assignment]
+        shape = self._shape
         return WindowRuntime(shape, self._letters, self._fibers, self._state_disk, self._random, self._disk)
 
     def _calm(self) -> None:
