@@ -42,6 +42,7 @@ DROPS = {
     "overflow": "a QoS 0 source's inbox was full and the source drops rather than waits",
     "onErrorTopic": "a copy for onError.topic gave way while its broker was away; the letter itself is in the store",
     "deadLetterFull": "the dead-letter store was full and dropped its oldest",
+    "letterDropped": "it failed again when its dead letter was sent again, and that had been deleted meanwhile",
     "malformed": "a packet or line that could not be read",
     "refused": "the broker refused it for good",
     "spoolFull": "a sink's spool was full",

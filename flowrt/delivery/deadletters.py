@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowrt.errors import StartError
 from flowrt.message import Head, Message
@@ -29,11 +29,20 @@ CACHE_KIB = 256
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS letters (
-  id INTEGER PRIMARY KEY, at REAL NOT NULL, graph TEXT NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, graph TEXT NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL,
   detail TEXT NOT NULL, backtrace TEXT NOT NULL, module TEXT NOT NULL, head TEXT NOT NULL, time INTEGER NOT NULL,
   payload BLOB NOT NULL, quota TEXT NOT NULL DEFAULT '', retry REAL
 )
 """
+_RENUMBERED = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE letters RENAME TO before; DROP INDEX IF EXISTS asked_for;
+{_SCHEMA};
+INSERT INTO letters (%(columns)s) SELECT %(columns)s FROM before; DROP TABLE before;
+COMMIT
+"""  # noqa: S608 - no user's text
+"""A store of an earlier version gave the numbers of deleted letters out again, so that one letter was taken for
+another."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LATER_COLUMNS = {"quota": "TEXT NOT NULL DEFAULT ''", "retry": "REAL"}
 """Those that a store of an earlier version lacks."""
@@ -58,6 +67,17 @@ class DeadLetter(Struct, frozen=True):
     """What the node held and had used then, as JSON, or empty."""
     retry: float | None = None
     """When someone asked for it to go through its node again; a runtime that has the node does so, and removes it."""
+    origin: int = 0
+    """Number of the letter that was sent again and failed as this one, while it is kept; or 0."""
+
+
+class Added(NamedTuple):
+    """What became of letters, and of others on their account."""
+
+    evicted: int
+    """Older ones that gave way."""
+    dropped: int
+    """Not kept: somebody has deleted the letter that they come from, while it was sent again."""
 
 
 class Which(Struct, frozen=True):
@@ -106,8 +126,8 @@ class DeadLetters:
         self.evicted = 0
         """Letters that gave way to newer ones."""
 
-    def add(self, letters: Sequence[DeadLetter]) -> int:
-        """Keep letters; they are on disk when this returns the number of older ones that gave way.
+    def add(self, letters: Sequence[DeadLetter]) -> Added:
+        """Keep letters; they are on disk when this returns.
 
         Raises `sqlite3.Error` when they cannot be kept."""
         with self._lock:
@@ -117,25 +137,26 @@ class DeadLetters:
                 self._set_aside_if_damaged(error.__cause__ or error)
                 raise
 
-    def _add(self, letters: Sequence[DeadLetter]) -> int:
+    def _add(self, letters: Sequence[DeadLetter]) -> Added:
         db, now = self._open(), time.time()
         before = self._count, self._bytes, self.evicted
         try:
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 self._count_anew_if_changed(db)
+                wanted = _wanted(db, letters)
                 db.executemany(
                     "INSERT INTO letters"
                     " (at, graph, node, kind, detail, backtrace, module, head, time, payload, quota)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [_to_row(letter, now) for letter in letters],
+                    [_to_row(letter, now) for letter in wanted],
                 )
-                self._make_room(db, len(letters), sum(len(letter.message.payload) for letter in letters))
+                self._make_room(db, len(wanted), sum(len(letter.message.payload) for letter in wanted))
         except sqlite3.Error:
             # Nothing was kept: what was counted on the way must not add up over the retries of a full disk.
             self._count, self._bytes, self.evicted = before
             raise
-        return self.evicted - before[2]
+        return Added(self.evicted - before[2], len(letters) - len(wanted))
 
     def _set_aside_if_damaged(self, error: BaseException) -> None:
         """A file that the disk has spoilt would never take a letter again: it is kept under another name, and the next
@@ -210,6 +231,11 @@ class DeadLetters:
                 there = {row[1] for row in db.execute("PRAGMA table_info(letters)")}
                 for name in _LATER_COLUMNS.keys() - there:
                     db.execute(f"ALTER TABLE letters ADD COLUMN {name} {_LATER_COLUMNS[name]}")
+                if (
+                    "AUTOINCREMENT"
+                    not in db.execute("SELECT sql FROM sqlite_schema WHERE name = 'letters'").fetchone()[0]
+                ):
+                    db.executescript(_RENUMBERED % {"columns": _COLUMNS})
                 db.execute("CREATE INDEX IF NOT EXISTS asked_for ON letters (id) WHERE retry IS NOT NULL")
             except (OSError, sqlite3.Error) as error:
                 if db is not None:
@@ -235,6 +261,13 @@ class DeadLetters:
             self._count -= 1
             self._bytes -= oldest[1]
             self.evicted += 1
+
+
+def _wanted(db: sqlite3.Connection, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+    """Those that do not come from a letter that has been deleted since."""
+    origins = {letter.origin for letter in letters if letter.origin}
+    gone = {one for one in origins if not db.execute("SELECT 1 FROM letters WHERE id = ?", (one,)).fetchone()}
+    return [letter for letter in letters if letter.origin not in gone] if gone else letters
 
 
 def _to_row(letter: DeadLetter, now: float) -> tuple[object, ...]:

@@ -36,8 +36,9 @@ class Tracker:
     not block for long.
     """
 
-    def __init__(self, release: Callable[[int], None], first: int = 0) -> None:
-        """`first` is the number of the first message."""
+    def __init__(self, release: Callable[[int], None], first: int = 0, letter: int = 0) -> None:
+        """`first` is the number of the first message; `letter` that of a dead letter that is sent again."""
+        self.letter = letter
         self._release = release
         self._lock = threading.Lock()
         self._releasing = threading.Lock()

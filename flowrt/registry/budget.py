@@ -22,6 +22,9 @@ from flowrt.registry.store import Store
 from flowrt.values import Struct
 
 DEFAULT_BYTES = 2 * 2**30
+_MADE = {"code": ".code", "graphs": ".graph", "embedded": ""}
+"""Folders of what can be made again, and how its files' names end: compiled code, graph files as they were read, which
+are small, and models that modules carry. These stay: any runtime of this user may load one from its file again."""
 
 
 class Item(NamedTuple):
@@ -33,7 +36,7 @@ class Item(NamedTuple):
     """When it was used last, in seconds since 1970."""
     needed: bool
     digest: str = ""
-    """Of a blob; empty for compiled code."""
+    """Of a blob; empty for what can be made again."""
 
 
 class Usage(Struct, frozen=True):
@@ -42,6 +45,7 @@ class Usage(Struct, frozen=True):
     budget: int
     store: int
     code: int
+    """Compiled code, and what else the cache folder holds."""
     needed: int
     """Of both."""
 
@@ -113,13 +117,14 @@ def _items(store: Store, needed: AbstractSet[str], code: Path | None) -> Iterato
         kept = digest in needed or digest == digest_of(EMPTY)
         yield Item(str(store.blobs.path(digest)), found.st_size, found.st_mtime, kept, digest)
     modules = {digest.removeprefix("sha256:")[:DIGEST_CHARACTERS] for digest in needed}
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(code / "code") if code is not None else ():
-            if entry.name.endswith(".code"):
-                with contextlib.suppress(OSError):
-                    found = entry.stat(follow_symlinks=False)
-                    kept = entry.name.partition("-")[0] in modules
-                    yield Item(entry.path, found.st_size, found.st_mtime, kept)
+    for folder, suffix in _MADE.items() if code is not None else ():
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(code / folder):
+                if entry.name.endswith(suffix):
+                    with contextlib.suppress(OSError):
+                        found = entry.stat(follow_symlinks=False)
+                        kept = folder == "embedded" or entry.name.partition("-")[0] in modules
+                        yield Item(entry.path, found.st_size, found.st_mtime, kept)
 
 
 def _told(items: Iterable[Item], budget: int) -> Usage:

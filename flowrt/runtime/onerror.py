@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 from flowrt.counters import NodeCounters
 from flowrt.delivery.deadletters import DeadLetter, DeadLetters
 from flowrt.errors import GuestTrap, NodeFault, StartError
 from flowrt.events import Emit, MessagesDropped, NodeFaulted, StoreFailed
-from flowrt.message import Batch, Message
+from flowrt.message import Batch
 from flowrt.operators.base import Fault, OnError
 from flowrt.quota.backoff import Backoff
 from flowrt.values import replace
@@ -81,11 +81,11 @@ class FaultHandler:
     def _keep(self, faults: Sequence[Fault]) -> bool:
         """Put rows into the store; False when it could not be before the stop: then they stay unacknowledged."""
         quota = self.quota()
-        letters = [self._letter(fault.error, message, quota) for fault in faults for message in fault.rows.rows()]
+        letters = [letter for fault in faults for letter in self._letters_of(fault, quota)]
         backoff = Backoff(first=0.5, longest=30.0, free=0)
         while True:
             try:
-                evicted = self._letters.add(letters)
+                evicted, dropped = self._letters.add(letters)
                 break
             except (StartError, sqlite3.Error) as cause:
                 wait = backoff.next(monotonic())
@@ -93,9 +93,11 @@ class FaultHandler:
                 if self._stopping.wait(wait):
                     return False
         with self._lock:
-            self._counters.dead_lettered += len(letters)
+            self._counters.dead_lettered += len(letters) - dropped
             if evicted:
                 self._counters.drop("deadLetterFull", evicted)
+            if dropped:
+                self._counters.drop("letterDropped", dropped)
         if evicted:
             self._emit(MessagesDropped("dead letters", "deadLetterFull", evicted))
         if self._publish is not None:
@@ -104,9 +106,11 @@ class FaultHandler:
                     self._publish(self._annotated(fault.rows, fault.error, quota))
         return True
 
-    def _letter(self, error: NodeFault, message: Message, quota: str) -> DeadLetter:
+    def _letters_of(self, fault: Fault, quota: str) -> Iterator[DeadLetter]:
+        rows, error = fault.rows, fault.error
         where = (self._graph, self._node, error.kind, error.detail, _backtrace(error), self._digest)
-        return DeadLetter(*where, message, quota=quota)
+        origin = rows.tracker.letter if rows.tracker is not None else 0
+        return (DeadLetter(*where, message, quota=quota, origin=origin) for message in rows.rows())
 
     def _annotated(self, rows: Batch, error: NodeFault, quota: str) -> Batch:
         """The rows with the reason in their user properties; they no longer answer for anything at the tracker."""

@@ -1,7 +1,7 @@
 """Dead letters that someone asked for with `flowrt dead retry`: the store is the queue, a running graph takes from it.
 
 A letter stays in the store until all that derives from it is out, so that a crash in between repeats it and loses
-nothing. One that fails again is kept anew by its node, as any message is.
+nothing. One that fails again is kept anew by its node, as any message is, unless it was deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Replayer:
                     self._replay(graph, letter)
 
     def _replay(self, graph: RunningGraph, letter: DeadLetter) -> None:
-        tracker = Tracker(lambda _: self._settled(letter.id))
+        tracker = Tracker(lambda _: self._settled(letter.id), letter=letter.id)
         message = letter.message
         batch = Batch(
             [message.head], [message.payload], [message.time], [monotonic()], tracker.open(1), tracker

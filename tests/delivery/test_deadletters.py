@@ -4,9 +4,10 @@ import sqlite3
 
 import pytest
 
-from flowrt.delivery.deadletters import DeadLetter, DeadLetters
+from flowrt.delivery.deadletters import DeadLetter, DeadLetters, Which
 from flowrt.errors import StartError
 from flowrt.message import Head, Message
+from flowrt.values import replace
 
 
 def letter(payload, **head):
@@ -110,3 +111,47 @@ def test_letters_that_another_process_removed_do_not_count(tmp_path):
 
     assert [found.message.payload for found in store.list()] == [b"dd"]
     store.close()
+
+
+def test_the_number_of_a_deleted_letter_is_never_given_out_again(open_store):
+    """A letter that is sent again is removed by its number when it is out: nobody else's may be that."""
+    store = open_store()
+    store.add([letter(b"1"), letter(b"2")])
+    store.remove(Which(ids=[(2, 2)]))
+    store.add([letter(b"3")])
+
+    assert [found.id for found in store.list()] == [3, 1]
+
+
+def test_a_store_that_gave_numbers_out_again_is_brought_over_whole(open_store, tmp_path):
+    store = open_store()
+    store.add([letter(b"1"), letter(b"2")])
+    store.mark(Which(ids=[(2, 2)]))
+    store.close()
+    with sqlite3.connect(tmp_path / "deep" / "dead.sqlite", isolation_level=None) as db:
+        db.executescript(
+            "CREATE TABLE earlier (id INTEGER PRIMARY KEY, at REAL NOT NULL, graph TEXT NOT NULL, node TEXT NOT NULL,"
+            " kind TEXT NOT NULL, detail TEXT NOT NULL, backtrace TEXT NOT NULL, module TEXT NOT NULL,"
+            " head TEXT NOT NULL, time INTEGER NOT NULL, payload BLOB NOT NULL, quota TEXT NOT NULL, retry REAL);"
+            "INSERT INTO earlier SELECT * FROM letters; DROP TABLE letters; ALTER TABLE earlier RENAME TO letters;"
+            "CREATE INDEX asked_for ON letters (id) WHERE retry IS NOT NULL"
+        )
+    db.close()
+
+    store = open_store()
+    store.remove(Which(ids=[(1, 1)]))
+    store.remove(Which(ids=[(2, 2)]))
+    store.add([letter(b"3")])
+
+    assert [(found.id, found.message.payload) for found in store.list()] == [(3, b"3")]
+
+
+def test_what_comes_from_a_letter_that_was_deleted_meanwhile_is_not_kept(open_store):
+    store = open_store()
+    store.add([letter(b"1"), letter(b"2")])
+    store.remove(Which(ids=[(2, 2)]))
+
+    added = store.add([replace(letter(b"1"), origin=1), replace(letter(b"2"), origin=2)])
+
+    assert added == (0, 1)
+    assert [found.message.payload for found in store.list()] == [b"1", b"1"]

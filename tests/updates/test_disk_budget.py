@@ -64,6 +64,18 @@ def test_names_and_code_go_with_what_was_not_used(store, tmp_path):
     assert after.total == after.needed
 
 
+def test_all_of_the_cache_folder_counts_and_models_that_modules_carry_stay(store, tmp_path):
+    for folder, name in (("graphs", "0123.graph"), ("embedded", "4567.onnx")):
+        (tmp_path / "cache" / folder).mkdir()
+        (tmp_path / "cache" / folder / name).write_bytes(bytes(500))
+
+    assert usage(store, set(), 10_000, tmp_path / "cache").code == 2000 + 2 * 500
+    keep_within(store, set(), 0, tmp_path / "cache")
+
+    left = [path.name for path in (tmp_path / "cache").glob("*/*")]
+    assert left == ["4567.onnx"]
+
+
 def test_what_has_no_room_is_not_taken(store, tmp_path):
     needed = {digest_of(bytes([number]) * 1000) for number in range(5)}
     entry = store.made(*store.blobs.put_unnamed([bytes(5000)]), "large:1.0", source="here")
