@@ -9,6 +9,7 @@ else the machine did only makes a pass slower. A round is a pair of processes; t
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from statistics import median
@@ -39,9 +40,10 @@ def serve() -> None:
             print(time.thread_time() - began, flush=True)
 
 
-def round_of(passes: int) -> dict[str, float]:
+def round_of(passes: int, core: int) -> dict[str, float]:
     """What a message costs with default quotas and with none: microseconds of processor time, of the quickest pass."""
     command = [sys.executable, "-m", "benchmarks.quota_pipeline"]
+    os.sched_setaffinity(0, {core})
     servers = {
         how: Popen([*command, f"--{how}"], stdin=PIPE, stdout=PIPE, text=True) for how in ("bounded", "unbounded")
     }
@@ -64,8 +66,9 @@ def round_of(passes: int) -> dict[str, float]:
 def compare(rounds: int) -> bool:
     """Print each round; whether the median of the ratios is low enough."""
     ratios = []
-    for _ in range(rounds):
-        took = round_of(PASSES)
+    cores = sorted(os.sched_getaffinity(0))
+    for number in range(rounds):
+        took = round_of(PASSES, cores[number % len(cores)])
         ratios.append(took["bounded"] / took["unbounded"])
         print(f"with default quotas {took['bounded']:.3f} µs a message, without {took['unbounded']:.3f}", flush=True)
     shown = ", ".join(f"{ratio:.3f}" for ratio in sorted(ratios))

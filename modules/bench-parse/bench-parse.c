@@ -12,6 +12,7 @@ FLOWRT_DECLARE({"input": [], "output": [{"name": "x", "type": "f32", "shape": [1
 static bool read_plain(const char *at, const char *end, float out[COUNT]) {
   flowrt_decimal number;
   at = flowrt_json_expect(at, end, "{\"v\":[");
+#pragma clang loop unroll_count(4)
   for (uint32_t i = 0; at && i < COUNT; i++) {
     at = flowrt_take_number(at, end, &number);
     if (!at || at == end || *at++ != (i == COUNT - 1 ? ']' : ',')) return false;

@@ -117,6 +117,7 @@ AIO_IMPORT("log") void aio_import_log(uint32_t level, const char *context, uint3
 
 static inline flowrt_text flowrt_literal(const char *text) {
   flowrt_text result = {text, 0};
+  if (__builtin_constant_p(__builtin_strlen(text))) return result.size = __builtin_strlen(text), result;
   while (text[result.size]) result.size++;
   return result;
 }

@@ -96,6 +96,7 @@ FLOWRT_IMPORT("fail") void flowrt_import_fail(uint32_t row, const char *text, ui
 
 static inline flowrt_text flowrt_literal(const char *text) {
   flowrt_text result = {text, 0};
+  if (__builtin_constant_p(__builtin_strlen(text))) return result.size = __builtin_strlen(text), result;
   while (text[result.size]) result.size++;
   return result;
 }

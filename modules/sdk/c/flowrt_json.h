@@ -101,7 +101,7 @@ FLOWRT_COLD const char *flowrt_json_value(const char *at, const char *end, uint3
     case 'n': return flowrt_json_expect(at, end, "null");
   }
   flowrt_decimal number;
-  return flowrt_take_number(at, end, &number);
+  return flowrt_take_one(at, end, &number);
 }
 
 static inline int32_t flowrt_json_surrogate(const char *at, const char *end) {
@@ -169,7 +169,7 @@ FLOWRT_COLD bool flowrt_json_find(flowrt_text document, const char *const keys[]
 /* A value as a finite double, correctly rounded. False for what is no number, or too large for one. */
 FLOWRT_COLD bool flowrt_json_as_number(flowrt_text value, double *number) {
   flowrt_decimal decimal;
-  if (!value.data || flowrt_take_number(value.data, value.data + value.size, &decimal) != value.data + value.size) return false;
+  if (!value.data || flowrt_take_one(value.data, value.data + value.size, &decimal) != value.data + value.size) return false;
   *number = flowrt_decimal_value(&decimal);
   return *number - *number == 0;
 }

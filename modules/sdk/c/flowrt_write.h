@@ -23,11 +23,11 @@ FLOWRT_COLD bool flowrt_make_room(flowrt_writer *writer, uint32_t size) {
 
 FLOWRT_COLD void flowrt_write_text(flowrt_writer *writer, flowrt_text text) {
   if (!flowrt_make_room(writer, text.size)) return;
-  for (uint32_t i = 0; i < text.size; i++) writer->data[writer->size + i] = text.data[i];
+  flowrt_copy(writer->data + writer->size, text.data, text.size);
   writer->size += text.size;
 }
 
-FLOWRT_COLD void flowrt_write(flowrt_writer *writer, const char *text) { flowrt_write_text(writer, flowrt_literal(text)); }
+static inline void flowrt_write(flowrt_writer *writer, const char *text) { flowrt_write_text(writer, flowrt_literal(text)); }
 
 /* A number of 1 to 17 significant digits as C's "%.*g" writes it; `null` for NaN and the infinities. */
 FLOWRT_COLD void flowrt_write_number(flowrt_writer *writer, double value, int32_t digits) {
