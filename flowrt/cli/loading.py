@@ -72,6 +72,16 @@ def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list
     return plans, in_order(problems)
 
 
+def load_again(options: argparse.Namespace) -> tuple[list[Plan], list[Problem]]:
+    """`load_all` for graphs that run, in the process that messages pass through: a pipe, which a shell may have given
+    at the start, would be waited for for ever."""
+    pipes = [path for path in options.files if path.exists() and not (path.is_file() or path.is_dir())]
+    if not pipes:
+        return load_all(options, to_run=True)
+    message = "the file cannot be read again: it is a pipe or a device; put the graph into a file"
+    return [], [Problem(str(path), 0, 0, "unreadable-file", message) for path in pipes]
+
+
 def load_one(
     options: argparse.Namespace,
     path: Path,

@@ -49,7 +49,7 @@ def serve(plans: Sequence[Plan], options: argparse.Namespace) -> int:
     service = Service()
     signals = Signals()
     with _broker(options) as broker:
-        server = _Server(options, logs.emit, broker)
+        server = _Server(options, logs.emit, broker, signals.ask_reload)
         try:
             runtime = server.begin(plans)
             service.ready()
@@ -70,7 +70,11 @@ class _Server:
     """The runtime, and the web server that shows whichever runtime is present."""
 
     def __init__(
-        self, options: argparse.Namespace, emit: Callable[[object], None], broker: tuple[str, int] | None
+        self,
+        options: argparse.Namespace,
+        emit: Callable[[object], None],
+        broker: tuple[str, int] | None,
+        ask_reload: Callable[[], None],
     ) -> None:
         self.runtime: Runtime | None = None
         self._options = options
@@ -81,6 +85,7 @@ class _Server:
         self._remote: Remote | None = None
         self._load = partial(loading.load_one, options)
         self._updates = Manager(state_folder(options.state), emit, self._load, options.drain, disk(options))
+        self._updates.again = ask_reload
         self.watched: set[Path] = set()
         """The graph files and everything they name."""
 
@@ -124,7 +129,7 @@ class _Server:
         asked now and then whether to wait for it."""
         with SHORT_TURNS:
             load_readers()
-            plans, problems = loading.load_all(self._options, to_run=True)
+            plans, problems = loading.load_again(self._options)
         self.watched |= _watched(self._options.files, plans)
         if loading.report(problems):
             self._emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))

@@ -22,7 +22,7 @@ from flowrt.updates.housekeeping import Housekeeping
 from flowrt.updates.journal import Candidate, Journal, Record
 from flowrt.updates.lifecycle import ENDS, State
 from flowrt.updates.memory import give_back
-from flowrt.updates.running import Declined, Running, nothing
+from flowrt.updates.running import Declined, Running, UnderWay, nothing
 from flowrt.updates.starting import Load, Starting
 from flowrt.updates.step import Cut, Steps
 from flowrt.updates.storing import keep, stored_plan
@@ -38,6 +38,8 @@ AGAIN_SECONDS = 1.0
 
 KEEP_SECONDS = 0.2
 """After the start, when what runs is put into the store: not while it starts."""
+
+_MEANWHILE = "an update of it is under way; the files are read again when it has ended"
 
 
 class Manager:
@@ -57,6 +59,9 @@ class Manager:
         self._last: dict[str, Running] = {}
         self.changed: Callable[[], None] = nothing
         """Called when what runs, or how it may be updated, may be another than before."""
+        self.again: Callable[[], None] = nothing
+        """Called when an update has ended that a reload met: what the files say by then may be something else."""
+        self._met: set[str] = set()
         self._recorder: Recorder | None = None
         self._keeper = threading.Thread(target=self._keep, name="flowrt/updates", daemon=True)
 
@@ -109,7 +114,7 @@ class Manager:
         with self._lock, SHORT_TURNS:
             graph = self._graph(plan)
             if (last := self._last.get(graph.name)) is not None and not last.ended.is_set():
-                raise Declined(f"an update of graph '{graph.name}' is under way; wait for it or roll it back")
+                raise UnderWay(f"an update of graph '{graph.name}' is under way; wait for it or roll it back")
             record = self.journal.read(graph.name)
             what = difference(graph.plan, plan)
             wanted = deployment_of(plan)
@@ -139,10 +144,13 @@ class Manager:
         for plan in plans:
             try:
                 running = self.apply(plan, base=True)
+            except UnderWay:
+                running = self._meet(plan)
+                results += [] if running is not None else [f"graph '{plan.name}': {_MEANWHILE}"]
             except Declined as declined:
+                running = None
                 results.append(f"graph '{plan.name}': {declined}")
-            else:
-                results += [running] if running is not None else []
+            results += [running] if running is not None else []
         return results
 
     def rollback(self, name: str) -> Running:
@@ -151,6 +159,7 @@ class Manager:
         if last is not None and not last.ended.is_set():
             last.steps.asked.set()
             return last
+        self.graph(name)
         record = self.journal.read(name)
         if record.previous is None:
             raise Declined(f"nothing was proven before what graph '{name}' runs")
@@ -197,6 +206,25 @@ class Manager:
         return found
 
     # Inside.
+
+    def _meet(self, plan: Plan) -> Running | None:
+        """The update under way, where it is what the files say; else its end is waited for."""
+        with self._lock:
+            name = self._graph(plan).name
+            last = self._last[name]
+            if deployment_of(last.steps.plan).fingerprint == deployment_of(plan).fingerprint:
+                return last
+            self._met.add(name)
+        if last.ended.is_set():
+            self._take_up(name)
+        return None
+
+    def _take_up(self, name: str) -> None:
+        with self._lock:
+            met = name in self._met
+            self._met.discard(name)
+        if met:
+            self.again()
 
     def _graph(self, plan: Plan) -> RunningGraph:
         graphs = self.runtime.graphs if self.runtime is not None else []
@@ -267,6 +295,7 @@ class Manager:
             running.changed.notify_all()
         self._record()
         self.changed()
+        self._take_up(name)
 
     def _moved(self, name: str, running: Running, state: State, detail: str) -> None:
         """An end is written down when it is reached; what leads there may fail for want of a disk."""

@@ -18,6 +18,10 @@ class Declined(Exception):
     """An update that is not begun, in words for who asked."""
 
 
+class UnderWay(Declined):
+    """Another update of the graph has not ended."""
+
+
 class Running(Struct, eq=False):
     """One update while it is under way and after."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from time import monotonic
 
 from flowrt.errors import GuestTrap, NodeFault
 from flowrt.graph.updates import Bounds
@@ -16,6 +15,7 @@ from flowrt.message import Batch, Message
 from flowrt.operators.base import Emission, Operator
 from flowrt.runtime.state import Stateful, state_of
 from flowrt.updates.compare import same
+from flowrt.updates.stopwatch import Stopwatch
 from flowrt.updates.verdict import Tally
 
 WAITING_MAX = 64
@@ -50,6 +50,7 @@ class Beside:
         self._begin = begin
         self._judged = judged
         self._timed = timed
+        self._watch = Stopwatch(tally)
         self._lock = lock or threading.Lock()
         self._queue: queue.Queue[tuple[Batch, Emission, bytes | None] | None] = queue.Queue(WAITING_MAX)
         self._thread = threading.Thread(target=self._run, name="flowrt/beside", daemon=True)
@@ -94,10 +95,10 @@ class Beside:
         try:
             if state is not None and isinstance(operator, Stateful) and operator.state is not None:
                 operator.resume(state)
-            began = monotonic()
+            self._watch.begin()
             found = operator.process(rows)
             if self._timed:
-                tally.seconds += monotonic() - began
+                self._watch.end()
                 tally.memory = operator.memory_bytes()
         except NodeFault as fault:
             self._failed(rows, fault, sum(1 for results in expected if results is not None))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from time import monotonic
 from zlib import crc32
 
 from flowrt.errors import GuestTrap, NodeFault
@@ -22,6 +21,7 @@ from flowrt.operators.transform import TransformOperation
 from flowrt.runtime.recovery import merged, process_recovering
 from flowrt.runtime.state import hand_over, state_of
 from flowrt.updates.shadow import Compared
+from flowrt.updates.stopwatch import Stopwatch
 from flowrt.updates.verdict import Tally, judge
 
 TRIED = (GuestOperation, InferenceOperation, TransformOperation)
@@ -63,6 +63,7 @@ class Trial:
         self._begin = begin
         self._compared = compared
         self._old_lock = old_lock or threading.Lock()
+        self._watch = Stopwatch(tally)
         self._slice = 1
         self._dead = False
         self._mine: dict[Head, bool] = {}
@@ -139,9 +140,9 @@ class Trial:
             if self._dead:
                 self.new.restart()
                 self._dead = False
-            began = monotonic()
+            self._watch.begin()
             emission = self.new.process(rows)
-            self._tally.seconds += monotonic() - began
+            self._watch.end()
         except NodeFault as fault:
             self._dead = isinstance(fault, GuestTrap)
             self._slice = 1
@@ -238,6 +239,7 @@ class Watched:
         """What it was given since, the message that tipped the scales included."""
         self._tally = tally
         self._bounds = bounds
+        self._watch = Stopwatch(tally)
 
     @property
     def seen(self) -> int:
@@ -248,7 +250,7 @@ class Watched:
         tally = self._tally
         if self.verdict is not None:
             return self._hold(batch)
-        began = monotonic()
+        self._watch.begin()
         try:
             emission = self.new.process(batch)
         except NodeFault as fault:
@@ -263,7 +265,7 @@ class Watched:
                 if self.verdict is not None:
                     return self._hold(batch)
             raise
-        tally.seconds += monotonic() - began
+        self._watch.end()
         tally.rows += len(batch)
         tally.failed += sum(len(fault.rows) for fault in emission.faults)
         if emission.faults:

@@ -9,7 +9,8 @@ from flowrt.values import Struct
 LATENCY_ROWS = 20
 """Messages after which the time a message takes is judged …"""
 LATENCY_SECONDS = 0.25
-"""… or the time spent on fewer."""
+"""… or the time spent on fewer. Before so much is spent, what a thread waited for a core is not held against a version:
+one turn of others is many times what a message takes."""
 LATENCY_SLACK = 0.0002
 """Seconds a message that are never held against a version: what a busy machine adds."""
 FEW = 3
@@ -27,6 +28,8 @@ class Tally(Struct):
     """Messages it refused that the old version handled."""
     seconds: float = 0.0
     """Spent in it."""
+    waited: float = 0.0
+    """Of that, what its thread waited for a core that others had."""
     compared: int = 0
     """Messages both were given."""
     differing: int = 0
@@ -64,7 +67,8 @@ def _slow(tally: Tally, bounds: Bounds) -> str | None:
         return None
     if tally.rows < LATENCY_ROWS and tally.seconds < LATENCY_SECONDS:
         return None
-    mean = tally.seconds / tally.rows
+    few = tally.seconds < LATENCY_SECONDS
+    mean = (tally.seconds - (tally.waited if few else 0.0)) / tally.rows
     if mean <= bounds.latency * tally.old_seconds + LATENCY_SLACK:
         return None
     return f"latency: takes {mean * 1e3:.3f} ms a message, the old version {tally.old_seconds * 1e3:.3f} ms"

@@ -1,5 +1,6 @@
 """Updates as an operator meets them: a real process, a real broker, commands, a kill."""
 
+import argparse
 import json
 import os
 import re
@@ -11,6 +12,8 @@ import time
 import pytest
 from brokers import Broker, needs_broker
 from update_bench import marking
+
+from flowrt.cli.loading import load_again
 
 pytestmark = needs_broker
 
@@ -143,6 +146,29 @@ def test_a_changed_file_and_other_ends(gateway):
     gateway.write("v2", version="2", topic="other")
     gateway.wait_for("update to version 2: proven")
     assert gateway.through(".x", "other") == "2x"
+
+
+def test_a_file_that_is_changed_during_an_update_is_taken_up_when_that_has_ended(gateway):
+    gateway.write("v1")
+    gateway.start("--watch")
+    gateway.write("v2", version="2", probation="60s")
+    gateway.wait_for("update to version 2: probation")
+    gateway.write("v3", version="3")
+    gateway.wait_for("an update of it is under way; the files are read again when it has ended")
+
+    assert gateway.flowrt("rollback")[0] == 0
+
+    gateway.wait_for("update to version 3: proven")
+    assert gateway.through(".x") == "3x"
+    assert gateway.flowrt("rollback", "h") == (1, "no graph 'h' is running here; running: g\n")
+
+
+def test_a_pipe_in_the_place_of_a_graph_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "graph.yaml")
+
+    plans, (problem,) = load_again(argparse.Namespace(files=[tmp_path / "graph.yaml"]))
+
+    assert (plans, problem.code) == ([], "unreadable-file")
 
 
 def test_a_kill_in_the_midst_of_an_update_starts_the_proven_version_and_tries_again(gateway):

@@ -13,6 +13,7 @@ from flowrt.updates.compare import same
 from flowrt.updates.deployment import Deployment
 from flowrt.updates.journal import CUTS_MAX, Candidate, Journal, Record
 from flowrt.updates.lifecycle import CARRIES, ENDS, FIRST, TABLE, after
+from flowrt.updates.stopwatch import Queued, Stopwatch
 from flowrt.updates.verdict import Tally, judge
 from flowrt.updates.watching import Watching
 from flowrt.values import replace
@@ -90,7 +91,10 @@ def test_a_start_after_a_cut_runs_a_proven_version_and_ends_trying(proven, wante
         (Tally(rows=100, failed=4), "faults"),
         (Tally(rows=20, seconds=0.1, old_seconds=0.001), "latency"),
         (Tally(rows=19, seconds=0.1, old_seconds=0.001), None),
+        (Tally(rows=20, seconds=0.1, waited=0.02, old_seconds=0.001), "latency"),
+        (Tally(rows=20, seconds=0.1, waited=0.09, old_seconds=0.001), None),
         (Tally(rows=2, seconds=0.3, old_seconds=0.001), "latency"),
+        (Tally(rows=200, seconds=0.9, waited=0.8, old_seconds=0.001), "latency"),
         (Tally(rows=20, seconds=0.003, old_seconds=0.000001), None),
         (Tally(rows=20, seconds=9.0), None),
         (Tally(compared=100, differing=100), None),
@@ -164,3 +168,19 @@ def test_a_file_that_is_still_being_written_is_left_alone(tmp_path):
         watching.look()
         watching.look()
     assert told == [1]
+
+
+def test_what_a_thread_waited_for_a_core_is_told_apart_in_the_time_of_its_calls():
+    tally, clock, queued = Tally(), iter([10.0, 10.5]), iter([1.0, 1.4])
+    watch = Stopwatch(tally, lambda: next(clock), lambda: next(queued))
+    watch.begin()
+    watch.end()
+
+    assert (tally.seconds, tally.waited) == pytest.approx((0.5, 0.4))
+
+
+def test_a_kernel_that_does_not_say_what_a_thread_waited_is_done_without(tmp_path):
+    (tmp_path / "other").write_text("nothing known\n")
+
+    assert Queued(str(tmp_path / "absent"))() == Queued(str(tmp_path / "other"))() == 0.0
+    assert Queued()() >= 0.0
