@@ -34,18 +34,26 @@ class Throughput:
 def mosquitto_load(broker: Broker, system: Process, count: int, qos: int = 0, payload: bytes = READING) -> Throughput:
     """`count` readings through `mosquitto_pub -l`, counted by `mosquitto_sub -C`: two C programs, so that the load
     costs little of the cores."""
-    counter = _counter(count)
+    return mosquitto_loads(broker, [system], count, qos, payload)[0]
+
+
+def mosquitto_loads(
+    broker: Broker, systems: Sequence[Process], count: int, qos: int = 0, payload: bytes = READING
+) -> list[Throughput]:
+    """The same for several systems that get all readings at the same time; what each showed."""
+    expected = count * len(systems)
+    counter = _counter(expected)
     before = broker.subscriptions("out/#")
     with tempfile.NamedTemporaryFile("wb") as lines, counter:
         lines.write((payload + b"\n") * count)
         lines.flush()
         broker.wait_subscribed("out/#", before, counter)
-        cpu, started = system.cpu_seconds(), time.monotonic()
+        cpu, started = [system.cpu_seconds() for system in systems], time.monotonic()
         shell = 'exec mosquitto_pub -V mqttv5 -h "$1" -p "$2" -t in/a -l -q "$3" <"$4"'
         with Process("mosquitto_pub", ["sh", "-c", shell, "sh", HOST, str(PORT), str(qos), lines.name]) as publisher:
             publisher.wait(LOAD_SECONDS)
-            _await_all(counter, system, count)
-        return _measured(system, count, started, cpu)
+            _await_all(counter, systems, expected)
+        return [_measured(system, count, started, used) for system, used in zip(systems, cpu, strict=True)]
 
 
 def packet_load(broker: Broker, system: Process, topics: Sequence[str], payload: bytes) -> Throughput:
@@ -57,7 +65,7 @@ def packet_load(broker: Broker, system: Process, topics: Sequence[str], payload:
         broker.wait_subscribed("out/#", before, counter)
         cpu, started = system.cpu_seconds(), time.monotonic()
         client.send(packets)
-        _await_all(counter, system, len(topics))
+        _await_all(counter, [system], len(topics))
         return _measured(system, len(topics), started, cpu)
 
 
@@ -68,15 +76,14 @@ def _counter(count: int) -> Process:
     return Process("the counting subscriber", [*stdbuf, *command])
 
 
-def _await_all(counter: Process, system: Process, count: int) -> None:
+def _await_all(counter: Process, systems: Sequence[Process], count: int) -> None:
     try:
         counter.wait(LOAD_SECONDS)
     except BenchError:
-        system.check()
-        came = len(counter.output().splitlines())
-        raise BenchError(
-            f"{system.name}: about {came} of {count} messages came out within {LOAD_SECONDS:.0f} s"
-        ) from None
+        for system in systems:
+            system.check()
+        came, names = len(counter.output().splitlines()), " and ".join(system.name for system in systems)
+        raise BenchError(f"{names}: about {came} of {count} messages came out within {LOAD_SECONDS:.0f} s") from None
 
 
 def _measured(system: Process, count: int, started: float, cpu: float) -> Throughput:

@@ -12,6 +12,7 @@ from benchmarks.broker import Broker
 from benchmarks.load import Latency, first_verdict, latency_load, mosquitto_load
 from benchmarks.processes import BenchError
 from benchmarks.report import Row, broken, ratios
+from benchmarks.rows import quotas
 from benchmarks.settings import Settings
 from benchmarks.systems import System, running
 
@@ -37,7 +38,7 @@ def rows(broker: Broker, settings: Settings) -> list[Row]:
     parts: Mapping[str, Callable[[Broker, Settings], list[Row]]] = {
         "throughput": throughput,
         "qos1": throughput_qos1,
-        "quotas": quotas,
+        "quotas": quotas.rows,
         "latency": latency,
         "start": start,
     }
@@ -105,18 +106,6 @@ def throughput_qos1(broker: Broker, settings: Settings) -> list[Row]:
     note = "" if peer else missing["Node-RED"]
     found.append(Row(GROUP, PIPELINE_QOS1, "messages/s against Node-RED at QoS 1", "×", values, at_least=2, note=note))
     return found
-
-
-def quotas(broker: Broker, settings: Settings) -> list[Row]:
-    """What the default quotas cost the pipeline, against the same without any."""
-    ready, _ = _available([systems.pipeline, systems.unbounded], settings)
-    shown = _alternate(broker, settings, ready, 0)
-    bounded, unbounded = shown["flowrt"], shown["flowrt without quotas"]
-    return [
-        Row(GROUP, "pipeline without quotas", "CPU a message", "µs", tuple(unbounded.cpu)),
-        Row(GROUP, PIPELINE, "CPU a message with default quotas against none", "×",
-            ratios(bounded.cpu, unbounded.cpu), at_most=1.03),
-    ]  # fmt: skip
 
 
 def latency(broker: Broker, settings: Settings) -> list[Row]:

@@ -91,6 +91,7 @@ class FallbackModel:
         self.inputs: tuple[Tensor, ...] = shape.inputs
         self.outputs: tuple[Tensor, ...] = shape.outputs
         self.row_outputs: tuple[Tensor, ...] = shape.row_outputs
+        self.even = shape.even and secondary.even
         self.fallbacks: Mapping[str, int] = choice.counts
         self._primary, self._secondary = primary or secondary, secondary
         self._choice = choice

@@ -34,6 +34,7 @@ class LoadedModel:
         self._release: Callable[[], None] | None = release
         self._row_bytes = layout.row_bytes
         self._batches = layout.batches
+        self.even = self._row_bytes is not None and self._batches
         self._runs: dict[int, _BoundRun] = {}
         self._bindable = self._row_bytes is not None and all(
             extent >= 0 for tensor in self.row_outputs for extent in tensor.shape

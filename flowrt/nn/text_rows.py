@@ -20,6 +20,7 @@ class _Rows:
     """What both have in common."""
 
     fallbacks: Mapping[str, int] = {}
+    even = False
 
     def __init__(self, session: Session, layout: Layout, release: Callable[[], None]) -> None:
         self.label = session.label

@@ -163,6 +163,8 @@ class Model(Protocol):
     outputs: tuple[Tensor, ...]
     row_outputs: tuple[Tensor, ...]
     """The outputs of one row: without the batch dimension."""
+    even: bool
+    """Whether the outputs of one run are as long one as the other."""
     fallbacks: Mapping[str, int]
     """Rows that ran elsewhere than on this model itself, by the reason."""
 

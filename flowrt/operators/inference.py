@@ -111,6 +111,7 @@ class InferenceOperator:
         self._model = model
         self._batch_max = batch_max
         self._outputs = model.row_outputs
+        self._even = model.even
         self._heads: dict[Head, Head] = {}
         self.memory_bytes = model.memory_bytes
         self.close = model.close
@@ -122,7 +123,10 @@ class InferenceOperator:
             if fault.kind != "shape" or len(batch) == 1:
                 raise
             return self._one_by_one(batch)
-        return Emission((batch.with_payloads(payloads, self._with_tensors(batch.heads)),))
+        out = batch.with_payloads(payloads, self._with_tensors(batch.heads))
+        if self._even and 0 < len(payloads) <= self._batch_max:
+            out.size = len(payloads) * len(payloads[0])
+        return Emission((out,))
 
     def restart(self) -> None:
         """An engine's session keeps no state between runs: nothing to put in place."""

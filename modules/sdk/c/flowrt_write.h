@@ -9,9 +9,8 @@ typedef struct {
   bool full;
 } flowrt_writer;
 
-FLOWRT_COLD bool flowrt_make_room(flowrt_writer *writer, uint32_t size) {
+FLOWRT_COLD bool flowrt_more_room(flowrt_writer *writer, uint32_t size) {
   if (writer->full) return false;
-  if (size <= writer->room - writer->size) return true;
   uint64_t room = ((uint64_t)writer->size + size) * 2;
   char *grown = room <= INT32_MAX ? flowrt_alloc(room < 128 ? 128 : (uint32_t)room) : NULL;
   if (!grown) return writer->full = true, writer->size = 0, false;
@@ -19,6 +18,10 @@ FLOWRT_COLD bool flowrt_make_room(flowrt_writer *writer, uint32_t size) {
   writer->data = grown;
   writer->room = room < 128 ? 128 : (uint32_t)room;
   return true;
+}
+
+static inline bool flowrt_make_room(flowrt_writer *writer, uint32_t size) {
+  return (size <= writer->room - writer->size && !writer->full) || flowrt_more_room(writer, size);
 }
 
 FLOWRT_COLD void flowrt_write_text(flowrt_writer *writer, flowrt_text text) {
