@@ -97,7 +97,7 @@ BAD = {
     ),
     "is slow": (wasm(SPINNING + COPY.replace("(call $out", "(call $spin) (call $out")), "latency: takes"),
     "eats memory": (
-        marking("2", "(drop (memory.grow (i32.const 4)))"),
+        marking("2", "(drop (memory.grow (i32.const 240)))"),
         "memory: holds",
     ),
 }  # fmt: skip
