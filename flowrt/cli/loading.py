@@ -12,7 +12,7 @@ from typing import Any
 from flowrt.graph.checks.quotas import check_together
 from flowrt.graph.facts import Machine, ModelFacts, ModuleFacts, Unreadable
 from flowrt.graph.graph import Graph
-from flowrt.graph.load import load, plan_of, read_anew, read_graph
+from flowrt.graph.load import Read, load, plan_of, read_anew, read_graph
 from flowrt.graph.plan import Plan
 from flowrt.graph.resolve import NOTHING_STORED, Stored
 from flowrt.problem import Problem, has_errors, in_order
@@ -53,9 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list[Plan], list[Problem]]:
+def load_all(
+    options: argparse.Namespace, *, to_run: bool = False, read: Read = read_anew
+) -> tuple[list[Plan], list[Problem]]:
     """Every file's plan, where it has one, and every problem in order. A graph `to_run` needs an endpoint at each end;
-    one that is only checked may leave them abstract, as AIO's definitions do."""
+    one that is only checked may leave them abstract, as AIO's definitions do. `read` reads what is not known."""
     machine = _granted(options)
     plans: list[Plan] = []
     problems: list[Problem] = []
@@ -63,7 +65,7 @@ def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list
         if path.is_dir():
             found = _of_folder(options, path, to_run=to_run, machine=machine)
         else:
-            found = [load_one(options, path, to_run=to_run, machine=machine)]
+            found = [load_one(options, path, to_run=to_run, machine=machine, read=read)]
         for plan, mistakes in found:
             problems.extend(mistakes)
             if plan is not None:
@@ -72,12 +74,12 @@ def load_all(options: argparse.Namespace, *, to_run: bool = False) -> tuple[list
     return plans, in_order(problems)
 
 
-def load_again(options: argparse.Namespace) -> tuple[list[Plan], list[Problem]]:
+def load_again(options: argparse.Namespace, read: Read) -> tuple[list[Plan], list[Problem]]:
     """`load_all` for graphs that run, in the process that messages pass through: a pipe, which a shell may have given
     at the start, would be waited for for ever."""
     pipes = [path for path in options.files if path.exists() and not (path.is_file() or path.is_dir())]
     if not pipes:
-        return load_all(options, to_run=True)
+        return load_all(options, to_run=True, read=read)
     message = "the file cannot be read again: it is a pipe or a device; put the graph into a file"
     return [], [Problem(str(path), 0, 0, "unreadable-file", message) for path in pipes]
 
@@ -90,12 +92,13 @@ def load_one(
     *,
     to_run: bool = True,
     machine: Machine | None = None,
+    read: Read = read_anew,
 ) -> tuple[Plan | None, list[Problem]]:
     """One file's plan, and its problems; `data` takes the place of what the file holds. Modules that no folder has are
     looked for in the local store; what the trust policy does not let in is a problem."""
     folder, stored = _store(options, stored)
     how = _how(options, to_run=to_run, machine=machine or _granted(options))
-    read = KnownGraphs().read if to_run else read_anew
+    read = KnownGraphs(read=read).read if to_run else read
     return _let_in(*load(path, **how, data=data, stored=stored, read=read), folder)
 
 

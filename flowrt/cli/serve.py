@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ from flowrt.cli.apply import disk
 from flowrt.cli.signals import Signals
 from flowrt.errors import FlowrtBug, NodeFault, StartError
 from flowrt.events import Reloaded, StoreFailed
+from flowrt.graph.graph import Reading
+from flowrt.graph.load import read_anew
 from flowrt.graph.plan import Plan
 from flowrt.logs import Logs
 from flowrt.runtime.places import state_folder
@@ -83,7 +85,7 @@ class _Server:
         self._web: WebServer | None = None
         self._control: Control | None = None
         self._remote: Remote | None = None
-        self._load = partial(loading.load_one, options)
+        self._load = partial(loading.load_one, options, read=self._read)
         self._updates = Manager(state_folder(options.state), emit, self._load, options.drain, disk(options))
         self._updates.again = ask_reload
         self.watched: set[Path] = set()
@@ -128,8 +130,9 @@ class _Server:
         """Read the files again and change what runs into what they say. With problems, what runs goes on. `go_on` is
         asked now and then whether to wait for it."""
         with SHORT_TURNS:
-            load_readers()
-            plans, problems = loading.load_again(self._options)
+            if any(path.is_dir() for path in self._options.files):
+                load_readers()
+            plans, problems = loading.load_again(self._options, self._read)
         self.watched |= _watched(self._options.files, plans)
         if loading.report(problems):
             self._emit(Reloaded(done=False, reason="the files have problems; what ran before runs on"))
@@ -146,6 +149,14 @@ class _Server:
         failed = [f"graph '{one.steps.plan.name}': {one.reason}" for one in updates if one.reason]
         reason = "; ".join([*declined, *failed])
         self._emit(Reloaded(done=not reason, reason=reason and f"{reason}; what ran before runs on"))
+
+    def _read(self, data: bytes, path: str, sets: Mapping[str, str], environ: Mapping[str, str]) -> Reading:
+        """A file that is not known: beside what runs, in another process; before anything does, here."""
+        if self.runtime is None:
+            return read_anew(data, path, sets, environ)
+        from flowrt.updates.reading import read_apart
+
+        return read_apart(data, path, sets, environ)
 
     def _listen(self) -> None:
         """Without a control socket everything else goes on."""

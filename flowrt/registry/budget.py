@@ -117,7 +117,9 @@ def _items(store: Store, needed: AbstractSet[str], code: Path | None) -> Iterato
         kept = digest in needed or digest == digest_of(EMPTY)
         yield Item(str(store.blobs.path(digest)), found.st_size, found.st_mtime, kept, digest)
     modules = {digest.removeprefix("sha256:")[:DIGEST_CHARACTERS] for digest in needed}
-    for folder, suffix in _MADE.items() if code is not None else ():
+    if code is None:
+        return
+    for folder, suffix in _MADE.items():
         with contextlib.suppress(OSError):
             for entry in os.scandir(code / folder):
                 if entry.name.endswith(suffix):

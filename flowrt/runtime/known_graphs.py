@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import io
 import os
-import pickle  # read by `_Values` alone, from a file that is ours alone
+import pickle  # read by `_Values` alone
 import sys
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -68,9 +68,22 @@ def _loaded(file: Path) -> Reading | None:
     """None for a file that is not there, not ours or not whole, or that says anything but values."""
     try:
         data = read_own(file)
-        found = None if data is None else _Values(io.BytesIO(data)).load()
         os.utime(file)
-    except (OSError, pickle.UnpicklingError, AttributeError, ImportError, TypeError, ValueError, EOFError):
+    except OSError:
+        return None
+    return None if data is None else loaded(data)
+
+
+def dumped(reading: Reading) -> bytes:
+    """For another process with the same `readers`."""
+    return pickle.dumps(reading, protocol=5)
+
+
+def loaded(data: bytes) -> Reading | None:
+    """What `dumped` gave; None for anything else."""
+    try:
+        found = _Values(io.BytesIO(data)).load()
+    except (pickle.UnpicklingError, AttributeError, ImportError, TypeError, ValueError, EOFError):
         return None
     return found if isinstance(found, Reading) else None
 
@@ -78,7 +91,7 @@ def _loaded(file: Path) -> Reading | None:
 def _keep(file: Path, reading: Reading) -> None:
     """A folder that is full or cannot be written only means that nothing is kept."""
     with contextlib.suppress(OSError):
-        write_own(file, pickle.dumps(reading, protocol=5))
+        write_own(file, dumped(reading))
         kept = sorted(file.parent.glob("*.graph"), key=lambda one: one.stat().st_mtime, reverse=True)
         for old in kept[KEPT_MAX:]:
             old.unlink()
@@ -94,6 +107,11 @@ class _Values(pickle.Unpickler):
         if found is made or (isinstance(found, type) and issubclass(found, Struct | Options | Enum | Graph)):
             return found
         raise pickle.UnpicklingError(f"{module}.{name} is no value of a graph")
+
+
+def readers() -> str:
+    """What tells the code that reads here from another state of it."""
+    return hashlib.sha256("\0".join((flowrt.__version__, *_code())).encode()).hexdigest()
 
 
 def _key(data: bytes, path: str) -> str:

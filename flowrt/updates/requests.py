@@ -9,7 +9,6 @@ from typing import Any
 from flowrt.graph.resolve import NOTHING_STORED
 from flowrt.problem import has_errors
 from flowrt.updates.manager import Manager
-from flowrt.updates.memory import load_readers
 from flowrt.updates.running import Declined, Running
 from flowrt.updates.starting import Load
 from flowrt.updates.turns import SHORT_TURNS
@@ -51,7 +50,6 @@ class Requests:
         except UnicodeEncodeError as error:
             raise Declined(f"that is no text: {error}") from None
         with SHORT_TURNS:
-            load_readers()
             plan, problems = self._load(Path(path), data, NOTHING_STORED)
         for problem in problems:
             yield {"problem": str(problem)}
