@@ -14,6 +14,7 @@ from brokers import Broker, needs_broker
 from update_bench import marking
 
 from flowrt.cli.loading import load_again
+from flowrt.graph.load import read_anew
 
 pytestmark = needs_broker
 
@@ -166,7 +167,7 @@ def test_a_file_that_is_changed_during_an_update_is_taken_up_when_that_has_ended
 def test_a_pipe_in_the_place_of_a_graph_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "graph.yaml")
 
-    plans, (problem,) = load_again(argparse.Namespace(files=[tmp_path / "graph.yaml"]))
+    plans, (problem,) = load_again(argparse.Namespace(files=[tmp_path / "graph.yaml"]), read_anew)
 
     assert (plans, problem.code) == ([], "unreadable-file")
 
