@@ -46,6 +46,10 @@ class Bucket:
         """Units that may be used at `now` without a debt; negative while there is one."""
         return min(self._burst, self._level + (now - self._at) * self.share)
 
+    def full(self, now: float, unpaid: float = 0.0) -> bool:
+        """Whether all is there that it holds, but for a tenth."""
+        return self.left(now) - unpaid >= 0.9 * self._burst
+
     def lasts(self, now: float, unpaid: float = 0.0) -> float:
         """Seconds from `now` until one unit a second, besides what is not charged yet, would have used up all."""
         return (self.left(now) - unpaid) / (1 - self.share) if self.share < 1 else float("inf")

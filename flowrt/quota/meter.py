@@ -162,9 +162,16 @@ class Meter:
         now = monotonic()
         return min((bucket.lasts(now, self._unpaid) for bucket in self._buckets), default=float("inf"))
 
-    def pause(self) -> float:
-        """Count, pay and wait; the seconds that took. For the middle of a call."""
+    def rested(self) -> bool:
+        """Whether the node has used nothing to speak of for a while."""
+        now = monotonic()
+        return all(bucket.full(now, self._unpaid) for bucket in self._buckets)
+
+    def pause(self, least: float = 0.0) -> float:
+        """Count, pay for that or for `least` seconds, and wait; the seconds that took. For the middle of a call."""
+        before = self._counters.cpu_seconds
         self.count()
+        self._unpaid += max(0.0, least - (self._counters.cpu_seconds - before))
         return self.wait(self.owed())
 
     def wait(self, seconds: float) -> float:

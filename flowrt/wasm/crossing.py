@@ -104,6 +104,7 @@ class Crossing:
         self.broken = False
         """A call has failed: the instance must not be called again."""
         self._deadline = Deadline(engine.watch, self._store, limits.deadline, limits.meter)
+        self._quota.used = self._deadline.in_host
         engine.memories.claims[threading.get_ident()] = self._quota
         try:
             self._hold(tables.bytes)
@@ -154,6 +155,7 @@ class Crossing:
         """Give the instance and its memory back. Safe to call twice."""
         self.broken = True
         self.memory.close()
+        self._deadline.close()
         self._store.close()
         self._quota.release()
         self._kept.clear()
@@ -177,6 +179,7 @@ class Crossing:
         buffer, count = ctypes.c_void_p(ctypes.addressof(values)), ctypes.c_size_t(slots)
         watch, running, clock = self._watch, self._watch.running, self._watch.clock
         cross, due, span, fuel = capi.call_unchecked, self._deadline, self._deadline.span, self._limits.fuel
+        priority = due.priority
 
         def call(first: int = 0, second: int = 0) -> int:
             if self.broken:
@@ -191,6 +194,8 @@ class Crossing:
                     watch.wake()
                 error = cross(context, target, buffer, count, trap_address)
             finally:
+                if priority.lowered:
+                    priority.restore()
                 del running[due]
             if error or trap.value:
                 raise self._failed(error)
@@ -220,6 +225,7 @@ class Crossing:
                 self._trap_address,
             )
         finally:
+            self._deadline.priority.restore()
             del self._watch.running[self._deadline]
             linker.close()
         if error or self._trap.value:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from wasmtime import _ffi as ffi
@@ -49,6 +50,8 @@ class MemoryQuota:
         """What it asked for more than, where that is another bound than `limit`."""
         self.size = 0
         """Bytes in use."""
+        self.used: Callable[[], None] = lambda: None
+        """Called when the guest wants more, on its thread."""
         self._base = self._reserved = self._capacity = 0
         self._kept: list[Any] = []
         self._pool = pool
@@ -86,6 +89,7 @@ class MemoryQuota:
         return self._base
 
     def _grow(self, _environment: int, size: int) -> int:
+        self.used()
         if size > self.limit:
             self.refused = True
             return capi.new_error(b"over the quota")  # type: ignore[no-any-return]

@@ -5,8 +5,8 @@ thread looks at it every few milliseconds and moves the engine's epoch on only w
 asks each store that runs whether it is the one meant (`crossing.py`), and that store looks at the clock. So a deadline
 never fires early, however the thread is scheduled, and an epoch costs nothing where nothing is overdue.
 
-A call that is held to its share is looked at more often than that, and at the moment it asks for (`closely`): what it
-overdraws until then is what others wait for.
+A call that is held to its share is looked at more often than that, and at the moment it asks for: it has an alarm of
+its own (`alarm.py`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ class Watch:
         """When each call under way is due, on `clock`, by whatever stands for the call."""
         self.asleep = False
         """A caller that sees it true after it has entered its call in `running` calls `wake`."""
-        self.closely: set[object] = set()
-        """Calls that are looked at when they are due, and not at the next tick. One that has ended is taken out."""
         self.clock = clock
         self._interrupt = interrupt
         self._tick = _LONGEST_TICK
@@ -69,24 +67,13 @@ class Watch:
 
     def _run(self) -> None:
         quiet = 0
-        while not self._closed.wait(self._rest() if self.closely else self._tick):
+        while not self._closed.wait(self._tick):
             if self.running:
                 quiet = 0
                 self.look()
             elif (quiet := quiet + 1) > _QUIET_TICKS:
                 self._sleep()
                 quiet = 0
-
-    def _rest(self) -> float:
-        """Seconds to the next look: until one of the calls watched closely is due, or a tick."""
-        now, rest = self.clock(), self._tick
-        for call in tuple(self.closely):
-            due = self.running.get(call)
-            if due is None:
-                self.closely.discard(call)
-            elif now < due:  # one that is late is with the host
-                rest = min(rest, due - now)
-        return max(rest, _SHORTEST_TICK)
 
     def _sleep(self) -> None:
         """Until a call begins. `asleep` is set before `running` is read again, and a caller writes `running` before it

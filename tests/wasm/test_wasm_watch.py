@@ -53,17 +53,3 @@ def test_closing_ends_the_thread_twice_over_and_before_it_began():
         watch.close()
         watch.expect(1.0)
         assert watch._thread is None
-
-
-def test_a_call_watched_closely_is_looked_at_when_it_is_due_and_forgotten_when_it_has_ended():
-    now = [0.0]
-    watch = Watch(lambda: None, lambda: now[0])
-    watch.running |= {"held": 0.01, "other": 0.001}
-    watch.closely |= {"held", "ended"}
-    rests = []
-
-    for now[0] in (0.0, 0.0095, 0.02):  # far from it, just before it, and while it is with the host
-        rests.append(round(watch._rest(), 6))
-
-    assert rests == [0.01, 0.001, 0.05]
-    assert watch.closely == {"held"}

@@ -40,6 +40,7 @@ class _Part(MemoryQuota):
         self._total = total
 
     def _grow(self, environment: int, size: int) -> int:
+        self._total.used()
         before = self.size
         if self._total.size - before + size > self._total.limit:
             self._total.refused = True

@@ -115,6 +115,7 @@ class ComponentStore:
         self._result = ctypes.create_string_buffer(SIZE)
         self._result_address = ctypes.c_void_p(ctypes.addressof(self._result))
         self._kept: list[Any] = []
+        self._quota.used = self._deadline.in_host
         engine.memories.claims[threading.get_ident()] = self._quota
         places = (types, direct_interface(types))
         held = [HostResource(place, "buffer", buffers.KIND, self.buffers.drop) for place in places]
@@ -140,7 +141,7 @@ class ComponentStore:
         context, result, result_address = self._context, self._result, self._result_address
         watch, running, clock = self._watch, self._watch.running, self._watch.clock
         cross, due, span, fuel = capi.call, self._deadline, self._deadline.span, self._limits.fuel
-        patience = due.patience
+        patience, priority = due.patience, due.priority
 
         def call() -> bytes:
             if self.broken:
@@ -153,6 +154,8 @@ class ComponentStore:
                     watch.wake()
                 error = cross(target, context, given, given_count, result_address, one)
             finally:
+                if priority.lowered:
+                    priority.restore()
                 look = running.pop(due)
             if error:
                 raise self._failed(error)
@@ -220,6 +223,7 @@ class ComponentStore:
         """Give the instance and its memory back. Safe to call twice."""
         self.broken = True
         self.guest.close()
+        self._deadline.close()
         self._store.close()
         while self._streams:
             self._streams.pop().wait()
@@ -247,6 +251,7 @@ class ComponentStore:
                 ctypes.addressof(made),
             )
         finally:
+            self._deadline.priority.restore()
             del self._watch.running[self._deadline]
             linker.close()
         if error:
@@ -267,9 +272,10 @@ class ComponentStore:
                             self._define_call(address, call)
 
     def _define_resource(self, instance: ctypes.c_void_p, resource: HostResource) -> None:
-        forget = resource.drop
+        forget, in_host = resource.drop, self._deadline.in_host
 
         def drop(_data: int, _context: int, number: int) -> int:
+            in_host()
             try:
                 forget(number)
             except BaseException as error:  # noqa: BLE001 - as in `_define_call`
@@ -285,9 +291,10 @@ class ComponentStore:
         _defined(resource.name, made)
 
     def _define_call(self, instance: ctypes.c_void_p, function: HostCall) -> None:
-        answer = function.call
+        answer, in_host = function.call, self._deadline.in_host
 
         def callback(_d: int, _c: int, _t: int, given: int, count: int, results: int, _n: int) -> int:
+            in_host()
             try:
                 value = answer(self, values_at(given, count))
                 if value is not None:
