@@ -72,3 +72,14 @@ class GuestMisuse(GuestTrap):
 
 class FlowrtBug(FlowrtError):
     """A state that cannot be: please report it with the log."""
+
+
+def in_words(error: BaseException, named: str = "") -> str:
+    """An error of the system as people read it, without numbers; what it is about is left out when `named` already."""
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, OSError):  # of urllib
+        return in_words(reason, named)
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    about = "" if error.filename is None or str(error.filename) == named else f"{error.filename}: "
+    return about + error.strerror

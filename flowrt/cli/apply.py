@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flowrt.errors import StartError
+from flowrt.errors import StartError, in_words
 from flowrt.problem import has_errors
 from flowrt.quota.quantity import parse_bytes
 from flowrt.registry.budget import disk_budget
@@ -99,7 +99,7 @@ def _request(options: argparse.Namespace) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"{path} cannot be read: {error}") from error
+        raise StartError(f"{path} cannot be read: {in_words(error, str(path))}") from error
     return {"path": str(path.absolute()), "text": text}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flowrt.cli.messages import fields_of
 from flowrt.delivery.deadletters import DeadLetter, DeadLetters, Which
 from flowrt.errors import StartError
 from flowrt.runtime.places import state_folder
@@ -102,7 +103,6 @@ def _line(letter: DeadLetter) -> str:
 
 
 def _whole(letter: DeadLetter) -> str:
-    head = letter.message.head
     return json.dumps(
         {
             "id": letter.id,
@@ -115,9 +115,6 @@ def _whole(letter: DeadLetter) -> str:
             "module": letter.module,
             "quota": json.loads(letter.quota) if letter.quota else None,
             "retry": letter.retry,
-            "topic": head.topic,
-            "contentType": head.content_type,
-            "properties": head.properties,
-            "payload": letter.message.payload.decode("utf-8", "backslashreplace"),
+            **fields_of(letter.message.head, letter.message.payload),
         }
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from datetime import UTC, datetime
 
 from flowrt.cli.apply import add_state
@@ -21,13 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    for line in Journal(state_folder(options.state)).history():
+    state, told = state_folder(options.state), 0
+    for line in Journal(state).history():
         if options.graph not in (None, line.get("graph")):
             continue
+        told += 1
         if options.json:
             print(json.dumps(line))
             continue
         at = datetime.fromtimestamp(float(line.get("at", 0)), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         words = f"{at}  {line.get('graph')} {line.get('version')}  {line.get('outcome')}  {line.get('reason')}"
         print(words.rstrip())
+    if not told:
+        of = f" of graph '{options.graph}'" if options.graph else ""
+        print(f"no update{of} is noted in {state}", file=sys.stderr)
     return 0

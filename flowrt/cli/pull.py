@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urlsplit
 
 from flowrt.cli.apply import add_disk, add_state, disk
+from flowrt.errors import in_words
 from flowrt.quota.quantity import parse_bytes
 from flowrt.registry.artifact import Entry, Signature, signatures_from
 from flowrt.registry.blobs import Refused
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             make_room(store, Journal(state).digests(), entry.digests, disk(options), cache_folder())
         except (Refused, OSError) as error:
             failed += 1
-            print(f"{source}: {error}", file=sys.stderr)
+            print(f"{source}: {in_words(error, source)}", file=sys.stderr)
         else:
             print(f"{entry.reference} {entry.kind} {entry.content} {entry.size}")
     return 1 if failed else 0
@@ -103,6 +104,8 @@ def _content(source: str, store: Store, link: Link) -> tuple[str, int, tuple[Sig
             beside = small(f"{address}.sig", SIGNATURES_BYTES_MAX)
         except Refused:
             beside = b""
+    elif "://" in source:
+        raise Refused("nothing is brought that way; name a file, http(s)://… or oci://HOST/PATH:TAG")
     else:
         address, _, pin = source.partition("#")
         make_folder(store.blobs.folder)

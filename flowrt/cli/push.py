@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flowrt.cli.apply import add_state
 from flowrt.cli.pull import add_registry, registry_of
+from flowrt.errors import in_words
 from flowrt.registry.blobs import Refused
 from flowrt.registry.store import Store
 from flowrt.registry.transfer import CHUNK
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
             entry = store.get(options.artifact)
         registry_of(reference.host, options).push(entry, reference, store.blobs)
     except (Refused, OSError) as error:
-        print(f"{options.artifact}: {error}", file=sys.stderr)
+        print(f"{options.artifact}: {in_words(error, options.artifact)}", file=sys.stderr)
         return 1
     print(f"oci://{reference.host}/{reference.path}:{reference.tag}@{entry.manifest}")
     return 0

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+from flowrt.cli.messages import fields_of
 from flowrt.delivery.spool.check import Found, Place, give_up, look, messages, places, repair
 from flowrt.delivery.spool.log import SpoolLog
 from flowrt.endpoints.registry import SPOOLS, spool_folder
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     folder = state_folder(options.state) / SPOOLS
     try:
         found = list(_chosen(places(folder), options.sinks))
-        if not found and options.action == "list":
+        if not found:
             print(f"nothing is spooled in {folder}", file=sys.stderr)
         return max([_ACTIONS[options.action](place, options) for place in found], default=0)
     except OSError as error:
@@ -103,10 +104,7 @@ def _texts(place: Place) -> Iterator[str]:
                 "sink": place.sink,
                 "number": number,
                 "at": datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds"),
-                "topic": head.topic,
-                "contentType": head.content_type,
-                "properties": head.properties,
-                "payload": payload.decode("utf-8", "backslashreplace"),
+                **fields_of(head, payload),
             }
         )
 
@@ -118,6 +116,8 @@ def _drain(place: Place, options: argparse.Namespace) -> int:
             "send them, or --yes to throw them away"
         )
     with _alone(place):
+        if options.into is not None or options.to is not None:
+            _put_right(place)
         if options.into is not None:
             _pass_on(place, options)
         if options.to is not None:
@@ -182,10 +182,17 @@ def _verify(place: Place, _: argparse.Namespace) -> int:
 
 def _repair(place: Place, _: argparse.Namespace) -> int:
     with _alone(place):
-        done = repair(place.folder)
-    for line in done or ["nothing to repair"]:
-        print(f"{place.graph}/{place.sink}: {line}")
+        if not _put_right(place):
+            print(f"{place.graph}/{place.sink}: nothing to repair")
     return 0
+
+
+def _put_right(place: Place) -> bool:
+    """What is damaged is put aside and told; whether anything was. Nobody may use the spool meanwhile."""
+    done = repair(place.folder)
+    for line in done:
+        print(f"{place.graph}/{place.sink}: {line}")
+    return bool(done)
 
 
 @contextmanager

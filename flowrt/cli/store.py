@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from flowrt.cli.apply import add_disk, add_state, disk
+from flowrt.errors import in_words
 from flowrt.registry import bundle
 from flowrt.registry.artifact import Entry
 from flowrt.registry.blobs import Refused
@@ -52,18 +53,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.action == "keygen":
-        return _keygen(options.name)
-    state = state_folder(options.state)
-    store, policy = Store(state / "store"), read_policy(policy_path(state))
     actions: dict[str, Callable[[argparse.Namespace, Store, Policy], int]] = {
         "list": _list, "usage": _usage, "verify": _verify, "remove": _remove, "sign": _sign, "export": _export,
         "import": _import,
     }  # fmt: skip
     try:
-        return actions[options.action](options, store, policy)
+        if options.action == "keygen":
+            return _keygen(options.name)
+        state = state_folder(options.state)
+        return actions[options.action](options, Store(state / "store"), read_policy(policy_path(state)))
     except (Refused, OSError) as error:
-        print(error, file=sys.stderr)
+        print(in_words(error), file=sys.stderr)
         return 1
 
 

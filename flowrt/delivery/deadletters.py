@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flowrt.delivery.heads import head_from_json, head_to_json
 from flowrt.errors import StartError
-from flowrt.message import Head, Message
+from flowrt.message import Message
 from flowrt.values import Struct
 
 LETTERS_MAX = 100_000
@@ -272,28 +273,13 @@ def _wanted(db: sqlite3.Connection, letters: Sequence[DeadLetter]) -> Sequence[D
 
 def _to_row(letter: DeadLetter, now: float) -> tuple[object, ...]:
     head, message = letter.message.head, letter.message
-    text = json.dumps(
-        {
-            "topic": head.topic,
-            "contentType": head.content_type,
-            "properties": head.properties,
-            "responseTopic": head.response_topic,
-            "correlation": head.correlation.hex() if head.correlation is not None else None,
-        }
-    )
+    text = head_to_json(head).decode()
     reason = (letter.graph, letter.node, letter.kind, letter.detail, letter.backtrace, letter.module)
     return (now, *reason, text, message.time, message.payload, letter.quota)
 
 
 def _from_row(row: tuple[Any, ...]) -> DeadLetter:
     ident, at, graph, node, kind, detail, backtrace, module, text, logical, payload, quota, retry = row
-    fields = json.loads(str(text))
-    head = Head(
-        fields["topic"],
-        fields["contentType"],
-        tuple((key, value) for key, value in fields["properties"]),
-        fields["responseTopic"],
-        bytes.fromhex(fields["correlation"]) if fields["correlation"] is not None else None,
-    )
+    head = head_from_json(json.loads(str(text)))
     message = Message(head, payload, logical)
     return DeadLetter(graph, node, kind, detail, backtrace, module, message, ident, at, quota, retry)

@@ -6,8 +6,8 @@ import pytest
 
 from flowrt.delivery.deadletters import DeadLetter, DeadLetters, Which
 from flowrt.errors import StartError
-from flowrt.message import Head, Message
-from flowrt.values import replace
+from flowrt.message import Head, Message, Tensor
+from flowrt.values import asdict, replace
 
 
 def letter(payload, **head):
@@ -27,25 +27,42 @@ def open_store(tmp_path):
         store.close()
 
 
-def test_a_letter_comes_back_whole_after_a_restart(open_store):
-    whole = letter(
-        b"\x00\xff", content_type="x/y", properties=(("k", "1"), ("k", "2")), response_topic="r", correlation=b"\x01"
-    )
+WHOLE = Head(
+    "a/b", "x/y", (("k", "1"), ("k", "2")), "r", b"\x01", "schema", True, (1_700_000_000_000, 3, "gw"),
+    (Tensor("scores", "f32", (1, 2)),),
+)  # fmt: skip
+"""With everything that a node may go by when the letter is sent again."""
+
+
+@pytest.mark.parametrize("head", [WHOLE, Head("a/b")], ids=["whole", "bare"])
+def test_a_letter_comes_back_whole_after_a_restart(open_store, head):
     store = open_store()
-    store.add([whole])
+    store.add([DeadLetter("g", "n", "trap", "why", "at f", "sha256:0", Message(head, b"\x00\xff", 7))])
     store.close()
 
     (found,) = open_store().list()
 
-    assert (found.graph, found.node, found.kind, found.detail, found.backtrace, found.module) == (
-        "g", "n", "trap", "unreachable", "at f", "sha256:0",
-    )  # fmt: skip
-    head = found.message.head
-    assert (head.topic, head.content_type, head.properties, head.response_topic, head.correlation) == (
-        "a/b", "x/y", (("k", "1"), ("k", "2")), "r", b"\x01",
-    )  # fmt: skip
-    assert (found.message.payload, found.message.time) == (b"\x00\xff", 7)
+    assert found == DeadLetter(
+        "g", "n", "trap", "why", "at f", "sha256:0", replace(found.message, payload=b"\x00\xff", time=7), 1, found.at
+    )
+    assert asdict(found.message.head) == asdict(head)
     assert found.at > 0
+
+
+def test_a_letter_of_an_earlier_version_is_read(open_store, tmp_path):
+    store = open_store()
+    store.add([letter(b"1")])
+    store.close()
+    earlier = (
+        '{"topic": "a/b", "contentType": null, "properties": [["k", "1"]], "responseTopic": null, "correlation": null}'
+    )
+    with sqlite3.connect(tmp_path / "deep" / "dead.sqlite") as db:
+        db.execute("UPDATE letters SET head = ?", (earlier,))
+    db.close()
+
+    (found,) = open_store().list()
+
+    assert asdict(found.message.head) == asdict(Head("a/b", properties=(("k", "1"),)))
 
 
 @pytest.mark.parametrize("bounds", [{"letters_max": 2}, {"bytes_max": 4}])

@@ -51,6 +51,10 @@ def test_show_prints_what_is_not_out(capsys, state):
     _, lines, _ = flowrt(capsys, state, "show", "pump/alerts")
 
     assert [(json.loads(line)["number"], json.loads(line)["payload"]) for line in lines] == [(1, "b"), (2, "\\xff")]
+    assert [json.loads(line).get("payloadBase64") for line in lines] == [
+        None,
+        "/w==",
+    ]  # to the byte, where it is no text
     assert len(flowrt(capsys, state, "show", " pump/ ", "--limit", "1")[1]) == 1
 
 
@@ -93,6 +97,16 @@ def test_drain_writes_the_messages_to_a_file_and_empties_the_spool(capsys, state
     log = SpoolLog(spool_folder(state, "pump", "alerts"))
     assert (log.messages, log.append([Head("t")], [b"next"])) == (0, range(3, 4))
     log.close()
+
+
+def test_drain_puts_what_is_damaged_aside_and_says_so(capsys, state, tmp_path):
+    damage(state)
+
+    status, lines, _ = flowrt(capsys, state, "drain", "pump", "--to", str(tmp_path / "saved.jsonl"))
+
+    assert (status, "damaged bytes left out" in lines[0], "1 messages written to" in lines[1]) == (0, True, True)
+    assert list(spool_folder(state, "pump", "alerts").glob("*.damaged"))
+    assert "nothing is spooled" in flowrt(capsys, state / "elsewhere", "drain", "--yes")[2]
 
 
 def test_drain_asks_before_it_throws_away(capsys, state):

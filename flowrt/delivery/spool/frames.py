@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
-from typing import Any
 from zlib import crc32
 
+from flowrt.delivery.heads import head_from_json, head_to_json
 from flowrt.message import Head
 from flowrt.values import Struct
 
@@ -80,7 +80,7 @@ class Encoder:
         if text is None:
             if len(self._texts) >= HEADS_MAX:
                 self._texts.clear()
-            text = self._texts[head] = head_to_json(head)
+            text = self._texts[head] = head_to_json(head, sent=True)
         return text
 
 
@@ -113,38 +113,3 @@ def read_body(header: Header, body: bytes) -> tuple[list[Head], list[bytes]]:
     if at != len(body):
         raise Damaged("the body has another length than its table says")
     return heads, payloads
-
-
-def head_to_json(head: Head) -> bytes:
-    """All that a sink may send of a head. What is not set is left out."""
-    fields: dict[str, Any] = {"topic": head.topic}
-    if head.content_type is not None:
-        fields["contentType"] = head.content_type
-    if head.properties:
-        fields["properties"] = head.properties
-    if head.response_topic is not None:
-        fields["responseTopic"] = head.response_topic
-    if head.correlation is not None:
-        fields["correlation"] = head.correlation.hex()
-    if head.schema is not None:
-        fields["schema"] = head.schema
-    if head.retain:
-        fields["retain"] = True
-    if head.timestamp is not None:
-        fields["timestamp"] = head.timestamp
-    return json.dumps(fields, separators=(",", ":")).encode()
-
-
-def head_from_json(fields: dict[str, Any]) -> Head:
-    """The head that `head_to_json` was given. Raises KeyError, TypeError or ValueError for anything else."""
-    correlation, timestamp = fields.get("correlation"), fields.get("timestamp")
-    return Head(
-        fields["topic"],
-        fields.get("contentType"),
-        tuple((key, value) for key, value in fields.get("properties", ())),
-        fields.get("responseTopic"),
-        bytes.fromhex(correlation) if correlation is not None else None,
-        fields.get("schema"),
-        bool(fields.get("retain")),
-        (timestamp[0], timestamp[1], timestamp[2]) if timestamp is not None else None,
-    )
