@@ -142,6 +142,7 @@ class NodeCounters:
         "emitted",
         "faults",
         "filtered",
+        "given_up",
         "late",
         "latency",
         "lines_cut",
@@ -182,6 +183,8 @@ class NodeCounters:
         """Messages tried again, once for each time."""
         self.restarts = 0
         """Fresh instances put in the place of trapped ones."""
+        self.given_up = 0
+        """Calls that slept with the host beyond their deadline, where nobody could end them."""
         self.bypassed = 0
         """Messages that passed on unchanged because the node was over a limit, failed on them or was switched off."""
         self.disables = 0

@@ -214,6 +214,12 @@ FAMILIES = (
         _nodes(lambda node: node.counters.restarts),
     ),
     Family(
+        "flowrt_node_given_up_calls", "counter", NODE,
+        "Calls that slept with the host beyond their deadline, where nobody can end them: a fresh instance took over.",
+        "More than none: the module waits for what does not come; `isolation: process` ends such calls.",
+        _nodes(lambda node: node.counters.given_up, GUESTS),
+    ),
+    Family(
         "flowrt_node_late_messages", "counter", NODE,
         "Messages that came after their logical time had passed; what became of them, `late` says (time.md).",
         "A rate: a sender's clock is behind, or messages were under way for long; give the source a `lateness`.",

@@ -7,12 +7,13 @@ import wasmtime
 from component_guests import ECHO, HEAD, READ, batch, component, core
 from component_texts import CONNECTING, sleeping, with_wasi, wrong
 
-from flowrt.errors import GuestTrap, StartError
+from flowrt.errors import GuestTrap, NodeFault, StartError
 from flowrt.graph.plan import NodePlan
 from flowrt.guests import component as guests
 from flowrt.operators.filter import FilterOperation
 from flowrt.operators.map import MapOperation
 from flowrt.wasm import cache
+from flowrt.wasm.component.absent import GIVEN_UP_MAX, Resting
 from flowrt.wasm.component.factory import component_factory
 from flowrt.wasm.inspect import inspect_module
 
@@ -257,10 +258,38 @@ def test_a_failing_guest_does_not_touch_its_neighbour(guest):
         assert good.map(batch(b"1", head=HEAD)).payloads == [b"1"]
 
 
-def test_a_call_that_slept_with_the_engine_is_a_fault_when_it_comes_back(guest):
-    instance = guest(sleeping(milliseconds=1300), deadline="20ms")
-    with pytest.raises(GuestTrap, match=r"deadline: a call took longer than 0\.02 s"):
+def test_a_call_that_sleeps_with_the_engine_is_given_up_and_a_fresh_instance_goes_on(guest):
+    """It would sleep for years; what it holds stays the node's, and so few may do so that the node rests in the end."""
+    make = guest.factory(sleeping(milliseconds=10**9), deadline="20ms", memory="1Mi")
+    for number in range(1, GIVEN_UP_MAX + 1):
+        instance = make()
+        with pytest.raises(GuestTrap, match=rf"longer than 0\.02 s .* is given up \({number} of {GIVEN_UP_MAX}\)"):
+            instance.map(batch(b"1"))
+        instance.close()
+        assert instance.memory_bytes() >= number * 2**16
+    assert guest.counters.given_up == GIVEN_UP_MAX
+
+    resting = make()
+    with pytest.raises(NodeFault, match="disabled: the node rests: 4 calls of it sleep with the host") as caught:
+        resting.map(batch(b"1"))
+    assert not isinstance(caught.value, GuestTrap)
+    resting.close()
+
+
+def test_a_node_that_rested_goes_on_when_a_call_is_back(guest):
+    make = guest.factory(sleeping(milliseconds=3000), deadline="20ms")
+    instance = make()
+    with pytest.raises(GuestTrap, match="is given up"):
         instance.map(batch(b"1"))
+    absent = make._absent
+    resting = Resting(absent, "a test")
+    with pytest.raises(NodeFault, match="disabled"):
+        resting.map(batch(b"1"))
+    for hands in absent._hands:
+        hands.thread.join(60)
+    with pytest.raises(GuestTrap, match="a fresh instance goes on"):
+        resting.map(batch(b"1"))
+    assert absent.memory_bytes() == 0
 
 
 def test_a_short_sleep_is_none(guest):

@@ -3,11 +3,11 @@ end, and the rest goes on. `tests/component/test_component_hostile.py` looks at 
 
 import pytest
 from component_guests import ECHO, component, core
-from component_texts import CONNECTING, wrong
+from component_texts import CONNECTING, sleeping, wrong
 from hostile_bench import SENT
 
 from flowrt.errors import FlowrtError
-from flowrt.events import GraphMissing, GuestLogged
+from flowrt.events import GraphMissing, GuestLogged, NodeRestarted
 from flowrt.metrics import Metrics
 
 COUNT = sum(map(len, SENT))
@@ -181,3 +181,30 @@ def test_a_state_key_of_ten_megabytes_ends_the_call(hostile):
     node = bench.run(operation())
     assert node.counters.faults == {"size": COUNT}
     settled(bench)
+
+
+# One that sleeps with the engine, where no deadline reaches it.
+
+
+def test_a_component_that_sleeps_for_years_costs_its_own_messages(hostile):
+    bench = hostile(sleeping(milliseconds=10**12))
+    node = bench.run(operation("deadline: 20ms"))
+    assert passed(bench) == []
+    assert node.counters.faults == {"deadline": 3, "disabled": COUNT - 3}  # and once it was a whole batch, tried again
+    assert node.counters.given_up == 4
+    assert 'flowrt_node_given_up_calls_total{graph="hostile",node="node"} 4.0' in page(bench)
+    restarts = [event for event in bench.events if isinstance(event, NodeRestarted)]
+    assert {(event.graph, event.node) for event in restarts} == {("hostile", "node")}
+    assert all("longer than 0.02 s" in event.reason and "is given up" in event.reason for event in restarts)
+    assert len(bench.dead()) == COUNT
+    settled(bench)
+
+
+def test_a_graph_stops_while_a_component_sleeps(hostile):
+    bench = hostile(sleeping(milliseconds=10**12))
+    bench.build(operation("deadline: 1h"))
+    bench.runtime.start()
+    graph, healthy = bench.runtime.graphs
+    assert healthy.finished.wait(60)
+    assert graph.stop(0.1)
+    assert bench.ends["hostile"].sources["in"].acknowledged == 0

@@ -15,12 +15,15 @@ from flowrt.events import Emit
 from flowrt.graph.plan import NodePlan
 from flowrt.graph.wiring import kind_of
 from flowrt.graph.worlds import KINDS, WASI, in_preview, interface, is_preview
+from flowrt.operators.base import Guest
 from flowrt.quota.meter import Meter
 from flowrt.quota.pool import Pool
 from flowrt.quota.resources import Resources
 from flowrt.state.store import StateStore
 from flowrt.wasm.cache import CodeCache, compile_component
 from flowrt.wasm.component import wit
+from flowrt.wasm.component.absent import Absent
+from flowrt.wasm.component.apart import guest_or_rest, sleeps
 from flowrt.wasm.component.grants import NOTHING_GRANTED, Grants, withheld
 from flowrt.wasm.component.guest import ComponentGuest
 from flowrt.wasm.component.host import host_calls
@@ -67,6 +70,9 @@ class ComponentGuestFactory:
         self._grants = grants
         imported = functions(component, engine.native(variant_of(resources)), exported=False)
         self._withheld = withheld(imported, grants, Refusals(log, counters.denied))
+        self._sleeps = sleeps(imported)
+        self._absent = Absent(counters)
+        self._deadline, self._meter = resources.deadline, meter
         calls = [*host_calls(log, metrics, state, counters), *self._withheld.calls]
         if preview:
             calls = [HostCall(in_preview(call.interface), call.name, call.call) for call in calls]
@@ -77,7 +83,7 @@ class ComponentGuestFactory:
             kind,
             resources,
             tuple(properties),
-            calls,
+            self._watched(calls),
             log,
             schemas,
             meter,
@@ -86,10 +92,14 @@ class ComponentGuestFactory:
             preview=preview,
         )
 
-    def __call__(self) -> ComponentGuest:
+    def __call__(self) -> Guest:
         extra = self._extra()
-        more = Offer(extra.calls, [*extra.resources, *self._withheld.resources])
-        return self._make(extra=more, grants=self._grants)
+        more = Offer(self._watched(extra.calls), [*extra.resources, *self._withheld.resources])
+        make = partial(self._make, extra=more, grants=self._grants)
+        return guest_or_rest(make, self._absent, self._deadline, self._meter) if self._sleeps else make()
+
+    def _watched(self, calls: Sequence[HostCall]) -> Sequence[HostCall]:
+        return [self._absent.watched(call) for call in calls] if self._sleeps else calls
 
 
 def component_factory(

@@ -68,7 +68,7 @@ class ComponentGuest:
         )
         outputs = (self._streams[0].feed, self._streams[1].feed)
         try:
-            self._store = ComponentStore(
+            self.store = self._store = ComponentStore(
                 engine, component, [*imports, *extra.calls], limits, outputs,
                 resources=extra.resources, grants=grants, types=interface("types", preview=preview),
             )  # fmt: skip
@@ -164,6 +164,18 @@ class ComponentGuest:
         """Linear memory in use: safe to ask from any thread."""
         return self._store.memory_bytes()
 
+    def asleep(self) -> float | None:
+        """Seconds since the present call was to be looked at, when that is so long that its guest cannot be working;
+        None for any other call, or none. Safe to ask from any thread."""
+        due = self._store._deadline
+        look, now = self._store._watch.running.get(due), self._store._watch.clock()
+        return now - look if look is not None and now > look + due.patience else None
+
+    def leave(self) -> None:
+        """Nobody waits for the call under way: it ends as soon as it is back, and reaches nothing of the host."""
+        self._store.broken = True
+        self._store._deadline._ends = _always
+
     def close(self) -> None:
         self._store.close()
         for stream in self._streams:
@@ -217,6 +229,10 @@ class ComponentGuest:
         if not accepted:
             self._store.broken = True
             raise GuestTrap("init", "init refused the configuration: it returned false")
+
+
+def _always() -> bool:
+    return True
 
 
 def _believed(head: Head, time: int) -> Head:
