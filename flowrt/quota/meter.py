@@ -37,32 +37,35 @@ class _Thread(threading.local):
         """Its clock, when it was read last; negative before that."""
         self.until = 0.0
         """When it is to be read again, on the monotonic clock."""
-        self._short: dict[NodeCounters, float] = {}
-        """By node, seconds on the wall since then."""
+        self._short: set[Meter] = set()
+        """Those with turns since then."""
 
-    def tally(self, counters: NodeCounters, wall: float, now: float) -> None:
+    def tally(self, meter: Meter, wall: float, now: float) -> None:
         short = wall < _SHORT
         if short:
-            self._short[counters] = self._short.get(counters, 0.0) + wall
+            meter.turns += wall
+            self._short.add(meter)
             if now < self.until:
+                meter.until = self.until
                 return
-        self.settle(thread_time(), None if short else counters)
+        self.settle(thread_time(), None if short else meter)
         self.until = now + _SETTLED
 
-    def settle(self, at: float, longest: NodeCounters | None = None) -> None:
+    def settle(self, at: float, longest: Meter | None = None) -> None:
         """The clock says `at`: give the time since the last reading to those who took turns. Where one took long, the
         others get what they took at most, and it gets the rest."""
-        used = at - self.at if self.at >= 0 else sum(self._short.values())
+        total = sum([meter.turns for meter in self._short])
+        used = at - self.at if self.at >= 0 else total
         self.at = at
         if self._short:
-            total = sum(self._short.values())
             given = used if longest is None else min(used, total)
-            for counters, wall in self._short.items():
-                counters.cpu_seconds += given * wall / total if total else 0.0
+            for meter in self._short:
+                meter.give(given * meter.turns / total if total else 0.0)
+                meter.turns = 0.0
             self._short.clear()
             used -= given
         if longest is not None:
-            longest.cpu_seconds += used
+            longest.give(used)
 
 
 _here = _Thread()
@@ -72,8 +75,8 @@ class Meter:
     """Used by one thread at a time: while a graph is built by its builder, then by the node's stage."""
 
     __slots__ = (
-        "_at", "_buckets", "_counters", "_free", "_one", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded",
-        "stopped",
+        "_at", "_buckets", "_counters", "_elsewhere", "_free", "_one", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded",
+        "stopped", "turns", "until",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +93,12 @@ class Meter:
         self.stopped = stopped
         self.bounded = bool(buckets)
         """Whether there is anything to wait for."""
+        self.turns = 0.0
+        """Seconds on the wall since its thread's clock was read last, where nothing bounds it."""
+        self.until = 0.0
+        """When that clock is to be read again, while there are such turns."""
+        self._elsewhere = 0.0
+        """Seconds on the wall that another thread worked since the last turn ended."""
         self._counters = counters
         self._buckets = buckets
         self._one = buckets[0] if len(buckets) == 1 and not isinstance(buckets[0], SharedBucket) else None
@@ -118,8 +127,15 @@ class Meter:
         """As `count`, of work that began `wall` seconds before `now` on the monotonic clock, with `resume`."""
         if self.bounded:
             self.count()
+        elif self.turns and wall < _SHORT and now < self.until:
+            self.turns += wall
         else:
-            _here.tally(self._counters, wall, now)
+            here, self._elsewhere = max(0.0, wall - self._elsewhere), 0.0
+            _here.tally(self, here, now)
+
+    def give(self, seconds: float) -> None:
+        """Count processor time that its thread has had, where nothing bounds it."""
+        self._counters.cpu_seconds += seconds
 
     def adopt(self) -> None:
         """From here on count this thread's time, unless it is this thread's that is counted already."""
@@ -138,6 +154,12 @@ class Meter:
         """Count CPU seconds of another thread or process that worked for the node."""
         self._counters.cpu_seconds += used
         self._unpaid += used
+
+    def helped(self, wall: float, used: float) -> None:
+        """Another thread has worked for so long in the place of this one, which waited, and used so much."""
+        self.add(used)
+        self._elsewhere += wall
+        self.until = 0.0
 
     def owed(self) -> float:
         """Pay for what was counted; the seconds to wait."""

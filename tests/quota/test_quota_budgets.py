@@ -7,7 +7,7 @@ import pytest
 from flowrt.counters import NodeCounters
 from flowrt.quota.breaker import Breaker
 from flowrt.quota.bucket import Bucket, SharedBucket
-from flowrt.quota.meter import Meter, _Thread
+from flowrt.quota.meter import Meter, _here, _Thread
 from flowrt.quota.pool import Pool
 from flowrt.quota.quantity import format_cores, parse_cores
 
@@ -73,22 +73,37 @@ def busy(seconds: float) -> None:
 def test_nodes_that_take_turns_share_their_threads_time_as_they_took_it():
     """Short turns are divided when the clock is read, which a long one, or one after a pause, has done at once."""
     one, other, slow = NodeCounters(), NodeCounters(), NodeCounters()
+    meters = {counters: Meter(counters) for counters in (one, other, slow)}
     thread = _Thread()
-    thread.tally(one, 0.001, now=1.0)  # the first reading: what was before is nobody's
+    thread.tally(meters[one], 0.001, now=1.0)  # the first reading: what was before is nobody's
     assert one.cpu_seconds == 0.001
 
     busy(0.004)
     for _ in range(3):
-        thread.tally(one, 0.0015, now=1.005)
-    thread.tally(other, 0.0015, now=1.005)
+        thread.tally(meters[one], 0.0015, now=1.005)
+    thread.tally(meters[other], 0.0015, now=1.005)
     assert (one.cpu_seconds, other.cpu_seconds) == (0.001, 0)
-    thread.tally(other, 0.0, now=1.02)
+    thread.tally(meters[other], 0.0, now=1.02)
     assert other.cpu_seconds >= 0.001
     assert one.cpu_seconds - 0.001 == pytest.approx(3 * other.cpu_seconds)
 
-    thread.tally(one, 0.001, now=1.021)
+    thread.tally(meters[one], 0.001, now=1.021)
     before = one.cpu_seconds
     busy(0.02)
-    thread.tally(slow, 0.025, now=1.022)  # where it waited, its time on the wall says little
+    thread.tally(meters[slow], 0.025, now=1.022)  # where it waited, its time on the wall says little
     assert one.cpu_seconds - before == pytest.approx(0.001)
     assert slow.cpu_seconds >= 0.018
+
+
+def test_what_another_thread_does_for_a_node_is_not_taken_from_its_neighbours():
+    helped, neighbour = NodeCounters(), NodeCounters()
+    meter, beside = Meter(helped), Meter(neighbour)
+    _here.settle(thread_time())
+
+    meter.helped(wall=0.001, used=0.3)
+    meter.tally(wall=0.001, now=0.0)  # this thread only waited
+    busy(0.004)
+    beside.tally(wall=0.001, now=0.0)
+    _here.settle(thread_time())
+    assert helped.cpu_seconds == pytest.approx(0.3)
+    assert neighbour.cpu_seconds >= 0.004

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from time import thread_time
+from time import monotonic, thread_time
 from typing import Any, TypeVar, cast
 
 from flowrt.errors import FlowrtBug
@@ -88,7 +88,7 @@ class Hands:
                 self.guest.close()
 
     def _done_with(self, work: Callable[[], Any]) -> Done:
-        began = thread_time()
+        began, started = thread_time(), monotonic()
         if self._meter is not None:
             self._meter.adopt()
         try:
@@ -99,5 +99,5 @@ class Hands:
             if self._meter is not None:
                 self._meter.count()
             elif self._unbounded is not None:
-                self._unbounded.add(thread_time() - began)
+                self._unbounded.helped(monotonic() - started, thread_time() - began)
         return done
