@@ -75,8 +75,8 @@ class Meter:
     """Used by one thread at a time: while a graph is built by its builder, then by the node's stage."""
 
     __slots__ = (
-        "_at", "_buckets", "_counters", "_elsewhere", "_free", "_one", "_owner", "_unpaid", "_wait", "_whole_thread", "bounded",
-        "stopped", "turns", "until",
+        "_at", "_buckets", "_counters", "_elsewhere", "_free", "_one", "_owner", "_unpaid", "_wait", "_whole_thread",
+        "bounded", "stopped", "turns", "until",
     )  # fmt: skip
 
     def __init__(
