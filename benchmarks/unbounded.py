@@ -26,6 +26,7 @@ from flowrt.runtime.node import Node
 from flowrt.wasm import capi, crossing
 from flowrt.wasm.crossing import VALUE_WORDS, Crossing
 from flowrt.wasm.engine import PLAIN, Engine, Variant
+from flowrt.wasm.priority import Priority
 
 
 class NoDeadline:
@@ -34,8 +35,15 @@ class NoDeadline:
     span = 0.0
     overdue = metered = False
     at_host_call = None
+    priority = Priority()
 
     def __init__(self, *_: object) -> None:
+        pass
+
+    def in_host(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 
