@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from flowrt import __version__
+from flowrt.cli.lean import put_off
 from flowrt.errors import FlowrtError, MissingExtra, StartError
 
 COMMANDS = {
@@ -48,9 +49,10 @@ COMMANDS = {
 
 def parser(names: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """The whole command line, or only the commands in `names` with their arguments (the others stay listed)."""
+    # Said here, `prog` is not made of a help text, which would ask for the terminal's width.
     top = argparse.ArgumentParser(prog="flowrt", description="Data flow graphs on the gateway.")
     top.add_argument("--version", action="version", version=f"flowrt {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="flowrt")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=f"flowrt {name}: {text}.")
         if name in names:
@@ -63,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     wanted = [argument for argument in arguments if argument in COMMANDS][:1]
     gc.disable()  # a twentieth of a start, to find nothing; commands that last turn it on
+    put_off()
     options = parser(wanted).parse_args(arguments)
     try:
         status: int = import_module(f"flowrt.cli.{options.command}").run(options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from pathlib import Path
 
 from flowrt.quota.quantity import format_bytes
@@ -17,7 +17,8 @@ def require_room(folder: Path, size: int, coming: int, most: int | None) -> None
     Raises `Refused`, and OSError where the folder cannot be asked."""
     if most is not None and size > most:
         raise Refused(f"disk: it has {format_bytes(size)}, and artifacts may take {format_bytes(most)}; see --disk")
-    free = shutil.disk_usage(folder).free
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
     if coming > free - SPARE_BYTES:
         spare = format_bytes(SPARE_BYTES)
         raise Refused(f"disk: {format_bytes(coming)} are to come, {format_bytes(free)} are free, and {spare} stay so")

@@ -11,19 +11,20 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import wasmtime
-import wasmtime.component
 
 from flowrt.registry.cache_folder import DIGEST_CHARACTERS, cache_folder
 from flowrt.registry.own_files import own_folder, read_own, write_own
-from flowrt.wasm.component.direct import REVISION
-from flowrt.wasm.component.lists import in_place
 from flowrt.wasm.engine import PLAIN, Engine, Variant
 
-Compiled = wasmtime.Module | wasmtime.component.Component
-_Code = TypeVar("_Code", wasmtime.Module, wasmtime.component.Component)
+if TYPE_CHECKING:
+    from wasmtime import component as native
+
+REVISION = 3
+"""Of what `component/direct.py` makes of a component: compiled code is of one of them."""
+_Code = TypeVar("_Code", wasmtime.Module, "native.Component")
 
 
 class CodeCache:
@@ -63,7 +64,9 @@ class CodeCache:
         path = self._path(engine, digest.removeprefix("sha256:"), variant)
         return path is not None and path.is_file()
 
-    def store(self, engine: Engine, digest: str, module: Compiled, variant: Variant = PLAIN) -> None:
+    def store(
+        self, engine: Engine, digest: str, module: wasmtime.Module | native.Component, variant: Variant = PLAIN
+    ) -> None:
         """Keep the code. A folder that is full or cannot be written only means that nothing is kept."""
         path = self._path(engine, digest, variant)
         if path is not None:
@@ -92,17 +95,19 @@ def compile_module(
 
 def compile_component(
     engine: Engine, code: bytes, cache: CodeCache | None = None, variant: Variant = PLAIN
-) -> wasmtime.component.Component:
+) -> native.Component:
     """The same of a component. Long lists of it may cross in place (`component/direct.py`)."""
-    component = wasmtime.component.Component
+    from wasmtime.component import Component  # a graph of core modules needs none of it
 
-    def make(native: wasmtime.Engine, code: bytes) -> wasmtime.component.Component:
+    from flowrt.wasm.component.lists import in_place
+
+    def make(wanted: wasmtime.Engine, code: bytes) -> native.Component:
         try:
-            return component(native, in_place(code))
+            return Component(wanted, in_place(code))
         except wasmtime.WasmtimeError:
-            return component(native, code)  # with the words for what the file itself has wrong
+            return Component(wanted, code)  # with the words for what the file itself has wrong
 
-    return _compile(engine, code, cache, make, component.deserialize, variant)
+    return _compile(engine, code, cache, make, Component.deserialize, variant)
 
 
 def _compile(

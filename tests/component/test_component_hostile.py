@@ -12,7 +12,7 @@ from flowrt.graph.plan import NodePlan
 from flowrt.guests import component as guests
 from flowrt.operators.filter import FilterOperation
 from flowrt.operators.map import MapOperation
-from flowrt.wasm import cache
+from flowrt.wasm.component import lists
 from flowrt.wasm.component.absent import GIVEN_UP_MAX, Resting
 from flowrt.wasm.component.factory import component_factory
 from flowrt.wasm.inspect import inspect_module
@@ -191,7 +191,7 @@ def test_a_payload_too_large_for_the_memory_is_not_read(guest):
 
 def test_where_a_payload_cannot_cross_in_place_the_way_it_crosses_counts(guest, monkeypatch):
     """As of a component with several memories."""
-    monkeypatch.setattr(cache, "in_place", bytes)
+    monkeypatch.setattr(lists, "in_place", bytes)
     payload = bytes(100_000)
     with pytest.raises(GuestTrap, match=r"memory: reading a payload of .* takes .* while it crosses; its quota is 1Mi"):
         guest(component({"map": READ}), memory="1Mi").map(batch(payload))

@@ -29,8 +29,6 @@ from flowrt.wasm.component.deftypes import (
     with_direct,
 )
 
-REVISION = 3
-"""Of what is made here: compiled code in the cache is of one of them."""
 _PREAMBLE = b"\0asm\x0d\0\1\0"
 _CUSTOM, _MODULE, _CORE_INSTANCE, _CORE_TYPE, _INNER, _INSTANCE, _ALIAS, _TYPE, _CANON = range(9)
 _IMPORT, _EXPORT = 10, 11
