@@ -7,7 +7,6 @@ One file for all graphs of a runtime. Bounded in letters and payload bytes; the 
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 from flowrt.delivery.heads import head_from_json, head_to_json
 from flowrt.errors import StartError
 from flowrt.message import Message
+from flowrt.parsing import parsed
 from flowrt.values import Struct
 
 LETTERS_MAX = 100_000
@@ -280,6 +280,6 @@ def _to_row(letter: DeadLetter, now: float) -> tuple[object, ...]:
 
 def _from_row(row: tuple[Any, ...]) -> DeadLetter:
     ident, at, graph, node, kind, detail, backtrace, module, text, logical, payload, quota, retry = row
-    head = head_from_json(json.loads(str(text)))
+    head = head_from_json(parsed(str(text)))
     message = Message(head, payload, logical)
     return DeadLetter(graph, node, kind, detail, backtrace, module, message, ident, at, quota, retry)

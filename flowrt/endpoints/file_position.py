@@ -17,6 +17,7 @@ from zlib import crc32
 
 from flowrt.delivery.spool import position
 from flowrt.delivery.spool.position import Position, read_position
+from flowrt.parsing import parsed
 
 START_BYTES = 4096
 """What a file is known by, where it is so long."""
@@ -98,7 +99,7 @@ class FilePosition:
 
     def _known(self) -> dict[str, int] | None:
         try:
-            found = json.loads((self._folder / _WHICH).read_text(encoding="utf-8"))
+            found = parsed((self._folder / _WHICH).read_text(encoding="utf-8"))
             return {key: int(found[key]) for key in ("device", "number", "length", "start")}
         except (OSError, ValueError, KeyError, TypeError):
             return None

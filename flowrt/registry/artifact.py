@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from flowrt.parsing import parsed
 from flowrt.registry.blobs import Refused, checked_digest, digest_of
 from flowrt.values import Struct
 
@@ -96,7 +97,7 @@ def signatures_from(data: bytes) -> tuple[Signature, ...]:
     try:
         return tuple(
             Signature(base64.b64decode(one["payload"]), base64.b64decode(one["signature"]))
-            for one in (json.loads(data) if data else ())
+            for one in (parsed(data) if data else ())
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Refused(f"the signatures beside it cannot be read: {error!r}") from None
@@ -134,7 +135,7 @@ def manifest_for(kind: Kind, name: str, version: str, content: str, size: int) -
 def first_layer(manifest: bytes) -> tuple[str, int, str]:
     """Digest, size and media type of what a manifest holds. Raises `Refused`."""
     try:
-        value = json.loads(manifest)
+        value = parsed(manifest)
         layer = value["layers"][0]
         return checked_digest(str(layer["digest"])), int(layer["size"]), str(layer.get("mediaType", ""))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):

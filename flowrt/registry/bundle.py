@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from flowrt.parsing import parsed
 from flowrt.registry.artifact import EMPTY, Entry, entry_from
 from flowrt.registry.blobs import Blobs, Refused, digest_of
 from flowrt.registry.files import make_folder, write_file
@@ -90,7 +91,7 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
 
 def _entries(data: bytes) -> list[Entry]:
     try:
-        value = json.loads(data)
+        value = parsed(data)
     except ValueError as error:
         raise Refused(f"the bundle's index cannot be read: {error}") from None
     if not isinstance(value, list):

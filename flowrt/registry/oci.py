@@ -15,6 +15,7 @@ from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 from flowrt.errors import MissingExtra
+from flowrt.parsing import parsed
 from flowrt.registry.artifact import (
     EMPTY,
     MANIFEST_BYTES_MAX,
@@ -154,7 +155,7 @@ class Registry:
     def _signatures(self, path: str, digest: str) -> tuple[Signature, ...]:
         """What is signed beside a manifest, as `cosign` puts it there; nothing where that is not there."""
         try:
-            value = json.loads(self._manifest(path, _signature_tag(digest)))
+            value = parsed(self._manifest(path, _signature_tag(digest)))
         except (Refused, ValueError):
             return ()
         found = []
@@ -254,7 +255,7 @@ def _signature_tag(digest: str) -> str:
 
 
 def _title(manifest: bytes) -> str:
-    layer = json.loads(manifest)["layers"][0]
+    layer = parsed(manifest)["layers"][0]
     return str((layer.get("annotations") or {}).get("org.opencontainers.image.title", ""))
 
 

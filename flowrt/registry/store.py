@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from urllib.parse import quote
 
+from flowrt.parsing import parsed
 from flowrt.registry.artifact import (
     EMPTY,
     Entry,
@@ -161,5 +162,5 @@ class Store:
 
     def _read(self, path: Path) -> Entry | None:
         with contextlib.suppress(OSError, ValueError, Refused):
-            return entry_from(json.loads(path.read_bytes()))
+            return entry_from(parsed(path.read_bytes()))
         return None

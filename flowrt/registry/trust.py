@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.errors import MissingExtra, StartError
+from flowrt.parsing import parsed
 from flowrt.registry.artifact import Entry, Signature
 from flowrt.registry.blobs import Refused
 from flowrt.values import Struct, field
@@ -140,7 +141,7 @@ def make_key() -> tuple[bytes, bytes]:
 def _check_statement(entry: Entry, payload: bytes) -> None:
     """Whether a statement is about this artifact. Raises `Refused`."""
     try:
-        value = json.loads(payload)
+        value = parsed(payload)
         critical, optional = value["critical"], value.get("optional") or {}
         name = str(critical["identity"]["docker-reference"])
         digest, kind = str(critical["image"]["docker-manifest-digest"]), critical["type"]

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from flowrt.parsing import parsed
 from flowrt.state.store import Entry
 
 
@@ -27,11 +28,11 @@ class Seed(NamedTuple):
 def seeds(text: str) -> list[Seed]:
     """Of a seed file or an export. Raises ValueError with the reason."""
     try:
-        found = json.loads(text)
+        found = parsed(text)
     except ValueError as whole:
         lines = [line for line in text.splitlines() if line.strip()]
         try:
-            return [_line(json.loads(line), number) for number, line in enumerate(lines, 1)]
+            return [_line(parsed(line), number) for number, line in enumerate(lines, 1)]
         except json.JSONDecodeError:
             raise ValueError(f"it is neither JSON nor JSON lines: {whole}") from None
     if isinstance(found, dict) and _is_line(found):

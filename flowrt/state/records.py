@@ -10,6 +10,7 @@ from struct import Struct
 from zlib import crc32
 
 from flowrt.message import Head, Message, Tensor
+from flowrt.parsing import parsed
 
 _FRONT = Struct("<I11sI")
 """Checksum of what follows; the logical time, big-endian; the length of the head's text."""
@@ -75,7 +76,7 @@ def _to_text(head: Head) -> bytes:
 
 def _from_text(text: bytes) -> Head:
     try:
-        fields = json.loads(text)
+        fields = parsed(text)
         stamp = fields.get("timestamp")
         return Head(
             fields.get("topic", ""),

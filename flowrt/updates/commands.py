@@ -28,6 +28,7 @@ from flowrt.graph.remote import Commands
 from flowrt.message import Batch, Head
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
+from flowrt.parsing import parsed
 from flowrt.quota.bucket import Bucket
 from flowrt.registry.files import write_whole
 from flowrt.registry.orders import Order, Seen, Unlawful, opened, seen_from
@@ -183,7 +184,7 @@ class CommandTopic:
 
     def _seen(self) -> Seen:
         try:
-            return seen_from(json.loads(self._record.read_bytes()))
+            return seen_from(parsed(self._record.read_bytes()))
         except FileNotFoundError:
             return Seen(0, {})
         except (OSError, ValueError) as error:

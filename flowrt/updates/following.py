@@ -19,6 +19,7 @@ from flowrt.counters import UpdateCounters
 from flowrt.errors import FlowrtError
 from flowrt.events import Emit, FollowFailed
 from flowrt.graph.remote import Access, Follow
+from flowrt.parsing import parsed
 from flowrt.registry.artifact import Entry
 from flowrt.registry.files import write_whole
 from flowrt.updates.arrivals import Arrivals
@@ -146,6 +147,6 @@ class Following:
 
     def _read(self) -> dict[str, Behind]:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            value: Any = json.loads(self._file.read_bytes())
+            value: Any = parsed(self._file.read_bytes())
             return {str(name): Behind(**one) for name, one in value.items()}
         return {}

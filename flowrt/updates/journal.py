@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from flowrt.parsing import parsed
 from flowrt.registry.files import make_folder, write_whole
 from flowrt.updates.deployment import Deployment, deployment_from
 from flowrt.updates.lifecycle import FIRST, State
@@ -87,7 +88,7 @@ class Journal:
     def read(self, graph: str) -> Record:
         """What is known of a graph."""
         with contextlib.suppress(OSError, ValueError):
-            return _record(json.loads(self._path(graph).read_bytes()))
+            return _record(parsed(self._path(graph).read_bytes()))
         return Record()
 
     def write(self, graph: str, record: Record) -> None:
@@ -121,14 +122,14 @@ class Journal:
         found: set[str] = set()
         for path in self._folder.glob("*.graph"):
             with contextlib.suppress(OSError, ValueError):
-                found |= _record(json.loads(path.read_bytes())).digests
+                found |= _record(parsed(path.read_bytes())).digests
         return found
 
     def name_at(self, path: str) -> str | None:
         """The graph whose proven version came from a file."""
         for file in sorted(self._folder.glob("*.graph")):
             with contextlib.suppress(OSError, ValueError):
-                proven = _record(json.loads(file.read_bytes())).proven
+                proven = _record(parsed(file.read_bytes())).proven
                 if proven is not None and proven.path == path:
                     return proven.name
         return None
@@ -149,7 +150,7 @@ class Journal:
         with contextlib.suppress(OSError):
             for line in self._history.read_bytes().splitlines():
                 with contextlib.suppress(ValueError):
-                    value = json.loads(line)
+                    value = parsed(line)
                     if isinstance(value, dict):
                         yield value
 

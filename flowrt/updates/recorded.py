@@ -11,6 +11,7 @@ from flowrt.errors import GuestTrap, NodeFault
 from flowrt.graph.updates import Bounds
 from flowrt.message import Batch, Head, Message, Tensor
 from flowrt.operators.base import Emission, Operator
+from flowrt.parsing import parsed
 from flowrt.updates.compare import same
 from flowrt.updates.shadow import results_of
 from flowrt.updates.verdict import Tally, judge
@@ -104,7 +105,7 @@ def from_file(data: bytes) -> dict[str, tuple[str, list[Recorded]]]:
     try:
         return {
             str(name): (str(value["kind"]), [_from_json(one) for one in value["messages"]])
-            for name, value in json.loads(data).items()
+            for name, value in parsed(data).items()
         }
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"no recorded messages: {error!r}") from None

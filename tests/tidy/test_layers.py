@@ -7,7 +7,7 @@ import pytest
 from source import imports, modules
 
 LAYERS = (
-    ("values",),
+    ("values", "parsing"),
     ("__version__", "problem", "options", "events", "counters"),
     ("errors",),
     ("message",),

@@ -2,6 +2,7 @@
 with a clear reason, whichever way it comes: pulled, applied to a running graph, or on a USB stick."""
 
 import base64
+import io
 import json
 import re
 import tarfile
@@ -14,11 +15,13 @@ from update_bench import marking
 
 from flowrt.cli.main import main
 from flowrt.registry import bundle
-from flowrt.registry.blobs import digest_of
-from flowrt.registry.oci import SIGNATURE_KEY
+from flowrt.registry.blobs import Blobs, Refused, digest_of
+from flowrt.registry.oci import SIGNATURE_KEY, Registry, parse_reference
 from flowrt.registry.store import Store
+from flowrt.registry.transfer import Link
 from flowrt.registry.trust import Policy, make_key, signed
 from flowrt.updates.control import Control, ask
+from flowrt.updates.journal import Journal, Record
 from flowrt.updates.requests import Requests
 from flowrt.values import replace
 
@@ -168,7 +171,9 @@ def assert_refused(said, kind):
 
 
 CLUMSY = {
-    "pull of nothing": (["pull", "nowhere.wasm"], "nowhere.wasm"),
+    "pull of nothing": (["pull", "nowhere.wasm"], "^nowhere.wasm: No such file or directory$"),
+    "pull from nobody": (["pull", "http://127.0.0.1:1/x.wasm"], "^http://127.0.0.1:1/x.wasm: Connection refused$"),
+    "pull in another way": (["pull", "ftp://127.0.0.1/x.wasm"], "nothing is brought that way; name a file, "),
     "pull of a name without a host": (["pull", "oci://x"], "names nothing in a registry"),
     "pull of a folder": (["pull", "."], "directory"),
     "push of what is not here": (["push", "pump:1.0.0", "oci://127.0.0.1:1/pump:1.0.0"], "pump:1.0.0"),
@@ -176,7 +181,7 @@ CLUMSY = {
     "export of what is not here": (["store", "export", "out.flowrt", "pump:1.0.0"], "pump:1.0.0"),
     "import of what is no bundle": (["store", "import", __file__], "bundle|bytes|file"),
     "apply without a runtime": (["apply", __file__], "no runtime listens at"),
-    "apply of no file": (["apply", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+    "apply of no file": (["apply", "nowhere.yaml"], "nowhere.yaml cannot be read: No such file or directory$"),
     "rollback without a runtime": (["rollback", "g"], "no runtime listens at"),
     "status without a runtime": (["status"], "no runtime listens at"),
 }
@@ -193,5 +198,45 @@ def test_clumsy_use_is_told_what_is_wrong(tmp_path, what, capsys, monkeypatch):
     assert re.search(words, said), said
 
 
-def test_a_history_of_nothing_is_empty(tmp_path, capsys):
-    assert run(capsys, "history", "--state", tmp_path / "s") == (0, "")
+def test_a_history_of_nothing_says_so(tmp_path, capsys):
+    state = ["--state", tmp_path / "s"]
+    assert run(capsys, "history", *state) == (0, f"no update is noted in {tmp_path}/s\n")
+    assert run(capsys, "history", "pump", *state) == (0, f"no update of graph 'pump' is noted in {tmp_path}/s\n")
+
+
+def test_a_pair_of_keys_that_cannot_be_written_is_told(capsys):
+    assert run(capsys, "store", "keygen", "/nowhere/release") == (
+        1,
+        "/nowhere/release.key: No such file or directory\n",
+    )
+
+
+NESTED = b"[" * 100_000
+
+
+@pytest.mark.parametrize("answer", [NESTED, b'{"layers": [{"size": Infinity}]}', b'{"layers": [{"size": 1e999}]}'])
+def test_a_manifest_that_nobody_means_is_refused(tmp_path, answer):
+    digest = "sha256:" + "0" * 64
+    answers = {
+        "/v2/": (200, {}, []),
+        "/v2/g/manifests/1": (200, {}, [answer.replace(b'"size"', b'"digest": "%s", "size"' % digest.encode())]),
+    }
+    with hostile(answers) as server:
+        registry, reference = Registry(server.host, insecure=True), parse_reference(f"{server.host}/g:1")
+        with pytest.raises(Refused):
+            registry.pull(reference, "g", Blobs(tmp_path), Link(sleep=pytest.fail))
+
+
+def test_what_a_stick_or_a_disk_nests_beyond_measure_is_no_index(tmp_path, capsys):
+    with tarfile.open(tmp_path / "stick", "w") as tar:
+        about = tarfile.TarInfo("index.json")
+        about.size = len(NESTED)
+        tar.addfile(about, io.BytesIO(NESTED))
+    status, said = run(capsys, "store", "import", tmp_path / "stick", "--state", tmp_path / "s")
+    assert (status, len(said.splitlines())) == (1, 1), said
+
+    journal = Journal(tmp_path)
+    journal.write("g", Record(base="sha256:1"))
+    (file,) = tmp_path.glob("updates/*.graph")
+    file.write_bytes(NESTED)
+    assert (journal.read("g"), journal.digests()) == (Record(), set())

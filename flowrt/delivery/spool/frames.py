@@ -7,13 +7,13 @@ frame whose body is damaged, and one over the body.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Sequence
 from zlib import crc32
 
 from flowrt.delivery.heads import head_from_json, head_to_json
 from flowrt.message import Head
+from flowrt.parsing import parsed
 from flowrt.values import Struct
 
 MAGIC = b"\xf1spl"
@@ -102,7 +102,7 @@ def read_body(header: Header, body: bytes) -> tuple[list[Head], list[bytes]]:
     try:
         size, *table = struct.unpack_from(f"<I{2 * header.count}I", body)
         start = 4 + 8 * header.count
-        shared = [head_from_json(value) for value in json.loads(body[start : start + size])]
+        shared = [head_from_json(value) for value in parsed(body[start : start + size])]
         heads = [shared[number] for number in table[: header.count]]
     except (struct.error, ValueError, IndexError, KeyError, TypeError) as error:  # sound by its checksum, yet not ours
         raise Damaged(f"the body is not one of ours: {error}") from error

@@ -7,11 +7,13 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from urllib.parse import quote
 
+from flowrt.parsing import parsed
+
 
 def read_filters(path: Path) -> set[str]:
     """What was written last; nothing when there is nothing to be read."""
     try:
-        value = json.loads(path.read_bytes())
+        value = parsed(path.read_bytes())
     except (OSError, ValueError):
         return set()
     return {text for text in value if isinstance(text, str)} if isinstance(value, list) else set()
@@ -35,7 +37,7 @@ def left_behind(state: Path, endpoint: str, client_id: str) -> tuple[str, set[st
     is remembered. `endpoint` tells it from all others of the state folder. Raises OSError."""
     path = state / "subscriptions" / f"{quote(endpoint, safe='')}.client"
     try:
-        before = json.loads(path.read_bytes())
+        before = parsed(path.read_bytes())
     except (OSError, ValueError):
         before = None
     if before == client_id:
