@@ -29,6 +29,8 @@ START_SECONDS = 30.0
 """Longest that it may take to load its node."""
 WAITING = 10
 """So many times as long as it may take, it may wait for a core: on a busy machine that is not its fault."""
+ASLEEP_LOOKS = 20
+"""Looks in a row at which all threads of a child past its time sleep: it waits for something else than a core."""
 LOOK_SECONDS = 0.01
 """How often a child that works is looked at: what it may overdraw its share by."""
 THREADS_MAX = 64
@@ -114,13 +116,13 @@ class Child:
         os.eventfd_write(self.channel.asked, 1)
 
     def answer(self, seconds: float) -> tuple[dict[str, Any], list[Block | None]]:
-        """Its answer within `seconds` of its processor time, or `WAITING` times as long, in which waits for its share
-        do not count. Raises `GuestTrap`, of kind `deadline` when it takes longer, of kind `crash` when it dies; either
-        way it is gone then."""
+        """Its answer within `seconds` of its processor time, or `WAITING` times as long unless it sleeps; waits for its
+        share do not count. Raises `GuestTrap`, of kind `deadline` when it takes longer, of kind `crash` when it dies;
+        either way it is gone then."""
         due = time.monotonic() + seconds
         last = due + (WAITING - 1) * seconds
         most = self._counted + seconds
-        answered = self.channel.answered
+        answered, asleep = self.channel.answered, 0
         while True:
             ready = readable((answered, self._ended), LOOK_SECONDS)
             self._count()
@@ -134,7 +136,9 @@ class Child:
                     raise GuestTrap("abi", f"its process answered nonsense: {error}") from error
             if self._ended in ready:
                 raise GuestTrap("crash", self._obituary())
-            if (now := time.monotonic()) > last or (now > due and self._counted > most):
+            if (now := time.monotonic()) > due:
+                asleep = asleep + 1 if _asleep(self.pid) else 0
+            if now > last or (now > due and (self._counted > most or asleep >= ASLEEP_LOOKS)):
                 self.close()
                 raise GuestTrap("deadline", f"its process took longer than {seconds:g} s")
             if (threads := _threads(self.pid)) > THREADS_MAX:
@@ -218,6 +222,18 @@ def _started(command: Sequence[str], inherited: Sequence[int]) -> subprocess.Pop
         env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
+
+
+def _asleep(pid: int) -> bool:
+    """Whether no thread of a process runs, wants a core or waits for a disk.
+
+    Source: the third field of `/proc/PID/task/TID/stat`, behind a name in brackets.
+    """
+    try:
+        stats = [(task / "stat").read_bytes() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return False
+    return all(stat.rpartition(b")")[2].split()[:1] == [b"S"] for stat in stats)
 
 
 def _threads(pid: int) -> int:

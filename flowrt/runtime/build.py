@@ -320,6 +320,7 @@ class Builder:
             pool=pool,
             grants=Grants(frozenset(operation.grants), folders, operation.environment),
             counters=counters,
+            apart=not around.alone,
             **nn,
         )
 
@@ -414,7 +415,7 @@ def guest_operator(operation: GuestOperation, factory: GuestFactory, counters: N
 def alone(parts: tuple[Plan, Path, bool], emit: Emit) -> tuple[Operator, NodeCounters, Mapping[str, ModelCounters]]:
     """The operator of a plan's only node, for the process it has to itself, and what it counts there."""
     plan, state, interpreter = parts
-    around = Surroundings(emit, state, interpreter=interpreter)
+    around = Surroundings(emit, state, interpreter=interpreter, alone=True)
     builder = Builder(plan, around)
     (node,) = plan.nodes.values()
     counters = builder._counters(node)

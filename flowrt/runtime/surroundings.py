@@ -67,6 +67,8 @@ class Surroundings:
     """Seconds, for rates and pauses: real ones, or those of a test's virtual time."""
     stopping: Callable[[], threading.Event] = threading.Event
     """Makes what a graph's pauses wait on, which is set when the graph stops; on virtual time nobody waits."""
+    alone: bool = False
+    """Whether this process is one node's own: who watches it ends a call that nobody here could."""
     replays: bool = True
     """Whether this process sends dead letters through their nodes again that someone asked for."""
     stand_ins: Mapping[str, Operator] = field(default_factory=dict)

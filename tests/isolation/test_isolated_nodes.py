@@ -17,6 +17,7 @@ from flowrt.counters import NodeCounters
 from flowrt.errors import GuestTrap
 from flowrt.events import NodeFaulted, NodeRestarted
 from flowrt.isolation import operator as isolated
+from flowrt.isolation import process
 from flowrt.isolation.confine import data_bytes
 from flowrt.isolation.operator import IsolatedOperator
 from flowrt.quota.bucket import Bucket
@@ -179,6 +180,19 @@ def test_an_endless_native_call_is_ended_and_was_made_to_wait_for_its_share(monk
     assert caught.value.kind == "deadline"
     assert counters.throttled_seconds > 0
     assert counters.cpu_seconds > 0.2
+
+
+def test_a_native_call_that_sleeps_is_ended_when_its_time_is_up(monkeypatch):
+    """One that is ready to run, and has no core, has far longer."""
+    monkeypatch.setattr(isolated, "START_SECONDS", 0.3)
+    monkeypatch.setattr(process, "WAITING", 10**6)
+
+    with pytest.raises(GuestTrap, match=r"its process took longer than 0\.3 s") as caught:
+        IsolatedOperator(
+            Run("import time; time.sleep(3600)"), Resources(), Meter(NodeCounters()), lambda *_: None, NodeCounters(),
+            {}, limit_first=True,
+        )  # fmt: skip
+    assert caught.value.kind == "deadline"
 
 
 RESTLESS = """

@@ -14,6 +14,16 @@ from flowrt.wasm.component.store import Answer, ComponentStore, HostCall
 
 GIVEN_UP_MAX = 4
 """Of one node: each keeps a thread and its instance's memory."""
+ALL_MAX = 32
+"""Of all nodes together, those included that never came up: a graph that does not start is tried again and again."""
+_all: set[Hands] = set()
+
+
+def full() -> bool:
+    """Whether no node may have an instance that could be given up."""
+    gone = [hands for hands in tuple(_all) if not hands.thread.is_alive()]
+    _all.difference_update(gone)
+    return len(_all) >= ALL_MAX
 
 
 class Absent:
@@ -52,6 +62,7 @@ class Absent:
     def add(self, hands: Hands) -> None:
         self._counters.given_up += 1
         self._hands.append(hands)
+        _all.add(hands)
 
     def memory_bytes(self) -> int:
         """What their instances hold; safe to ask from any thread."""

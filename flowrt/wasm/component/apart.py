@@ -20,7 +20,7 @@ from flowrt.errors import GuestTrap
 from flowrt.message import Batch, Message
 from flowrt.operators.base import Errors, Guest, GuestOutput
 from flowrt.quota.meter import Meter
-from flowrt.wasm.component.absent import GIVEN_UP_MAX, Absent, Resting
+from flowrt.wasm.component.absent import ALL_MAX, GIVEN_UP_MAX, Absent, Resting, full
 from flowrt.wasm.component.guest import ComponentGuest
 from flowrt.wasm.component.hands import Hands
 
@@ -35,7 +35,7 @@ _SLEEPING = frozenset(
     }
 )
 """Functions of WASI that may not come back for a long time."""
-_START = 10.0
+_START = 5.0
 """Seconds that an instance has to come up, besides what its two calls may take."""
 _STOP = 0.5
 """Seconds that a call has to end once its graph does not wait for it any more."""
@@ -142,6 +142,11 @@ def guest_or_rest(make: Callable[[], ComponentGuest], absent: Absent, deadline: 
     count = len(absent)
     if count >= GIVEN_UP_MAX:
         return Resting(absent, f"{count} calls of it sleep with the host and were given up")
+    if full():
+        why = f"{ALL_MAX} calls of this process sleep with the host and were given up"
+        if count:
+            return Resting(absent, why)
+        raise GuestTrap("init", f"no component that can sleep is started: {why}")
     try:
         return GuestApart(make, absent, deadline, meter)
     except RuntimeError:  # a process that may have no more threads: who confined it ends such calls

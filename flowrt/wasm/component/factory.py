@@ -63,14 +63,16 @@ class ComponentGuestFactory:
         *,
         counters: NodeCounters | None = None,
         preview: bool = False,
+        apart: bool = True,
     ) -> None:
+        """`apart`: one that can sleep with the engine is to work on a thread of its own."""
         self.log = log
         counters = counters or NodeCounters()
         self._extra = extra
         self._grants = grants
         imported = functions(component, engine.native(variant_of(resources)), exported=False)
         self._withheld = withheld(imported, grants, Refusals(log, counters.denied))
-        self._sleeps = sleeps(imported)
+        self._sleeps = apart and sleeps(imported)
         self._absent = Absent(counters)
         self._deadline, self._meter = resources.deadline, meter
         calls = [*host_calls(log, metrics, state, counters), *self._withheld.calls]
@@ -117,6 +119,7 @@ def component_factory(
     more: Interfaces = NO_MORE,
     grants: Grants = NOTHING_GRANTED,
     counters: NodeCounters | None = None,
+    apart: bool = True,
 ) -> ComponentGuestFactory:
     """Compile the component of a node (or take it from the cache). `extra` makes what else an instance may import,
     functions with the signatures of `more`. Raises StartError when the file is gone, has changed since it was
@@ -136,6 +139,7 @@ def component_factory(
     return ComponentGuestFactory(
         engine, component, kind, resources, node.properties, log, metrics, state,
         schemas=node.schemas, meter=meter, pool=pool, extra=extra, grants=grants, counters=counters, preview=preview,
+        apart=apart,
     )  # fmt: skip
 
 
