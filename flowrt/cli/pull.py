@@ -132,6 +132,9 @@ def _progress(source: str) -> Callable[[int, int], None]:
 
 def _rate(text: str) -> float:
     try:
-        return float(parse_bytes(text))
+        rate = float(parse_bytes(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+    if not rate:
+        raise argparse.ArgumentTypeError("at a rate of 0 nothing would come")
+    return rate

@@ -8,6 +8,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
+from errno import ENOENT
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,8 @@ _MEMBER = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 
 def export(store: Store, entries: Iterable[Entry], path: Path) -> int:
     """Write artifacts and their signatures to a file; how many bytes. Raises `Refused` for what is damaged, OSError."""
+    if not path.parent.is_dir():  # a stick that is not there must not become a folder of the gateway's own disk
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(path.parent))
     entries = list(entries)
     index = json.dumps([entry.as_json() for entry in entries], indent=1).encode()
     digests = sorted({digest for entry in entries for digest in entry.digests} - {digest_of(EMPTY)})

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from flowrt.errors import MissingExtra, StartError
+from flowrt.errors import MissingExtra, StartError, in_words
 from flowrt.parsing import parsed
 from flowrt.registry.artifact import Entry, Signature
 from flowrt.registry.blobs import Refused
@@ -70,16 +70,29 @@ def read_policy(path: Path) -> Policy:
     except FileNotFoundError:
         return Policy()
     except (OSError, ValueError) as error:
-        raise StartError(f"the trust policy {path} cannot be read: {error}") from error
-    unknown = set(value) - {"require", "keys"}
-    require = value.get("require", "signed")
-    if unknown or require not in _REQUIRES:
-        raise StartError(f"the trust policy {path}: require is one of {', '.join(_REQUIRES)}; keys are [keys.NAME]")
-    try:
-        keys = tuple(_key(name, key) for name, key in value.get("keys", {}).items())
-    except (TypeError, ValueError, AttributeError, KeyError, OSError) as error:
-        raise StartError(f"the trust policy {path}: {error}") from error
-    return Policy(require, keys)
+        raise StartError(f"the trust policy {path} cannot be read: {in_words(error, str(path))}") from error
+    policy, mistakes = _policy(value)
+    if mistakes:
+        raise StartError(f"the trust policy {path}: {'; '.join(mistakes)}")
+    return policy
+
+
+def _policy(value: Mapping[str, Any]) -> tuple[Policy, list[str]]:
+    """What a file says, and everything that is wrong with it."""
+    unknown = sorted(value.keys() - {"require", "keys"})
+    mistakes = [f"'{name}' is unknown; there are require and [keys.NAME]" for name in unknown]
+    require, named = value.get("require", "signed"), value.get("keys", {})
+    if require not in _REQUIRES:
+        mistakes.append(f"require is one of {', '.join(_REQUIRES)}, not {require!r}")
+    if not isinstance(named, Mapping):
+        return Policy(), [*mistakes, "keys are tables, [keys.NAME]"]
+    keys = []
+    for name, given in named.items():
+        try:
+            keys.append(_key(name, given))
+        except (TypeError, ValueError, AttributeError, OSError) as error:
+            mistakes.append(f"key '{name}': {in_words(error)}")
+    return Policy(require, tuple(keys)), mistakes
 
 
 def statement(entry: Entry) -> bytes:
@@ -155,24 +168,31 @@ def _check_statement(entry: Entry, payload: bytes) -> None:
         raise Refused(f"swapped: the signature is for version {version}, not {entry.version}")
 
 
-def _key(name: str, value: Mapping[str, Any]) -> Key:
+def _key(name: str, value: object) -> Key:
+    """Raises ValueError and OSError with the mistake."""
+    if not isinstance(value, Mapping):
+        raise ValueError("it is a table, [keys.NAME]")  # noqa: TRY004 - a mistake like the others
     shared = "secret_file" in value
     lists: dict[str, Sequence[Any]] = {
         "names": value.get("names", [] if shared else ["*"]), "commands": value.get("commands", []),
     }  # fmt: skip
     for patterns in lists.values():
         if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
-            raise ValueError(f"key '{name}': names and commands are lists of patterns")
-    if set(value) - {"key", "file", "secret_file", *lists} or (shared and lists["names"]):
-        raise ValueError(f"key '{name}' has key (PEM) or file, names and commands; or secret_file and commands")
+            raise ValueError("names and commands are lists of patterns")
+    ways = {"key", "file", "secret_file"} & set(value)
+    if set(value) - {*ways, *lists} or len(ways) != 1 or (shared and lists["names"]):
+        raise ValueError("it has key (PEM) or file, names and commands; or secret_file and commands")
     names, commands = (tuple(patterns) for patterns in lists.values())
     if shared:
         secret = Path(value["secret_file"]).read_bytes().strip()
         if len(secret) < SECRET_BYTES_MIN:
-            raise ValueError(f"key '{name}': a secret has {SECRET_BYTES_MIN} bytes at least, not {len(secret)}")
+            raise ValueError(f"a secret has {SECRET_BYTES_MIN} bytes at least, not {len(secret)}")
         return Key(name, b"", names, commands, secret)
     pem = value["key"].encode() if "key" in value else Path(value["file"]).read_bytes()
-    load_public(pem)
+    try:
+        load_public(pem)
+    except ValueError:
+        raise ValueError("it holds no public key in PEM, Ed25519 or ECDSA P-256") from None
     return Key(name, pem, names, commands)
 
 

@@ -179,6 +179,7 @@ CLUMSY = {
     "push of what is not here": (["push", "pump:1.0.0", "oci://127.0.0.1:1/pump:1.0.0"], "pump:1.0.0"),
     "removal of what is not here": (["store", "remove", "pump:1.0.0"], "pump:1.0.0"),
     "export of what is not here": (["store", "export", "out.flowrt", "pump:1.0.0"], "pump:1.0.0"),
+    "export to a stick that is not there": (["store", "export", "stick/x"], "^stick: No such file or directory$"),
     "import of what is no bundle": (["store", "import", __file__], "bundle|bytes|file"),
     "apply without a runtime": (["apply", __file__], "no runtime listens at"),
     "apply of no file": (["apply", "nowhere.yaml"], "nowhere.yaml cannot be read: No such file or directory$"),

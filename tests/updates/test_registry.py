@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from registry_server import RegistryServer, needs_registry
 
 from flowrt.cli.main import main
+from flowrt.errors import StartError
 from flowrt.registry import bundle
 from flowrt.registry.artifact import Signature, order_of
 from flowrt.registry.blobs import Blobs, Refused, digest_of
@@ -141,6 +142,20 @@ def test_a_policy_that_cannot_be_understood_is_no_lax_one(tmp_path, keys):
         path.write_text(text)
         with pytest.raises(Exception, match="trust policy"):
             read_policy(path)
+
+
+def test_every_mistake_of_a_policy_is_told(tmp_path):
+    path = tmp_path / "trust.toml"
+    path.write_text(
+        'require = "perhaps"\nrequired = 1\nkeys.a = {file = "/nowhere/a.pub"}\nkeys.b = {key = "no"}\nkeys.c = 1\n'
+    )
+    with pytest.raises(StartError) as told:
+        read_policy(path)
+    assert str(told.value) == (
+        f"the trust policy {path}: 'required' is unknown; there are require and [keys.NAME]; "
+        "require is one of nothing, signed, not 'perhaps'; key 'a': /nowhere/a.pub: No such file or directory; "
+        "key 'b': it holds no public key in PEM, Ed25519 or ECDSA P-256; key 'c': it is a table, [keys.NAME]"
+    )
 
 
 # One file.
