@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.errors import StartError, in_words
+from flowrt.logs.rendering import escaped
 from flowrt.problem import has_errors
 from flowrt.quota.quantity import parse_bytes
 from flowrt.registry.budget import disk_budget
@@ -108,17 +109,17 @@ def show(answers: Iterable[Mapping[str, Any]], *, settled: str = "") -> int:
     for answer in answers:
         match answer:
             case {"problem": problem}:
-                print(problem, file=sys.stderr)
+                print(escaped(problem), file=sys.stderr)
             case {"error": words}:
-                print(words, file=sys.stderr)
+                print(escaped(words), file=sys.stderr)
                 return 1
             case {"state": state, "detail": detail}:
-                print(f"{state} {detail}".rstrip(), flush=True)
+                print(escaped(f"{state} {detail}".rstrip()), flush=True)
                 if state == settled:
                     return 0
             case {"outcome": outcome, "reason": reason}:
                 if reason:
-                    print(reason, file=sys.stderr)
+                    print(escaped(reason), file=sys.stderr)
                 return 0 if outcome == "proven" else 1
     print("the runtime went away", file=sys.stderr)
     return 3

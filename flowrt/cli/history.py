@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from flowrt.cli.apply import add_state
+from flowrt.logs.rendering import escaped
 from flowrt.runtime.places import state_folder
 from flowrt.updates.journal import Journal
 
@@ -30,10 +33,16 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(line))
             continue
-        at = datetime.fromtimestamp(float(line.get("at", 0)), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        words = f"{at}  {line.get('graph')} {line.get('version')}  {line.get('outcome')}  {line.get('reason')}"
-        print(words.rstrip())
+        words = f"{_at(line)}  {line.get('graph')} {line.get('version')}  {line.get('outcome')}  {line.get('reason')}"
+        print(escaped(words.rstrip()))
     if not told:
         of = f" of graph '{options.graph}'" if options.graph else ""
         print(f"no update{of} is noted in {state}", file=sys.stderr)
     return 0
+
+
+def _at(line: Mapping[str, Any]) -> str:
+    try:
+        return datetime.fromtimestamp(float(line["at"]), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):  # somebody has edited the file
+        return "at some time"

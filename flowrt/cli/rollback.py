@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flowrt.cli.apply import add_state, show
+from flowrt.logs.rendering import escaped
 from flowrt.runtime.places import state_folder
 from flowrt.updates.control import ask
 
@@ -29,7 +30,7 @@ def _turned_round(answers: Iterator[dict[str, Any]]) -> Iterator[Mapping[str, An
     """An update that is taken back ends as rolled back, which is what was wanted."""
     for answer in answers:
         if answer.get("outcome") in ("rolledBack", "refused") and str(answer.get("reason")).startswith("asked"):
-            print(answer["reason"], file=sys.stderr)
+            print(escaped(answer["reason"]), file=sys.stderr)
             yield {**answer, "outcome": "proven", "reason": ""}
         else:
             yield answer

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flowrt.cli.apply import add_state
+from flowrt.logs.rendering import escaped
 from flowrt.runtime.places import state_folder
 from flowrt.updates.control import ask
 
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(graphs, indent=2))
         return 0
     for graph in graphs:
-        print("\n".join(_lines(graph)))
+        print("\n".join(map(escaped, _lines(graph))))
     return 0
 
 

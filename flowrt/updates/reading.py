@@ -49,7 +49,11 @@ def _answer(command: Sequence[str], request: bytes, environ: Mapping[str, str], 
     """What the process writes; nothing when it comes to no good."""
     try:
         with subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=dict(environ)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**environ, "PYTHONSAFEPATH": "1"},  # what lies in the working directory is no library
         ) as process:
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)

@@ -205,6 +205,19 @@ def test_a_history_of_nothing_says_so(tmp_path, capsys):
     assert run(capsys, "history", "pump", *state) == (0, f"no update of graph 'pump' is noted in {tmp_path}/s\n")
 
 
+def test_a_history_that_somebody_has_edited_is_shown_all_the_same(tmp_path, capsys):
+    """What a module said of itself stands in it, too: no control sequence reaches the terminal."""
+    (tmp_path / "updates").mkdir()
+    line = '{"at": %s, "graph": "g", "version": "1", "outcome": "refused", "reason": "init: \\u001b[31m\\n"}\n'
+    (tmp_path / "updates" / "history.jsonl").write_text(line % '"x"' + line % "1e30" + line % "0" + "5\n{\n")
+
+    status = main(["history", "--state", str(tmp_path)])
+
+    assert (status, capsys.readouterr().out.splitlines()) == (
+        0, [f"{at}  g 1  refused  init: \\x1b[31m" for at in ("at some time", "at some time", "1970-01-01 00:00:00Z")],
+    )  # fmt: skip
+
+
 def test_a_pair_of_keys_that_cannot_be_written_is_told(capsys):
     assert run(capsys, "store", "keygen", "/nowhere/release") == (
         1,
