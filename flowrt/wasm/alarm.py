@@ -45,9 +45,9 @@ def _function(name: str) -> Any:
 
 _create, _arm, _delete = map(_function, ("timer_create", "timer_settime", "timer_delete"))
 _INCREMENT = ctypes.cast(ffi.dll.wasmtime_engine_increment_epoch, ctypes.c_void_p)
-_KEPT: dict[int, wasmtime.Engine] = {}
-"""By address. A thread of the C library may be about to call an engine's function whose timer is deleted: engines that
-have had one stay."""
+_kept: set[int] = set()
+"""Addresses of engines that are never freed, not at the process's end either: a thread of the C library may be about to
+call an engine's function when its timer is deleted."""
 
 
 class Alarm:
@@ -75,6 +75,8 @@ class Alarm:
 
     def _make(self) -> bool:
         address = ctypes.cast(self._engine.ptr(), ctypes.c_void_p).value or 0
-        _KEPT[address] = self._engine
+        if address not in _kept:
+            _kept.add(address)
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._engine))
         event = _Event(value=address, notify=_SIGEV_THREAD, function=_INCREMENT)
         return bool(_create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)) == 0)
