@@ -407,6 +407,8 @@ class Manager:
 
     def _prove(self, graph: RunningGraph) -> None:
         with self._lock:
+            if graph.name in self._last:  # an update has begun while this waited: what runs now is that one's to prove
+                return
             record, runs = self.journal.read(graph.name), deployment_of(graph.plan)
             if record.proven is not None and record.proven.fingerprint == runs.fingerprint:
                 if record.candidate is not None or not record.base:

@@ -8,6 +8,7 @@ import pytest
 from update_bench import TRAP_ON_X, chain, counting, counting_text, marking
 from wasm_guests import COPY, wasm
 
+from flowrt.updates.manager import Manager
 from flowrt.updates.update import Update
 
 QUICK = "updates: {shadow: 4, shadowTime: 10s, probation: 0, messages: 20, golden: [], bounds: {latency: 1000}}\n"
@@ -239,3 +240,21 @@ def test_less_memory_than_is_held_already_is_refused(updating, bench):
     one = updating(text, text.replace("64Mi", "64Ki"))
     assert one.run()[1].startswith("memory: its operations hold")
     assert one.graph.shared.pool.limit == 64 * 2**20
+
+
+def test_what_runs_since_the_start_is_not_proven_in_the_place_of_an_update_that_has_begun(bench):
+    """Its probation ends at the same moment."""
+    bench.module("one", marking("1"))
+    bench.module("two", marking("2"))
+    graph = bench.start(chain(("m", "module: one")))
+    manager = Manager(bench.folder / "state", bench.events.append, None, bench.drain)
+    manager.runtime = bench.runtime
+    more = "updates: {shadow: 0, probation: 60s, messages: 1000000}\n"
+    running = manager.apply(bench.plan(chain(("m", "module: two"), more=more)))
+
+    manager._prove(graph)
+
+    assert manager.journal.read("g").candidate is not None
+    manager.rollback("g")
+    assert running.ended.wait(60)
+    assert manager.journal.read("g").proven.modules.keys() == {"one"}
