@@ -179,7 +179,6 @@ class Crossing:
         buffer, count = ctypes.c_void_p(ctypes.addressof(values)), ctypes.c_size_t(slots)
         watch, running, clock = self._watch, self._watch.running, self._watch.clock
         cross, due, span, fuel = capi.call_unchecked, self._deadline, self._deadline.span, self._limits.fuel
-        priority = due.priority
 
         def call(first: int = 0, second: int = 0) -> int:
             if self.broken:
@@ -194,8 +193,8 @@ class Crossing:
                     watch.wake()
                 error = cross(context, target, buffer, count, trap_address)
             finally:
-                if priority.lowered:
-                    priority.restore()
+                if due.held:
+                    due.let_go()
                 del running[due]
             if error or trap.value:
                 raise self._failed(error)
@@ -225,7 +224,7 @@ class Crossing:
                 self._trap_address,
             )
         finally:
-            self._deadline.priority.restore()
+            self._deadline.let_go()
             del self._watch.running[self._deadline]
             linker.close()
         if error or self._trap.value:

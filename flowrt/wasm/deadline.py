@@ -25,6 +25,7 @@ from typing import Any
 import wasmtime
 
 from flowrt.quota.meter import Meter, never
+from flowrt.quota.turns import SHORT_TURNS
 from flowrt.wasm import capi
 from flowrt.wasm.alarm import Alarm
 from flowrt.wasm.priority import Priority
@@ -63,8 +64,9 @@ class Deadline:
         """Whether a long call is made to wait in the middle."""
         if self._meter is not None:
             self._meter.adopt()
-        self.priority = Priority()
-        """To be restored as soon as a call is back."""
+        self.held = False
+        """The call under way is made to wait for its share: `let_go` of it as soon as it is back."""
+        self._priority = Priority()
         self._alarm = Alarm(store.engine)
         self._past = False
         """The call has used up its share, and has not had it back since."""
@@ -89,12 +91,12 @@ class Deadline:
         capi.set_epoch_deadline(ctypes.cast(store._context(), ctypes.c_void_p), 1)
 
     def _on_epoch(self, _context: int, _data: int, delta: Any, kind: Any) -> int | None:
-        self.priority.restore()
+        self._priority.restore()
         if not self._goes_on():
             return capi.new_error(b"deadline")  # type: ignore[no-any-return]
         delta[0], kind[0] = 1, 0
         if self._past and not self._asks:
-            self.priority.lower()
+            self._priority.lower()
         self._asks = False
         return None
 
@@ -108,8 +110,15 @@ class Deadline:
 
     def in_host(self) -> None:
         """The call's thread has the interpreter's lock, and will want it again."""
-        self.priority.restore()
+        self._priority.restore()
         self._asks = True
+
+    def let_go(self) -> None:
+        """Undo what a call that is made to wait has changed for its thread and for all others."""
+        self._priority.restore()
+        if self.held:
+            self.held = False
+            SHORT_TURNS.__exit__()
 
     def _goes_on(self) -> bool:
         """Whether the call is not to be ended now."""
@@ -142,6 +151,9 @@ class Deadline:
 
     def _hold(self, meter: Meter) -> float:
         """Make a call wait for its share; when to look at it again."""
+        if not self.held:
+            self.held = True
+            SHORT_TURNS.__enter__()
         # Who asks the host pays for the time in which others could not have the interpreter's lock when they wanted it.
         waited = meter.pause(self._watch.clock() - self._resumed if self._asks else 0.0)
         self._due += waited  # what we make it wait is not the guest's time

@@ -141,7 +141,7 @@ class ComponentStore:
         context, result, result_address = self._context, self._result, self._result_address
         watch, running, clock = self._watch, self._watch.running, self._watch.clock
         cross, due, span, fuel = capi.call, self._deadline, self._deadline.span, self._limits.fuel
-        patience, priority = due.patience, due.priority
+        patience = due.patience
 
         def call() -> bytes:
             if self.broken:
@@ -154,8 +154,8 @@ class ComponentStore:
                     watch.wake()
                 error = cross(target, context, given, given_count, result_address, one)
             finally:
-                if priority.lowered:
-                    priority.restore()
+                if due.held:
+                    due.let_go()
                 look = running.pop(due)
             if error:
                 raise self._failed(error)
@@ -251,7 +251,7 @@ class ComponentStore:
                 ctypes.addressof(made),
             )
         finally:
-            self._deadline.priority.restore()
+            self._deadline.let_go()
             del self._watch.running[self._deadline]
             linker.close()
         if error:
