@@ -26,21 +26,22 @@ from flowrt.runtime.node import Node
 from flowrt.wasm import capi, crossing
 from flowrt.wasm.crossing import VALUE_WORDS, Crossing
 from flowrt.wasm.engine import PLAIN, Engine, Variant
-from flowrt.wasm.priority import Priority
 
 
 class NoDeadline:
     """In the place of `Deadline`: nobody watches."""
 
     span = 0.0
-    overdue = metered = False
+    overdue = metered = held = False
     at_host_call = None
-    priority = Priority()
 
     def __init__(self, *_: object) -> None:
         pass
 
     def in_host(self) -> None:
+        pass
+
+    def let_go(self) -> None:
         pass
 
     def close(self) -> None:

@@ -12,8 +12,9 @@ comes back would keep a core busy otherwise, in a program that goes on with othe
 
 A call of a node with a share is looked at after some milliseconds and then again and again: it pays for what it used,
 and sleeps in the callback until it may go on. So an endless call keeps its share too. While it has nothing left, it
-runs for 2 ms at a time, and others go first (`priority.py`): a neighbour whose core it slows down, or takes, has its
-turn soon. One that asks the host holds the interpreter's lock again and again, so it runs for 0.5 ms at a time instead.
+lets others go first (`priority.py`) and runs for 10 ms at a time, or, where it may not do that, for 2 ms: a neighbour
+whose core it takes has its turn soon. One that asks the host holds the interpreter's lock again and again, so it runs
+for 0.5 ms at a time.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 _SLICE = 0.002
 """Seconds that a call runs for before it is looked at, and may overdraw its share by."""
+_YIELDING = 0.01
+"""The same for one that others go before: nobody waits for it, and each look disturbs the others."""
 _ASKING = 0.0005
 """The same for a call that asks the host."""
 _LOOK = 0.02
@@ -159,7 +162,7 @@ class Deadline:
         self._due += waited  # what we make it wait is not the guest's time
         # One that gives way and gets no core for so long that its burst has come back has its turn as others have.
         self._past = waited > 0 or (self._past and not meter.rested())
-        rest = _ASKING if self._asks else _SLICE
+        rest = _ASKING if self._asks else _YIELDING if self._priority.can_yield() else _SLICE
         if not self._past:
             rest = min(max(meter.ahead(), rest), _LOOK)
         self._alarm.after(rest)

@@ -47,6 +47,11 @@ class Priority:
     def __init__(self) -> None:
         self.lowered = False
 
+    @staticmethod
+    def can_yield() -> bool:
+        """Whether `lower` does anything."""
+        return _can_be_undone()
+
     def lower(self) -> None:
         """Let others go first, where that can be undone."""
         if _can_be_undone():

@@ -13,7 +13,7 @@ from random import Random
 from benchmarks.faults.simulation.disk import Disk
 from benchmarks.faults.simulation.threads import Fiber, Fibers
 from flowrt.counters import NodeCounters
-from flowrt.delivery.deadletters import DeadLetter
+from flowrt.delivery.deadletters import Added, DeadLetter
 from flowrt.endpoints.base import Sink
 from flowrt.endpoints.mqtt.config import MqttOptions
 from flowrt.endpoints.mqtt.incoming import Incoming
@@ -178,7 +178,7 @@ class Letters:
     copies: int = 0
     full: float = 0.2
 
-    def add(self, letters: Sequence[DeadLetter]) -> int:
+    def add(self, letters: Sequence[DeadLetter]) -> Added:
         self.before_write()
         if self.random.random() < self.full:
             raise sqlite3.OperationalError("database or disk is full")
@@ -186,7 +186,7 @@ class Letters:
             self.kept.add((letter.node, letter.message.payload))
             self.copies += 1
         self.before_write()
-        return 0
+        return Added(evicted=0, dropped=0)
 
 
 class _NeverStopping(threading.Event):
