@@ -121,7 +121,7 @@ def test_instructions_of_nodes(chains, name, per_message, per_batch):
     assert (found.message <= per_message, found.batch <= per_batch) == (True, True), found
 
 
-@pytest.mark.parametrize(("name", "per_message", "per_batch"), [("pass-through", 0, 105), ("pipeline", 0.5, 280)])
+@pytest.mark.parametrize(("name", "per_message", "per_batch"), [("pass-through", 0.1, 105), ("pipeline", 0.5, 280)])
 def test_calls_of_nodes(chains, name, per_message, per_batch):
     found = cost(calls, accepted(chains[name]))
 

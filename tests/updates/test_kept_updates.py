@@ -26,7 +26,9 @@ from flowrt.transforms.sliding import SlidingTransform
 from flowrt.updates.restart import Restart
 from flowrt.updates.update import Update
 
-COUNT = "count: {type: messageCount, maxMessageCount: %d, boundaryMessage: messageInCurrent}"
+HOURS = "delay: {type: duration, delaySeconds: 8640000}"
+"""No window ends by the clock while a test runs: without a delay one does each minute."""
+COUNT = f"{HOURS}\n    count: {{type: messageCount, maxMessageCount: %d, boundaryMessage: messageInCurrent}}"
 FOLDED = """\
 operations:
   - {operationType: source, name: in, endpoint: plant, topics: [a/#]}
@@ -174,6 +176,7 @@ def on_disk(bench, first):
 
 
 TRIGGER = (
+    "delay: {{type: duration, delaySeconds: 8640000}}\n    "
     "triggers: {{type: expression, rules: [{{inputs: [{input}], trigger: $1 > 500, boundaryMessage: messageInNext}}]}}"
 )
 
