@@ -20,7 +20,6 @@ from flowrt.graph.graph import Reading
 from flowrt.graph.load import read_anew
 from flowrt.graph.plan import Plan
 from flowrt.logs import Logs
-from flowrt.quota.turns import SHORT_TURNS
 from flowrt.runtime.places import state_folder
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
@@ -29,6 +28,7 @@ from flowrt.service import Service
 from flowrt.updates.manager import Manager
 from flowrt.updates.memory import load_readers
 from flowrt.updates.running import Running, wait_settled
+from flowrt.updates.turns import SHORT_TURNS
 
 if TYPE_CHECKING:
     from flowrt.updates.control import Control

@@ -38,8 +38,8 @@ RESTART_PAUSE_MAX = 0.25
 """Seconds. A guest that traps on every message is tried four times a second: little work for the gateway, and a
 backlog of bad messages is not in the way of good ones for hours."""
 
-RESTARTS_PER_PAUSE = 20
-"""A pause is at most so much longer than the restart before took: restarts never take more than a twentieth of a core,
+RESTARTS_PER_PAUSE = 40
+"""A pause is at most so much longer than the restart before took: restarts never take more than a fortieth of a core,
 and a guest that is quickly made anew works off bad messages quickly."""
 
 log = logging.getLogger(__name__)

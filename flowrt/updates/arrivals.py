@@ -9,7 +9,6 @@ from typing import Any
 from flowrt.errors import FlowrtError
 from flowrt.graph.resolve import Stored
 from flowrt.problem import has_errors
-from flowrt.quota.turns import SHORT_TURNS
 from flowrt.registry.artifact import Entry
 from flowrt.registry.blobs import Refused
 from flowrt.registry.orders import Order
@@ -18,6 +17,7 @@ from flowrt.updates.manager import Manager
 from flowrt.updates.requests import follow
 from flowrt.updates.running import Declined, Running
 from flowrt.updates.starting import Load
+from flowrt.updates.turns import SHORT_TURNS
 
 PROBLEMS_SHOWN = 3
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from flowrt.events import Emit, StoreFailed, UpdateFailed
 from flowrt.graph.difference import difference
 from flowrt.graph.plan import Plan
-from flowrt.quota.turns import SHORT_TURNS
 from flowrt.registry.blobs import Refused
 from flowrt.registry.budget import DEFAULT_BYTES
 from flowrt.registry.store import Store
@@ -27,6 +26,7 @@ from flowrt.updates.running import Declined, Running, UnderWay, nothing
 from flowrt.updates.starting import Load, Starting
 from flowrt.updates.step import Cut, Steps
 from flowrt.updates.storing import keep, stored_plan
+from flowrt.updates.turns import SHORT_TURNS
 from flowrt.values import replace
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from contextlib import suppress
 
 from flowrt.graph.graph import Reading
 from flowrt.graph.load import read_anew
-from flowrt.quota.turns import SHORT_TURNS
 from flowrt.runtime.known_graphs import dumped, loaded, readers
 from flowrt.updates.memory import load_readers
+from flowrt.updates.turns import SHORT_TURNS
 
 NICE = 10
 """A tenth of what each message's thread gets, where there is no core free."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from flowrt.graph.resolve import NOTHING_STORED
 from flowrt.problem import has_errors
-from flowrt.quota.turns import SHORT_TURNS
 from flowrt.updates.manager import Manager
 from flowrt.updates.running import Declined, Running
 from flowrt.updates.starting import Load
+from flowrt.updates.turns import SHORT_TURNS
 
 PATH_MAX = 4096
 """Characters; what Linux takes."""

@@ -10,7 +10,6 @@ from typing import Unpack
 
 from flowrt.errors import NodeFault, StartError
 from flowrt.graph.plan import Plan
-from flowrt.quota.turns import SHORT_TURNS
 from flowrt.runtime.build import build
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.keeping import KeepingNode
@@ -22,6 +21,7 @@ from flowrt.updates.compiling import compile_beside
 from flowrt.updates.counted import Counted
 from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Given, Steps, as_failed
 from flowrt.updates.trial import TRIED, Watched
+from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally
 
 

@@ -15,7 +15,6 @@ from flowrt.graph.timing import needs_time
 from flowrt.operators.base import Operator
 from flowrt.operators.guest_config import GuestOperation
 from flowrt.quota.quantity import format_bytes
-from flowrt.quota.turns import SHORT_TURNS
 from flowrt.runtime.build import build_beside, entrances_beside
 from flowrt.runtime.graph import RunningGraph
 from flowrt.runtime.keeping import KeepingNode
@@ -30,6 +29,7 @@ from flowrt.updates.counted import KNOWN_ROWS, Counted
 from flowrt.updates.shadow import Beside, Shadowed
 from flowrt.updates.step import LOOK_SECONDS, Cut, Failed, Given, Steps, as_failed
 from flowrt.updates.trial import TRIED, Trial, Watched
+from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally, judge
 from flowrt.values import replace
 

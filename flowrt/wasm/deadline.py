@@ -12,9 +12,9 @@ comes back would keep a core busy otherwise, in a program that goes on with othe
 
 A call of a node with a share is looked at after some milliseconds and then again and again: it pays for what it used,
 and sleeps in the callback until it may go on. So an endless call keeps its share too. While it has nothing left, it
-lets others go first (`priority.py`) and runs for 10 ms at a time, or, where it may not do that, for 2 ms: a neighbour
-whose core it takes has its turn soon. One that asks the host holds the interpreter's lock again and again, so it runs
-for 0.5 ms at a time.
+lets others go first (`priority.py`) and runs for 50 ms at a time, or, where it may not do that, for 2 ms: a neighbour
+whose core it takes has its turn soon. One that asks the host takes the interpreter's lock from others again and again,
+each time for longer than it has it, so each question costs it half a millisecond then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any
 import wasmtime
 
 from flowrt.quota.meter import Meter, never
-from flowrt.quota.turns import SHORT_TURNS
 from flowrt.wasm import capi
 from flowrt.wasm.alarm import Alarm
 from flowrt.wasm.priority import Priority
@@ -43,13 +42,13 @@ _ASLEEP = 1.0
 """Seconds beyond that after which a call that was not looked at once has slept with the engine or the host."""
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
-
 _SLICE = 0.002
 """Seconds that a call runs for before it is looked at, and may overdraw its share by."""
-_YIELDING = 0.01
+_YIELDING = 0.05
 """The same for one that others go before: nobody waits for it, and each look disturbs the others."""
-_ASKING = 0.0005
-"""The same for a call that asks the host."""
+_PRICE = 0.0005
+"""Seconds that a call past its share pays for a question to the host at least. It is what that may cost another thread:
+to be woken once more, and a part of a turn of the interpreter."""
 _LOOK = 0.02
 """Seconds between two looks at a call that has enough left of its share."""
 
@@ -73,8 +72,10 @@ class Deadline:
         self._alarm = Alarm(store.engine)
         self._past = False
         """The call has used up its share, and has not had it back since."""
+        self._asked = 0
+        """How often the call has asked the host for something since it paid for that."""
         self._asks = False
-        """The call has asked the host for something."""
+        """It had, when it was looked at last."""
         self.overdue = False
         """A call has been ended for its length."""
         self.stopped = False
@@ -88,7 +89,7 @@ class Deadline:
         """What its thread had waited for a core when the call was looked at first; and of that since then, what the
         call was given."""
         self._callback = capi.EPOCH_CALLBACK(self._on_epoch)
-        watch.expect(seconds if self._meter is None else min(seconds, _LOOK))
+        watch.expect(seconds)
         # The engine asks when its epoch moves on, which it only does when some call is overdue.
         capi.set_epoch_callback(ctypes.cast(store.ptr(), ctypes.c_void_p), self._callback, None, None)
         capi.set_epoch_deadline(ctypes.cast(store._context(), ctypes.c_void_p), 1)
@@ -100,7 +101,6 @@ class Deadline:
         delta[0], kind[0] = 1, 0
         if self._past and not self._asks:
             self._priority.lower()
-        self._asks = False
         return None
 
     def at_host_call(self) -> int | None:
@@ -114,14 +114,12 @@ class Deadline:
     def in_host(self) -> None:
         """The call's thread has the interpreter's lock, and will want it again."""
         self._priority.restore()
-        self._asks = True
+        self._asked += 1
 
     def let_go(self) -> None:
         """Undo what a call that is made to wait has changed for its thread and for all others."""
         self._priority.restore()
-        if self.held:
-            self.held = False
-            SHORT_TURNS.__exit__()
+        self.held = False
 
     def _goes_on(self) -> bool:
         """Whether the call is not to be ended now."""
@@ -137,7 +135,7 @@ class Deadline:
         if look != self._noted:  # its first time
             self._due, self._extended = look - self.span + self._seconds, False
             self._queued, self._pardoned = waited_for_a_core(), 0.0
-            self._resumed = now
+            self._resumed, self._asked = now, min(self._asked, 1)
             if now > look + self.patience:
                 return False
         elif self._due <= now:
@@ -154,17 +152,19 @@ class Deadline:
 
     def _hold(self, meter: Meter) -> float:
         """Make a call wait for its share; when to look at it again."""
-        if not self.held:
-            self.held = True
-            SHORT_TURNS.__enter__()
+        self.held = True
         # Who asks the host pays for the time in which others could not have the interpreter's lock when they wanted it.
-        waited = meter.pause(self._watch.clock() - self._resumed if self._asks else 0.0)
+        asked, self._asks, self._asked = self._asked, self._asked > 0, 0
+        least = max(self._watch.clock() - self._resumed, asked * _PRICE * self._past) if asked else 0.0
+        self._watch.running[self] = float("inf")  # nobody has to look at it meanwhile
+        waited = meter.pause(least)
         self._due += waited  # what we make it wait is not the guest's time
         # One that gives way and gets no core for so long that its burst has come back has its turn as others have.
         self._past = waited > 0 or (self._past and not meter.rested())
-        rest = _ASKING if self._asks else _YIELDING if self._priority.can_yield() else _SLICE
         if not self._past:
-            rest = min(max(meter.ahead(), rest), _LOOK)
+            rest = min(max(meter.ahead(), _SLICE), _LOOK)
+        else:
+            rest = _SLICE if self._asks or not self._priority.can_yield() else _YIELDING
         self._alarm.after(rest)
         self._resumed = self._watch.clock()
         return min(self._due, self._resumed + rest)

@@ -22,6 +22,7 @@ from flowrt.wasm.heads import NodeHeads, check_tensors
 from flowrt.wasm.imports import BadAddress, HostFunction, flowrt_functions
 from flowrt.wasm.log import GuestLog
 from flowrt.wasm.tables import ANY_TABLES, Tables
+from flowrt.wasm.wasi import MODULE as WASI
 from flowrt.wasm.wasi import Wasi
 
 ABI = 1
@@ -63,7 +64,8 @@ class CoreGuest:
         self._errors: dict[int, str] = {}
         self._buffer_at = self._buffer_size = 0
         self._wasi = Wasi(grants, log.write, deny)
-        imports = [*flowrt_functions(log, self._fail), *self._wasi.functions(), *extra]
+        wanted = {found.name for found in module.imports if found.module == WASI}
+        imports = [*flowrt_functions(log, self._fail), *self._wasi.functions(wanted), *extra]
         limits = Limits(resources.memory, resources.deadline, resources.fuel, tables, meter, pool, resources.stack)
         try:
             self._crossing = Crossing(engine, module, imports, limits)

@@ -66,8 +66,9 @@ class Wasi:
         if "random" in grants:
             self._offered["random_get"] = _random
 
-    def functions(self) -> list[HostFunction]:
-        return [self._function(name, kinds) for name, kinds in _SIGNATURES.items()]
+    def functions(self, names: Collection[str | None] = _SIGNATURES.keys()) -> list[HostFunction]:
+        """Those of `names` that are there."""
+        return [self._function(name, kinds) for name, kinds in _SIGNATURES.items() if name in names]
 
     def flush(self) -> None:
         """Log what stands in the streams without a line's end."""

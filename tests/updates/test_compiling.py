@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from flowrt.errors import StartError
-from flowrt.quota.turns import SHORT_TURNS, TURN_SECONDS
 from flowrt.updates.compiling import NICE, compile_apart
+from flowrt.updates.turns import SHORT_TURNS, TURN_SECONDS
 from flowrt.wasm.cache import CodeCache
 from flowrt.wasm.engine import PLAIN, Engine
 from flowrt.wasm.precompile import Wanted, command

@@ -1,8 +1,7 @@
-"""The interpreter taken in short turns while an update works, or a guest past its share is made to wait.
+"""The interpreter taken in short turns while an update works.
 
-Threads that messages pass through wait for the end of a turn at each hand-over, which is 5 ms unless somebody asks for
-less: for the hundredth of a second of Python that an update takes, or because a thread that asks for the lock now and
-again upsets how the others hand it to each other.
+Reading a graph is a hundredth of a second of Python and more; the threads that messages pass through wait for the end
+of a turn at each hand-over, which is 5 ms unless somebody asks for less.
 """
 
 from __future__ import annotations
