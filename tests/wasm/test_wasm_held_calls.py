@@ -149,6 +149,42 @@ def test_who_asks_the_host_pays_for_the_time_that_took():
     assert waits[0] == pytest.approx(0.012, rel=0.2)
 
 
+def test_each_question_of_a_call_past_its_share_costs_half_a_millisecond_at_least(guest):
+    """Far more than it takes: nobody sleeps here, so what the last wait was to be is all that the call owes. And nobody
+    looks at a call that waits."""
+    waits, looks = [], []
+
+    def wait(seconds):
+        waits.append(seconds)
+        looks.append(made._crossing._watch.running[made._crossing._deadline])
+
+    meter = Meter(NodeCounters(), [Bucket(0.25, time.monotonic())], whole_thread=True, wait=wait)
+    made = guest(ASKING, meter=meter, deadline="300ms", log_lines=100_000)
+
+    with pytest.raises(GuestTrap, match="longer than"):
+        made.map(batch(b"a"))
+
+    questions = len(guest.events)
+    assert waits[-1] * 0.25 > questions * 0.0005 / 2
+    assert set(looks) == {float("inf")}
+
+
+def test_questions_of_short_calls_are_not_paid_for_later(guest):
+    """Each of a thousand calls asked once, and a long one comes after them, which owes nothing for those."""
+    waits = []
+    meter = Meter(NodeCounters(), [Bucket(0.9, time.monotonic())], whole_thread=True, wait=waits.append)
+    deadline = guest(ASKING, meter=meter, deadline="1s")._crossing._deadline
+    for _ in range(1000):
+        deadline.in_host()
+
+    deadline._past = True
+    now = deadline._watch.clock()
+    assert deadline._may_go_on(now, now)
+    deadline._watch.running.pop(deadline)
+
+    assert sum(waits) < 0.1
+
+
 def test_a_node_has_rested_when_its_burst_is_back():
     bucket = Bucket(0.5, 0.0, burst=0.1)
     bucket.charge(10.0, 0.05)
