@@ -30,6 +30,8 @@
 
 /* Not inlined: what is off the path of every message stays one small function. */
 #define FLOWRT_COLD static __attribute__((noinline, unused))
+/* Always inlined: each function that is entered costs a look at whether the call is to be ended. */
+#define FLOWRT_HOT static inline __attribute__((always_inline, unused))
 
 /* ---- the structs of docs/abi.md: pointers are 32 bits wide on wasm32 ---- */
 

@@ -152,7 +152,7 @@ static inline const char *flowrt_take_exponent(const char *at, const char *end, 
 
 /* Takes a number of at most seven digits without an exponent, as most readings are, at once with the point in it. NULL
  * for any other, and where fewer than eight characters are left. It never needs its text again. */
-static inline const char *flowrt_take_short(const char *at, const char *end, flowrt_decimal *decimal) {
+FLOWRT_HOT const char *flowrt_take_short(const char *at, const char *end, flowrt_decimal *decimal) {
   uint64_t values;
   if (end - at < 8) return NULL;
   __builtin_memcpy(&values, at, 8);
@@ -192,7 +192,7 @@ FLOWRT_COLD const char *flowrt_take_any(const char *at, const char *end, flowrt_
 }
 
 /* Takes one number in JSON's grammar. Where it ends, or NULL when there is none. */
-static inline const char *flowrt_take_number(const char *at, const char *end, flowrt_decimal *decimal) {
+FLOWRT_HOT const char *flowrt_take_number(const char *at, const char *end, flowrt_decimal *decimal) {
   *decimal = (flowrt_decimal){.negative = at < end && *at == '-'};
   at += decimal->negative;
   const char *after = flowrt_take_short(at, end, decimal);
