@@ -20,8 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-import wasmtime
-
+from benchmarks import hostile
 from benchmarks.inprocess import Endless, planned
 from flowrt.runtime.runtime import Runtime
 from flowrt.runtime.surroundings import Surroundings
@@ -34,6 +33,9 @@ OTHERS = 0.1
 CALM = 0.005
 """Seconds of latency at which the backlog of a start is taken to be worked off."""
 RATE, LATENCY = 0.9, 2.0
+BATCH = 256
+"""Messages that the hostile node's source hands on at once, as one that has much does: its work is not the node's."""
+WORK = "operationType: map, name: work, module: bench-parse"
 HEALTHY = """\
 metadata: {name: healthy, version: '1'}
 endpoints: [{name: e, mqtt: {host: 127.0.0.1}}]
@@ -45,25 +47,13 @@ connections:
   - {from: {name: in}, to: {name: work}}
   - {from: {name: work}, to: {name: out}}
 """
-ABI = """(memory (export "memory") 4) (func (export "flowrt_abi") (result i32) i32.const 1)
-  (func (export "flowrt_buffer") (param i32) (result i32) i32.const 131072)
-  (func (export "flowrt_filter") (param i32 i32) (result i32)"""
-LOG = '(import "flowrt" "log" (func $log (param i32 i32 i32)))'
-HOSTILE = {
-    "endless loop": (f"{ABI} (loop $l (br $l)) unreachable)", "cpu: 250m, deadline: 1s"),
-    "memory": (f"{ABI} (loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable)",
-               "cpu: 250m, memory: 64Mi"),
-    "traps": (f"{ABI} unreachable)", "cpu: 250m"),
-    "log lines": (f"{LOG} {ABI} (loop $l (call $log (i32.const 2) (i32.const 64) (i32.const 99)) (br $l)) unreachable)",
-                  "cpu: 250m, deadline: 1s"),
-}  # fmt: skip
 PAYLOAD = b'{"v":[' + b",".join(b"%d.5" % n for n in range(16)) + b"]}"
 
 
 def compare(seconds: float) -> bool:
     """Print a row for each kind of hostility; whether the neighbour kept its rate and latency in all."""
     seconds = min(seconds, WINDOW)
-    kinds = ("alone", *HOSTILE)
+    kinds = ("alone", *hostile.KINDS)
     played: list[_Round] = []
     calm: list[_Round] = []
     with tempfile.TemporaryDirectory() as name:
@@ -120,20 +110,16 @@ def _busy() -> float:
 
 def _measure(path: Path, kind: str, seconds: float, rate: float | None) -> tuple[float, float]:
     """Messages a second through the healthy graph, and the 99th percentile of their latency in seconds."""
-    healthy, other = Endless([PAYLOAD] * 16, rate), Endless([PAYLOAD] * 16)
-    plans = [planned(path, HEALTHY, "healthy.yaml")]
+    healthy = Endless([PAYLOAD] * 16, rate)
+    plans, ends = [planned(path, HEALTHY, "healthy.yaml")], {"healthy": healthy}
     if kind != "alone":
-        text, resources = HOSTILE[kind]
-        (path / "hostile.wasm").write_bytes(wasmtime.wat2wasm(f"(module {text})"))
-        graph = HEALTHY.replace("name: healthy", "name: hostile").replace(
-            "operationType: map, name: work, module: bench-parse",
-            f"operationType: filter, name: work, module: hostile.wasm, onError: {{policy: drop}}, "
-            f"resources: {{{resources}}}",
-        )
+        beside = hostile.KINDS[kind]
+        beside.prepare(path)
+        graph = HEALTHY.replace("name: healthy", "name: hostile").replace(WORK, beside.operation)
         plans.append(planned(path, graph, "hostile.yaml"))
-    ends = {"healthy": healthy, "hostile": other}
+        ends["hostile"] = Endless([beside.payload] * BATCH)
     around = Surroundings(lambda _: None, path / "state", open_endpoints=lambda graph, *_, **__: ends[graph])
-    runtime = Runtime(plans, around)
+    runtime = Runtime(plans, around, whole=False)
     runtime.start()
     gc.collect()
     gc.freeze()  # as `flowrt run` does

@@ -21,6 +21,7 @@ from flowrt.isolation.confine import anonymous_bytes, data_bytes
 from flowrt.isolation.frame import BadFrame, Block, read, write
 from flowrt.isolation.idle import NURSERY
 from flowrt.quota.meter import Meter
+from flowrt.quota.priority import Priority
 
 COME_UP_SECONDS = 120.0
 """Longest that a child may take to come up, which is our own code alone: a second, and minutes where a machine is
@@ -54,6 +55,8 @@ class Child:
         """Held while it is stopped or let go on."""
         self._asked = True
         """Somebody waits for it, if only to come up."""
+        self._behind = False
+        """Others go before it, because it is past its share."""
         self._stopped = self._restless = self._closed = False
         """It is stopped at present; and it is to be whenever nobody waits for it, because it works then."""
         try:
@@ -196,12 +199,24 @@ class Child:
         """Stop it for as long as it is over its share; the seconds that took."""
         owed = self._meter.owed()
         if owed <= 0:
+            if self._behind and self._meter.rested():
+                self._let_others_first(yes=False)
             return 0.0
+        if not self._behind and Priority.can_yield():
+            self._let_others_first(yes=True)
         self._signal(signal.SIGSTOP)
         try:
             return self._meter.wait(owed)
         finally:
             self._signal(signal.SIGCONT)
+
+    def _let_others_first(self, *, yes: bool) -> None:
+        """Put its threads behind those of anybody who wants a core, or back: those it starts are as the ones it has."""
+        self._behind = yes
+        policy = os.SCHED_IDLE if yes else os.SCHED_OTHER
+        with contextlib.suppress(OSError):  # it, or one of them, is gone
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))
 
     def _obituary(self) -> str:
         status = self._process.wait()

@@ -190,6 +190,7 @@ class Builder:
             self._around.emit,
             budgets=self._budgets if shared else (),
             clock=self._around.clock,
+            divides=not isinstance(node.operation, InferenceOperation),
         )
 
     def operator(

@@ -14,6 +14,10 @@ from time import monotonic
 from flowrt.endpoints.base import Stopped
 from flowrt.message import Batch, join
 
+PIECE = 512
+"""Messages that are put at once. What one node makes of a few messages may be many thousands: taken by the hundred they
+would be copied again for each hundred, and they would all be held at once."""
+
 
 class Inbox:
     """Any number of threads put, one takes."""
@@ -54,10 +58,15 @@ class Inbox:
             self._filled.notify_all()
 
     def put(self, batch: Batch) -> None:
-        """Wait for room, then add. A batch larger than the whole inbox is taken when the inbox is empty.
+        """Wait for room, then add, `PIECE` messages at a time. What is larger than the whole inbox is taken when the
+        inbox is empty.
 
         Raises `Stopped` once the inbox is closed.
         """
+        if len(batch) > PIECE:
+            for start in range(0, len(batch), PIECE):
+                self.put(batch.slice(start, start + PIECE))
+            return
         size = batch.counted()
         with self._lock:
             while not self._closed and self.messages and not self._has_room(len(batch), size):

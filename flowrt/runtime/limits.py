@@ -21,6 +21,13 @@ _SAY_AGAIN_SECONDS = 30.0
 """How often a node that stays over a limit says so: the metrics tell the rest."""
 
 
+TURN_SECONDS = 0.001
+"""Processor time that a node past its share takes at a time, where its batch can be divided. What it does meanwhile in
+the interpreter keeps others from it."""
+WHOLE = 2**31
+"""More messages than a batch has."""
+
+
 class Limits:
     """The limits of one node. Used by its thread only, but for `meter`, which the builder's thread uses before."""
 
@@ -35,8 +42,10 @@ class Limits:
         *,
         budgets: Sequence[Bucket] = (),
         clock: Callable[[], float] = monotonic,
+        divides: bool = True,
     ) -> None:
-        """`budgets` are the shares that it has in common with others; `clock` gives the seconds that rates are of."""
+        """`budgets` are the shares that it has in common with others; `clock` gives the seconds that rates are of;
+        `divides` says that smaller batches are no dearer for the node, as they are for a model."""
         self.clock = clock
         self._resources = resources
         own = [] if resources.cpu is None else [Bucket(resources.cpu, monotonic())]
@@ -58,6 +67,11 @@ class Limits:
         self._said = float("-inf")
         self._throttled = counters.throttled_seconds
         """What it had waited for its share when this was looked at last."""
+        self.divides = divides and self.meter.bounded
+        self.most = WHOLE
+        """Messages that the node is to work on at a time."""
+        self._used = counters.cpu_seconds
+        """What it had used of the processor when it paid last."""
 
     def room(self, batch: Batch) -> int:
         """How many of its messages may enter."""
@@ -66,9 +80,16 @@ class Limits:
             self._say("cpu" if self.meter.in_debt() else self._rate_bound(), 0.0)
         return room
 
+    def pay(self) -> None:
+        """Pay for the processor in the middle of a batch, and wait where that is what the node does."""
+        if self.meter.bounded and self.outcome == "throttle":
+            self.meter.wait(self.meter.owed())
+
     def settle(self, batch: Batch) -> None:
         """Pay for a batch, and wait where that is what the node does."""
         owed = self.meter.owed()
+        if self.divides:
+            self._divide(len(batch), owed)
         behind, bound = self._gate.charge(batch)
         if self.outcome != "throttle":
             return
@@ -83,6 +104,14 @@ class Limits:
             began = self.clock()
             self._stopping.wait(behind)
             self._counters.rate_throttled_seconds += self.clock() - began
+
+    def _divide(self, count: int, owed: float) -> None:
+        """After a batch of so many messages the node owes so many seconds: how many to take at a time from now on."""
+        used, self._used = self._counters.cpu_seconds - self._used, self._counters.cpu_seconds
+        if owed > 0 and used > TURN_SECONDS:
+            self.most = max(1, int(count * TURN_SECONDS / used))
+        elif self.most < WHOLE and (owed <= 0 or used < TURN_SECONDS / 2):
+            self.most *= 2
 
     def failed(self, fault: NodeFault) -> bool:
         """The node failed; too often switches it off. Whether this time did."""

@@ -107,13 +107,21 @@ class Node:
             batch = self._admitted(batch)
             if not len(batch):
                 return
+        while len(batch) > limits.most:
+            part = batch.slice(0, limits.most)
+            self._handle_and_pay(part)
+            batch = batch.slice(len(part), len(batch))
+        self._handle_and_pay(batch)
+
+    def _handle_and_pay(self, batch: Batch) -> None:
+        """Handle a batch or a part of one, and pay for it."""
         if self.retrying is None:
             self._handle(batch)
         else:
             for ready in self.retrying.ready(batch):
                 self._handle(ready)
-        if limits.bounded:
-            limits.settle(batch)
+        if self._limits.bounded:
+            self._limits.settle(batch)
 
     def refuse(self, batch: Batch, fault: NodeFault) -> None:
         """Messages that it is not going to handle, to where `onError` says."""
@@ -153,6 +161,7 @@ class Node:
                 rows, emission = left, _bug(left, error)
             self._worked(rows, emission, started)
             left = left.slice(len(rows), len(left))
+            self._limits.pay()
             self._meter.resume()
             started = monotonic()
 

@@ -26,9 +26,9 @@ from typing import Any
 import wasmtime
 
 from flowrt.quota.meter import Meter, never
+from flowrt.quota.priority import Priority
 from flowrt.wasm import capi
 from flowrt.wasm.alarm import Alarm
-from flowrt.wasm.priority import Priority
 from flowrt.wasm.watch import Watch
 
 _GRACE = 0.05

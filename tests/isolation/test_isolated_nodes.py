@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from flowrt.isolation.confine import data_bytes
 from flowrt.isolation.operator import IsolatedOperator
 from flowrt.quota.bucket import Bucket
 from flowrt.quota.meter import Meter
+from flowrt.quota.priority import Priority
 from flowrt.quota.resources import Resources
 from flowrt.testing import batch_of
 
@@ -180,6 +182,29 @@ def test_an_endless_native_call_is_ended_and_was_made_to_wait_for_its_share(monk
     assert caught.value.kind == "deadline"
     assert counters.throttled_seconds > 0
     assert counters.cpu_seconds > 0.2
+
+
+@pytest.mark.skipif(not Priority.can_yield(), reason="priorities can only be lowered for good")
+def test_a_process_past_its_share_lets_others_go_first(monkeypatch):
+    """All its threads, until it has its burst back."""
+    seen, put = [], process.Child._let_others_first
+
+    def look(child, *, yes):
+        put(child, yes=yes)
+        seen.append(
+            (yes, {os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{child.pid}/task").iterdir()})
+        )
+
+    monkeypatch.setattr(process.Child, "_let_others_first", look)
+    meter = Meter(NodeCounters(), [Bucket(0.5, time.monotonic())])
+    rested = iter([False, True])
+    monkeypatch.setattr(Meter, "rested", lambda _: next(rested, True))
+    code = "import time\nuntil = time.process_time() + 0.3\nwhile time.process_time() < until: pass\ntime.sleep(0.2)"
+    with contextlib.suppress(GuestTrap):
+        IsolatedOperator(Run(code), Resources(), meter, lambda *_: None, NodeCounters(), {}, limit_first=True)
+
+    assert (True, {os.SCHED_IDLE}) in seen
+    assert (False, {os.SCHED_OTHER}) in seen
 
 
 def test_a_native_call_that_sleeps_is_ended_when_its_time_is_up(monkeypatch):

@@ -67,6 +67,23 @@ def test_a_batch_larger_than_the_inbox_passes_when_it_is_empty():
     assert payloads(inbox.take(10)) == [b"long", b"longer"]
 
 
+def test_what_a_node_made_a_thousandfold_is_put_in_pieces_that_wait_for_room():
+    """So that an inbox of 600 messages never holds the 2,000 that came as one batch."""
+    inbox, most = Inbox(600, 10**6), []
+    sent = [b"%d" % number for number in range(2000)]
+    sender = threading.Thread(target=inbox.put, args=(batch_of(sent),))
+    sender.start()
+
+    taken = []
+    while len(taken) < len(sent):
+        most.append(inbox.messages)
+        taken += payloads(inbox.take(256))
+    sender.join()
+
+    assert taken == sent
+    assert max(most) <= 600
+
+
 def test_closing_wakes_a_waiting_sender_and_leaves_what_waits_to_the_taker():
     inbox = Inbox(1, 1000)
     inbox.put(batch_of([b"a"]))

@@ -81,6 +81,63 @@ def test_a_share_of_the_processor_is_waited_for(node_bench):
     assert [event.bound for event in said(b, LimitReached)] == ["cpu"]
 
 
+class Costly(Shouting):
+    """Is told by its test what a message costs, in seconds of the processor, and remembers how many came at a time."""
+
+    def __init__(self, cost):
+        super().__init__()
+        self.cost, self.sizes = cost, []
+
+    def process(self, batch):
+        self.sizes.append(len(batch))
+        self.meter.add(self.cost * len(batch))
+        return super().process(batch)
+
+
+def test_past_its_share_a_node_takes_its_messages_a_few_at_a_time(node_bench):
+    """What it does in one go keeps others from the interpreter: a millisecond of four messages at most, then of one when
+    those turn out to be dearer, and all at once again when there is enough left."""
+    operator = Costly(0.00025)
+    b = node_bench(operator, cpu=0.25)
+    operator.meter = meter = b.node._limits.meter
+    waits = []
+    meter._wait = waits.append
+    eight = [b"%d" % number for number in range(8)]
+    meter._buckets[0]._level = -1.0
+
+    b.send(*eight)
+    b.send(*eight)
+    assert operator.sizes[0] == 8
+    assert 2 <= max(operator.sizes[1:]) <= 4
+
+    operator.cost = 0.01
+    b.send(*eight)
+    assert operator.sizes[-1] == 1
+    assert b.out == eight * 3
+    assert len(waits) == len(operator.sizes)
+
+    meter._buckets[0]._level = 1.0
+    for _ in range(40):
+        b.send(*eight)
+    assert operator.sizes[-1] == 8
+
+
+def test_what_a_trap_costs_is_paid_for_between_the_parts_of_its_batch(node_bench):
+    """A batch of 64 with one message that traps is tried in parts; none of them begins before the ones before it are
+    paid for."""
+    operator = Costly(0.001)
+    b = node_bench(operator, cpu=0.25)
+    operator.meter = meter = b.node._limits.meter
+    waits = []
+    meter._wait = waits.append
+
+    b.send(*[b"trap" if number == 40 else b"a" for number in range(64)])
+
+    assert b.out == [b"A"] * 63
+    assert len(waits) >= 5
+    assert len(b.dead()) == 1
+
+
 def test_over_its_share_messages_may_bypass_a_node(node_bench):
     b = node_bench(Spinning(), cpu="10m", at_limit="bypass")
 

@@ -16,9 +16,9 @@ from flowrt.counters import NodeCounters
 from flowrt.errors import GuestTrap
 from flowrt.quota.bucket import Bucket
 from flowrt.quota.meter import Meter
+from flowrt.quota.priority import Priority
 from flowrt.wasm.alarm import Alarm
 from flowrt.wasm.engine import Engine
-from flowrt.wasm.priority import Priority
 
 ENDLESS = wasm(map_once("(loop $forever (br $forever)) unreachable"))
 ASKING = wasm(
@@ -59,7 +59,7 @@ def test_a_priority_is_lowered_and_restored():
 def test_without_the_right_to_restore_it_a_priority_stays_as_it_is():
     code = """
 import os, resource
-from flowrt.wasm.priority import Priority
+from flowrt.quota.priority import Priority
 resource.setrlimit(resource.RLIMIT_NICE, (0, 0))
 os.setgid(65534); os.setuid(65534)
 priority = Priority()
