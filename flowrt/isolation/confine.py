@@ -50,12 +50,6 @@ def data_bytes(process: int | str) -> int:
     return _statm(process)[5] * resource.getpagesize()
 
 
-def anonymous_bytes(process: int | str) -> int:
-    """Memory of a process that is in use at present and comes from no file. 0 when it is gone."""
-    fields = _statm(process)
-    return (fields[1] - fields[2]) * resource.getpagesize()
-
-
 def _statm(process: int | str) -> list[int]:
     try:
         return list(map(int, Path(f"/proc/{process}/statm").read_text().split()))

@@ -17,12 +17,13 @@ from typing import Any
 from flowrt.errors import GuestTrap, StartError
 from flowrt.isolation.cgroup import Cgroup
 from flowrt.isolation.channel import Channel, readable
-from flowrt.isolation.confine import anonymous_bytes, data_bytes
+from flowrt.isolation.confine import data_bytes
 from flowrt.isolation.frame import BadFrame, Block, read, write
 from flowrt.isolation.idle import NURSERY
 from flowrt.quota.meter import Meter
 from flowrt.quota.priority import Priority
 
+PAGE = resource.getpagesize()
 COME_UP_SECONDS = 120.0
 """Longest that a child may take to come up, which is our own code alone: a second, and minutes where a machine is
 emulated."""
@@ -71,6 +72,8 @@ class Child:
         self._counted = 0.0
         self._bound = sys.maxsize
         """Bytes of data it may have."""
+        self._looks = [os.open(f"/proc/{self.pid}/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("stat", "statm")]
+        """Kept open: to open a file lets go of the interpreter's lock five times, for each look at a child."""
         self.unconfined = ""
         """What it could not give up, in words."""
         self.baseline = 0
@@ -144,7 +147,7 @@ class Child:
             if now > last or (now > due and (self._counted > most or asleep >= ASLEEP_LOOKS)):
                 self.close()
                 raise GuestTrap("deadline", f"its process took longer than {seconds:g} s")
-            if (threads := _threads(self.pid)) > THREADS_MAX:
+            if (threads := self._threads()) > THREADS_MAX:
                 self.close()
                 raise GuestTrap("crash", f"its process was ended: it had {threads} threads")
             if self._swollen():
@@ -163,7 +166,8 @@ class Child:
         with self._changing:
             if not self._closed:
                 self._closed = True
-                os.close(self._ended)
+                for descriptor in (self._ended, *self._looks):
+                    os.close(descriptor)
                 self.channel.close()
 
     def _calm(self) -> None:
@@ -183,7 +187,19 @@ class Child:
 
     def _swollen(self) -> bool:
         """Whether it holds more than its data may be: pages that were written and then made read-only are not data."""
-        return anonymous_bytes(self.pid) > 1.05 * self._bound
+        _, resident, shared, *_ = self._read(1, b"0 0 0").split()
+        return (int(resident) - int(shared)) * PAGE > 1.05 * self._bound
+
+    def _threads(self) -> int:
+        """Source: the twentieth field of `/proc/PID/stat`, counted from behind the name in brackets."""
+        return int(self._read(0, b")" + b" 0" * 18).rpartition(b")")[2].split()[17])
+
+    def _read(self, which: int, gone: bytes) -> bytes:
+        """What the kernel says of it at present, or `gone`."""
+        try:
+            return os.pread(self._looks[which], 1024, 0) or gone
+        except OSError:
+            return gone
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -249,10 +265,3 @@ def _asleep(pid: int) -> bool:
     except OSError:
         return False
     return all(stat.rpartition(b")")[2].split()[:1] == [b"S"] for stat in stats)
-
-
-def _threads(pid: int) -> int:
-    try:
-        return len(list(Path(f"/proc/{pid}/task").iterdir()))
-    except OSError:
-        return 0

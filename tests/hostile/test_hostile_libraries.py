@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from flowrt.events import NodeFaulted
 from flowrt.isolation.confine import data_bytes
-from flowrt.isolation.process import Child, _threads
+from flowrt.isolation.process import Child
 from flowrt.testing import batch_of
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
@@ -90,7 +90,7 @@ def seen(monkeypatch):
 
     def look(child):
         if child.baseline:
-            found.append((data_bytes(child.pid) - child.baseline, _threads(child.pid)))
+            found.append((data_bytes(child.pid) - child.baseline, child._threads()))
         looked(child)
 
     monkeypatch.setattr(Child, "_count", look)

@@ -95,8 +95,8 @@ class Costly(Shouting):
 
 
 def test_past_its_share_a_node_takes_its_messages_a_few_at_a_time(node_bench):
-    """What it does in one go keeps others from the interpreter: a millisecond of four messages at most, then of one when
-    those turn out to be dearer, and all at once again when there is enough left."""
+    """What it does in one go keeps others from the interpreter: a millisecond of four messages at most, then of one
+    when those turn out to be dearer, and all at once again when they are cheap."""
     operator = Costly(0.00025)
     b = node_bench(operator, cpu=0.25)
     operator.meter = meter = b.node._limits.meter
@@ -116,8 +116,8 @@ def test_past_its_share_a_node_takes_its_messages_a_few_at_a_time(node_bench):
     assert b.out == eight * 3
     assert len(waits) == len(operator.sizes)
 
-    meter._buckets[0]._level = 1.0
-    for _ in range(40):
+    operator.cost = 0.00001
+    for _ in range(4):
         b.send(*eight)
     assert operator.sizes[-1] == 8
 
