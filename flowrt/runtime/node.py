@@ -102,26 +102,32 @@ class Node:
             batch = self._without_oversized(batch)
             if not len(batch):
                 return
-        limits = self._limits
-        if limits.bounded and (limits.selects or counters.disabled):
-            batch = self._admitted(batch)
-            if not len(batch):
-                return
-        while len(batch) > limits.most:
-            part = batch.slice(0, limits.most)
-            self._handle_and_pay(part)
-            batch = batch.slice(len(part), len(batch))
-        self._handle_and_pay(batch)
+        if self._limits.bounded:
+            self._within_limits(batch)
+        elif self.retrying is None:
+            self._handle(batch)
+        else:
+            self._try(batch)
 
-    def _handle_and_pay(self, batch: Batch) -> None:
-        """Handle a batch or a part of one, and pay for it."""
+    def _within_limits(self, batch: Batch) -> None:
+        """Handle those that may enter now, as many at a time as its limits say, and pay for them."""
+        limits = self._limits
+        if limits.selects or self.counters.disabled:
+            batch = self._admitted(batch)
+        while len(batch) > limits.most:
+            part, batch = batch.slice(0, limits.most), batch.slice(limits.most, len(batch))
+            self._try(part)
+            limits.settle(part)
+        if len(batch):
+            self._try(batch)
+            limits.settle(batch)
+
+    def _try(self, batch: Batch) -> None:
         if self.retrying is None:
             self._handle(batch)
         else:
             for ready in self.retrying.ready(batch):
                 self._handle(ready)
-        if self._limits.bounded:
-            self._limits.settle(batch)
 
     def refuse(self, batch: Batch, fault: NodeFault) -> None:
         """Messages that it is not going to handle, to where `onError` says."""
