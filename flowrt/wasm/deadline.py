@@ -49,6 +49,8 @@ _YIELDING = 0.05
 _PRICE = 0.0005
 """Seconds that a call past its share pays for a question to the host at least. It is what that may cost another thread:
 to be woken once more, and a part of a turn of the interpreter."""
+_OWN = 0.2
+"""The part of that by which its deadline comes nearer: who asks without end would go on for minutes otherwise."""
 _LOOK = 0.02
 """Seconds between two looks at a call that has enough left of its share."""
 
@@ -155,10 +157,11 @@ class Deadline:
         self.held = True
         # Who asks the host pays for the time in which others could not have the interpreter's lock when they wanted it.
         asked, self._asks, self._asked = self._asked, self._asked > 0, 0
-        least = max(self._watch.clock() - self._resumed, asked * _PRICE * self._past) if asked else 0.0
+        took = self._watch.clock() - self._resumed if asked else 0.0
+        price = max(0.0, asked * _PRICE - took) if self._past else 0.0
         self._watch.running[self] = float("inf")  # nobody has to look at it meanwhile
-        waited = meter.pause(least)
-        self._due += waited  # what we make it wait is not the guest's time
+        waited = meter.pause(took + price)
+        self._due += waited - price * _OWN  # what we make it wait is not the guest's time
         # One that gives way and gets no core for so long that its burst has come back has its turn as others have.
         self._past = waited > 0 or (self._past and not meter.rested())
         if not self._past:

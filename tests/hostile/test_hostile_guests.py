@@ -101,7 +101,7 @@ CASES = {
             "(loop $again (call $log (i32.const 2) (i32.const 64) (i32.const 100)) (br $again)) unreachable",
             imports='(import "flowrt" "log" (func $log (param i32 i32 i32)))',
         ),
-        "deadline: 20ms, cpu: 100m",
+        "deadline: 20ms, cpu: 250m",
         "deadline",
     ),
     "empty lines by the ten thousand, for ever": (
