@@ -158,8 +158,8 @@ def test_each_question_of_a_call_past_its_share_costs_half_a_millisecond_at_leas
         waits.append(seconds)
         looks.append(made._crossing._watch.running[made._crossing._deadline])
 
-    meter = Meter(NodeCounters(), [Bucket(0.25, time.monotonic())], whole_thread=True, wait=wait)
-    made = guest(ASKING, meter=meter, deadline="300ms", log_lines=100_000)
+    meter = Meter(NodeCounters(), [Bucket(0.25, time.monotonic(), burst=0)], whole_thread=True, wait=wait)
+    made = guest(ASKING, meter=meter, deadline="1s", log_lines=100_000)
 
     with pytest.raises(GuestTrap, match="longer than"):
         made.map(batch(b"a"))
