@@ -76,7 +76,7 @@ class Meter:
 
     __slots__ = (
         "_at", "_buckets", "_counters", "_elsewhere", "_free", "_one", "_owner", "_unpaid", "_wait", "_whole_thread",
-        "bounded", "stopped", "turns", "until",
+        "bounded", "paid", "stopped", "turns", "until",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,8 @@ class Meter:
         self.stopped = stopped
         self.bounded = bool(buckets)
         """Whether there is anything to wait for."""
+        self.paid = 0.0
+        """Seconds of the processor that it paid for last."""
         self.turns = 0.0
         """Seconds on the wall since its thread's clock was read last, where nothing bounds it."""
         self.until = 0.0
@@ -166,7 +168,7 @@ class Meter:
         used = self._unpaid
         if used < self._free or not self.bounded:
             return 0.0
-        self._unpaid = 0.0
+        self.paid, self._unpaid = used, 0.0
         now, one = monotonic(), self._one
         if one is not None:
             owed = one.charge(now, used)
@@ -183,6 +185,10 @@ class Meter:
         """Seconds of work at full speed until a share is used up."""
         now = monotonic()
         return min((bucket.lasts(now, self._unpaid) for bucket in self._buckets), default=float("inf"))
+
+    def of(self, seconds: float) -> float:
+        """Processor time that it may use in so many seconds."""
+        return seconds * min(bucket.share for bucket in self._buckets)
 
     def rested(self) -> bool:
         """Whether the node has used nothing to speak of for a while."""

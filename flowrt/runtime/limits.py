@@ -70,8 +70,6 @@ class Limits:
         self.divides = divides and self.meter.bounded
         self.most = WHOLE
         """Messages that the node is to work on at a time."""
-        self._used = counters.cpu_seconds
-        """What it had used of the processor when it paid last."""
 
     def room(self, batch: Batch) -> int:
         """How many of its messages may enter."""
@@ -88,7 +86,7 @@ class Limits:
     def settle(self, batch: Batch) -> None:
         """Pay for a batch, and wait where that is what the node does."""
         owed = self.meter.owed()
-        if self.divides:
+        if (owed > 0 or self.most < WHOLE) and self.divides:
             self._divide(len(batch), owed)
         behind, bound = self._gate.charge(batch)
         if self.outcome != "throttle":
@@ -107,7 +105,7 @@ class Limits:
 
     def _divide(self, count: int, owed: float) -> None:
         """After a batch of so many messages the node owes so many seconds: how many to take at a time from now on."""
-        used, self._used = self._counters.cpu_seconds - self._used, self._counters.cpu_seconds
+        used = self.meter.paid
         if owed > 0 and used > TURN_SECONDS:
             self.most = max(1, int(count * TURN_SECONDS / used))
         elif self.most < WHOLE and (owed <= 0 or used < TURN_SECONDS / 2):

@@ -46,6 +46,8 @@ _SLICE = 0.002
 """Seconds that a call runs for before it is looked at, and may overdraw its share by."""
 _YIELDING = 0.05
 """The same for one that others go before: nobody waits for it, and each look disturbs the others."""
+_PERIOD = 0.2
+"""Seconds of which it has its share at a time, so that a small share is not late by half a second."""
 _PRICE = 0.0005
 """Seconds that a call past its share pays for a question to the host at least. It is what that may cost another thread:
 to be woken once more, and a part of a turn of the interpreter."""
@@ -167,7 +169,9 @@ class Deadline:
         if not self._past:
             rest = min(max(meter.ahead(), _SLICE), _LOOK)
         else:
-            rest = _SLICE if self._asks or not self._priority.can_yield() else _YIELDING
+            rest = _SLICE
+            if not self._asks and self._priority.can_yield():
+                rest = max(_SLICE, min(meter.of(_PERIOD), _YIELDING))
         self._alarm.after(rest)
         self._resumed = self._watch.clock()
         return min(self._due, self._resumed + rest)
