@@ -13,8 +13,8 @@ comes back would keep a core busy otherwise, in a program that goes on with othe
 A call of a node with a share is looked at after some milliseconds and then again and again: it pays for what it used,
 and sleeps in the callback until it may go on. So an endless call keeps its share too. While it has nothing left, it
 lets others go first (`quota/priority.py`) and runs for up to 50 ms at a time, or, where it may not do that, for 2 ms: a
-neighbour whose core it takes has its turn soon. One that asks the host takes the interpreter's lock from others again and again,
-each time for longer than it has it, so each question costs it half a millisecond then.
+neighbour whose core it takes has its turn soon. One that asks the host takes the interpreter's lock from others again
+and again, each time for longer than it has it, so each question costs it half a millisecond then.
 """
 
 from __future__ import annotations
