@@ -121,7 +121,7 @@ class Deadline:
         self._asked += 1
 
     def let_go(self) -> None:
-        """Undo what a call that is made to wait has changed for its thread and for all others."""
+        """Undo what a call that is made to wait has changed for its thread."""
         self._priority.restore()
         self.held = False
 
