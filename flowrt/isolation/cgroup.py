@@ -60,6 +60,10 @@ class Cgroup:
         if "pids" in offered:
             (self.path / "pids.max").write_text(str(PIDS_MAX))
 
+    def let_others_first(self, *, yes: bool) -> None:
+        """Put the group behind those of anybody who wants a core, or back. Raises `OSError` before Linux 5.15."""
+        (self.path / "cpu.idle").write_text(str(int(yes)))
+
     def take(self, pid: int) -> None:
         """Move a process in."""
         (self.path / "cgroup.procs").write_text(str(pid))

@@ -7,10 +7,13 @@ parent.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import resource
 import signal
+import termios
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +32,7 @@ def confine(parent: int, writable: Sequence[Path]) -> str:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it has ended already
         os._exit(0)
+    _leave_terminal()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES_MAX, _FILES_MAX))
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
@@ -37,6 +41,14 @@ def confine(parent: int, writable: Sequence[Path]) -> str:
         written = "this kernel has no Landlock, so it may write where the service may"
         return written if filter_calls() else f"{written}; nor can system calls be filtered on this machine"
     return "" if filter_calls() else "system calls cannot be filtered on this machine"
+
+
+def _leave_terminal() -> None:
+    """It is in the session of its parent, and would be heard as the keyboard there."""
+    with contextlib.suppress(OSError):
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)
+        os.close(terminal)
 
 
 def confinement() -> str:

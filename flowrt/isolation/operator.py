@@ -106,7 +106,7 @@ class IsolatedOperator:
             return
         self._child.close()
         try:
-            self._child = self._start()
+            self._child = self._start(again=True)
         except StartError as error:
             raise GuestTrap("crash", str(error)) from error
 
@@ -116,10 +116,10 @@ class IsolatedOperator:
     def close(self) -> None:
         self._child.close()
 
-    def _start(self) -> Child:
+    def _start(self, *, again: bool = False) -> Child:
         self._told.clear()
         self._learnt.clear()
-        child = Child(self._size, self._meter, self._cgroup, self._writable)
+        child = Child(self._size, self._meter, self._cgroup, self._writable, again=again)
         if child.unconfined and not self._told_unconfined:
             self._told_unconfined = True
             self._log("warn", f"its process is confined in part: {child.unconfined}")
@@ -135,6 +135,7 @@ class IsolatedOperator:
             if self._state is not None:
                 child.ask({"do": "resume"}, [Block([0], [0], [0], [self._state])])
                 self._hear(child.answer(START_SECONDS)[0], child)
+            child.started()
         except BaseException:
             child.close()
             raise

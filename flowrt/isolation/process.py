@@ -35,6 +35,14 @@ ASLEEP_LOOKS = 20
 """Looks in a row at which all threads of a child past its time sleep: it waits for something else than a core."""
 LOOK_SECONDS = 0.01
 """How often a child that works is looked at: what it may overdraw its share by."""
+BEHIND_SECONDS = 0.05
+"""The same for one that others go before."""
+GIVE_WAY_SECONDS = 5.0
+"""Longest that one which is started again stays behind others for that: half a second of work, of which it gets nothing
+where others want all cores."""
+WARY_SECONDS = 0.001
+"""When one that was started again is looked at first after it was asked; each time then lasts twice as long. A thread
+costs others something when it ends too, and a thousand are soon made."""
 THREADS_MAX = 64
 """Threads of one child; an engine of ours has three."""
 RESTLESS_SECONDS = 0.005
@@ -46,10 +54,13 @@ _PROGRAM = "flowrt.runtime.isolated"
 class Child:
     """One process. Used by one thread at a time; `close`, `held` and `look` from any."""
 
-    def __init__(self, size: int, meter: Meter, cgroup: Cgroup | None, writable: Sequence[Path] = ()) -> None:
-        """Start it, and wait until it can be asked. It may write below the folders `writable`. Raises `StartError`."""
+    def __init__(
+        self, size: int, meter: Meter, cgroup: Cgroup | None, writable: Sequence[Path] = (), *, again: bool = False
+    ) -> None:
+        """Start it, `again` after one that died, and wait until it can be asked. It may write below the folders
+        `writable`. Raises `StartError`."""
         self.channel = Channel.make(size)
-        self._meter = meter
+        self._meter, self._cgroup = meter, cgroup
         inherited = self.channel.descriptors
         command = [sys.executable, "-m", _PROGRAM, *map(str, (os.getpid(), *inherited, size, *writable))]
         self._changing = threading.Lock()
@@ -57,7 +68,10 @@ class Child:
         self._asked = True
         """Somebody waits for it, if only to come up."""
         self._behind = False
-        """Others go before it, because it is past its share."""
+        """Others go before it, because it is past its share, or because it is started again."""
+        self._again = again
+        self._until = time.monotonic() + GIVE_WAY_SECONDS if again else 0.0
+        """It stays behind until then, unless it has loaded its node before."""
         self._stopped = self._restless = self._closed = False
         """It is stopped at present; and it is to be whenever nobody waits for it, because it works then."""
         try:
@@ -80,6 +94,7 @@ class Child:
         """Bytes it held before it loaded anything of a node's."""
         if cgroup is not None:
             cgroup.take(self.pid)
+        self._let_others_first(yes=again)
         try:
             self.unconfined = str(self.answer(COME_UP_SECONDS)[0].get("unconfined", ""))
         except GuestTrap as trap:
@@ -95,6 +110,11 @@ class Child:
         bound = self._bound = data_bytes(self.pid) + more
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(self.pid, resource.RLIMIT_DATA, (bound, bound))
+
+    def started(self) -> None:
+        """It has loaded its node."""
+        self._until = 0.0
+        self._move_up()
 
     def look(self) -> None:
         """Stop it if it works, or grows, although nobody waits for it."""
@@ -129,8 +149,10 @@ class Child:
         last = due + (WAITING - 1) * seconds
         most = self._counted + seconds
         answered, asleep = self.channel.answered, 0
+        pause = WARY_SECONDS if self._again else LOOK_SECONDS
         while True:
-            ready = readable((answered, self._ended), LOOK_SECONDS)
+            ready = readable((answered, self._ended), pause)
+            pause = min(2 * pause, BEHIND_SECONDS if self._behind else LOOK_SECONDS)
             self._count()
             if answered in ready:
                 os.eventfd_read(answered)
@@ -215,10 +237,9 @@ class Child:
         """Stop it for as long as it is over its share; the seconds that took."""
         owed = self._meter.owed()
         if owed <= 0:
-            if self._behind and self._meter.rested():
-                self._let_others_first(yes=False)
+            self._move_up()
             return 0.0
-        if not self._behind and Priority.can_yield():
+        if not self._behind:
             self._let_others_first(yes=True)
         self._signal(signal.SIGSTOP)
         try:
@@ -226,8 +247,21 @@ class Child:
         finally:
             self._signal(signal.SIGCONT)
 
+    def _move_up(self) -> None:
+        """It has its place among the others again, if it is behind them for no reason."""
+        if self._behind and self._meter.rested() and time.monotonic() >= self._until:
+            self._let_others_first(yes=False)
+
     def _let_others_first(self, *, yes: bool) -> None:
-        """Put its threads behind those of anybody who wants a core, or back: those it starts are as the ones it has."""
+        """Put it behind anybody who wants a core, or back, where either can be done. Threads that it starts are as the
+        ones it has."""
+        if self._cgroup is not None:
+            with contextlib.suppress(OSError):
+                self._cgroup.let_others_first(yes=yes)
+                self._behind = yes
+                return
+        if yes == self._behind or not Priority.can_yield():
+            return
         self._behind = yes
         policy = os.SCHED_IDLE if yes else os.SCHED_OTHER
         with contextlib.suppress(OSError):  # it, or one of them, is gone
@@ -251,7 +285,7 @@ def _started(command: Sequence[str], inherited: Sequence[int]) -> subprocess.Pop
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
+        process_group=0,  # a session would have as much of a core as all of us: sched(7), autogroups
     )
 
 

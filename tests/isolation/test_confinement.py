@@ -1,7 +1,9 @@
 """What processes of nodes are confined with, beside what hostile libraries find out (tests/hostile)."""
 
+import contextlib
 import os
 import platform
+import pty
 import re
 import signal
 import subprocess
@@ -60,6 +62,33 @@ def test_a_child_ends_with_its_parent_even_when_it_is_stopped():
         parent.kill()
 
     assert gone(child)
+
+
+IN_A_TERMINAL = """
+from pathlib import Path
+from flowrt.counters import NodeCounters
+from flowrt.isolation.process import Child
+from flowrt.quota.meter import Meter
+def terminal(pid): return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4]
+child = Child(1 << 20, Meter(NodeCounters()), None)
+print("terminals", terminal("self") != "0", terminal(child.pid) != "0", flush=True)
+child.close()
+"""
+
+
+def test_a_child_leaves_the_terminal_of_its_parent():
+    """Where it could write what the user seems to have typed, and take Ctrl-C for itself."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(sys.executable, [sys.executable, "-c", IN_A_TERMINAL])
+    said = b""
+    with contextlib.suppress(OSError):  # the kernel's word for its end
+        while part := os.read(terminal, 4096):
+            said += part
+    os.waitpid(pid, 0)
+    os.close(terminal)
+
+    assert b"terminals True False" in said
 
 
 def gone(pid):

@@ -19,6 +19,7 @@ from flowrt.errors import GuestTrap
 from flowrt.events import NodeFaulted, NodeRestarted
 from flowrt.isolation import operator as isolated
 from flowrt.isolation import process
+from flowrt.isolation.cgroup import Cgroup
 from flowrt.isolation.confine import data_bytes
 from flowrt.isolation.operator import IsolatedOperator
 from flowrt.quota.bucket import Bucket
@@ -202,7 +203,61 @@ def test_a_process_past_its_share_lets_others_go_first(monkeypatch):
         IsolatedOperator(Run(code), Resources(), meter, lambda *_: None, NodeCounters(), {}, limit_first=True)
 
     assert (True, {os.SCHED_IDLE}) in seen
-    assert (False, {os.SCHED_OTHER}) in seen
+    assert (False, {os.SCHED_OTHER}) in seen[seen.index((True, {os.SCHED_IDLE})) :]
+
+
+def policies(child):
+    return {os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{child.pid}/task").iterdir()}
+
+
+@pytest.fixture
+def child():
+    """A process that can be asked, started again or for the first time, with a share or without."""
+    made = []
+
+    def make(*buckets, cgroup=None, again=False):
+        made.append(process.Child(1 << 20, Meter(NodeCounters(), buckets), cgroup, again=again))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.mark.skipif(not Priority.can_yield(), reason="priorities can only be lowered for good")
+def test_a_process_that_is_started_again_lets_others_go_first_until_it_has_loaded_its_node(child):
+    assert policies(child()) == {os.SCHED_OTHER}
+
+    again = child(again=True)
+    assert policies(again) == {os.SCHED_IDLE}
+    again.started()
+    assert policies(again) == {os.SCHED_OTHER}
+
+
+@pytest.mark.skipif(not Priority.can_yield(), reason="priorities can only be lowered for good")
+def test_it_does_not_wait_for_ever_for_a_core_that_nobody_leaves(child, monkeypatch):
+    monkeypatch.setattr(process, "GIVE_WAY_SECONDS", 0.0)
+
+    assert policies(child(again=True)) == {os.SCHED_OTHER}
+
+
+def test_a_process_competes_with_our_threads_one_by_one(child):
+    """A session of its own would have as much of a core as all of them together, whatever its priority."""
+    pid = child().pid
+
+    assert os.getsid(pid) == os.getsid(0)
+    assert os.getpgid(pid) == pid
+
+
+def test_where_it_has_a_group_the_group_lets_others_go_first(child, tmp_path, monkeypatch):
+    monkeypatch.setattr(process.Priority, "can_yield", lambda: False)
+    (tmp_path / "cgroup.controllers").write_text("cpu memory")
+    group = Cgroup(tmp_path, "node", 2**28, 0.5)
+
+    again = child(cgroup=group, again=True)
+    assert (group.path / "cpu.idle").read_text() == "1"
+    again.started()
+    assert (group.path / "cpu.idle").read_text() == "0"
 
 
 def test_a_native_call_that_sleeps_is_ended_when_its_time_is_up(monkeypatch):
