@@ -157,6 +157,10 @@ class Meter:
         self._counters.cpu_seconds += used
         self._unpaid += used
 
+    def owe(self, seconds: float) -> None:
+        """Pay so much more than what is counted."""
+        self._unpaid += seconds
+
     def helped(self, wall: float, used: float) -> None:
         """Another thread has worked for so long in the place of this one, which waited, and used so much."""
         self.add(used)

@@ -24,6 +24,12 @@ _SAY_AGAIN_SECONDS = 30.0
 TURN_SECONDS = 0.001
 """Processor time that a node past its share takes at a time, where its batch can be divided. What it does meanwhile in
 the interpreter keeps others from it."""
+DEARER = 3
+"""So many times the processor time that it takes is what faults, and outputs beyond `OUTPUTS` a message, cost a node
+past its share. They are work of the interpreter, which nobody else can use meanwhile: a quarter of a core of that makes
+others wait two to three times as long, however short the turns are; a tenth does not."""
+OUTPUTS = 16
+"""Of a message: who divides a message into its readings is not in the way of others."""
 WHOLE = 2**31
 """More messages than a batch has."""
 
@@ -70,6 +76,10 @@ class Limits:
         self.divides = divides and self.meter.bounded
         self.most = WHOLE
         """Messages that the node is to work on at a time."""
+        self.behind = False
+        """Whether it has used up its share, and has not had it back since."""
+        self._used = counters.cpu_seconds
+        """What it had used when that was weighed last."""
 
     def room(self, batch: Batch) -> int:
         """How many of its messages may enter."""
@@ -81,11 +91,19 @@ class Limits:
     def pay(self) -> None:
         """Pay for the processor in the middle of a batch, and wait where that is what the node does."""
         if self.meter.bounded and self.outcome == "throttle":
-            self.meter.wait(self.meter.owed())
+            self.meter.wait(self._owed())
+
+    def weigh(self, rows: int, faulted: int, forked: int) -> None:
+        """What was used since this was called last, or since the node was not past its share, has made faults of so
+        many of the messages, and so many outputs beyond one a message of all: the node pays more for that."""
+        before, self._used = self._used, self._counters.cpu_seconds
+        beyond = faulted + max(0, forked - (OUTPUTS - 1) * rows)
+        if beyond:
+            self.meter.owe((DEARER - 1) * (self._used - before) * beyond / (rows + forked))
 
     def settle(self, batch: Batch) -> None:
         """Pay for a batch, and wait where that is what the node does."""
-        owed = self.meter.owed()
+        owed = self._owed()
         if (owed > 0 or self.most < WHOLE) and self.divides:
             self._divide(len(batch), owed)
         behind, bound = self._gate.charge(batch)
@@ -102,6 +120,14 @@ class Limits:
             began = self.clock()
             self._stopping.wait(behind)
             self._counters.rate_throttled_seconds += self.clock() - began
+
+    def _owed(self) -> float:
+        """Pay; the seconds to wait."""
+        owed, waited = self.meter.owed(), self._counters.throttled_seconds > self._throttled
+        if not self.behind:
+            self._used = self._counters.cpu_seconds
+        self.behind = owed > 0 or waited or (self.behind and not self.meter.rested())
+        return owed
 
     def _divide(self, count: int, owed: float) -> None:
         """After a batch of so many messages the node owes so many seconds: how many to take at a time from now on."""

@@ -179,6 +179,9 @@ class Node:
         now = monotonic()
         self.counters.processing.observe(now - started)
         self._meter.tally(now - started, now)
+        if self._limits.behind:
+            faulted = sum(len(fault.rows) for fault in emission.faults)
+            self._limits.weigh(len(rows), faulted, len(emission.forked))
         if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
             emission = self._judged(emission, rows)
         if self.retrying is not None and (emission.faults or self.retrying.count):

@@ -5,6 +5,7 @@ from node_bench import Shouting
 
 from flowrt.errors import GuestTrap
 from flowrt.events import LimitReached, NodeDisabled, NodeEnabled
+from flowrt.operators.base import Emission
 
 
 class Spinning(Shouting):
@@ -120,6 +121,46 @@ def test_past_its_share_a_node_takes_its_messages_a_few_at_a_time(node_bench):
     for _ in range(4):
         b.send(*eight)
     assert operator.sizes[-1] == 8
+
+
+class Multiplying(Costly):
+    """Makes as many outputs of each message as it says."""
+
+    def process(self, batch):
+        super().process(batch)
+        count = int(batch.payloads[0])
+        return Emission((batch.take([0] * count),), forked=[batch.seqs[0]] * (count - 1))
+
+
+@pytest.mark.parametrize(
+    ("operator", "unlike", "dearer"),
+    [(Costly(0.01), b"refuse", 3), (Multiplying(0.01), b"100", 1 + 2 * 84 / 100), (Multiplying(0.01), b"16", 1)],
+)
+def test_past_its_share_faults_and_many_outputs_cost_more_than_they_take(node_bench, operator, unlike, dearer):
+    """They are the interpreter's work, which keeps others from theirs. What the node did before it was past its share
+    is not counted again."""
+    b = node_bench(operator, cpu=0.25)
+    operator.meter = meter = b.node._limits.meter
+    waits = []
+    meter._wait = waits.append
+    b.counters.cpu_seconds = 1000.0
+    meter._buckets[0]._level = -1.0
+
+    for payload in (b"1", b"1", unlike):
+        b.send(payload)
+
+    assert waits[2] - waits[1] == pytest.approx(dearer * (waits[1] - waits[0]), rel=0.1)
+    assert b.counters.cpu_seconds == pytest.approx(1000.03, abs=0.005)
+
+
+def test_within_its_share_a_fault_costs_what_it_takes(node_bench):
+    operator = Costly(0.001)
+    b = node_bench(operator, cpu=0.5)  # a burst of 50 ms
+    operator.meter = b.node._limits.meter
+
+    b.send(*[b"refuse"] * 30)
+
+    assert b.counters.throttled_seconds == 0
 
 
 def test_what_a_trap_costs_is_paid_for_between_the_parts_of_its_batch(node_bench):
