@@ -3,11 +3,11 @@
 The healthy graph is fed at half of what it can do alone. Beside the hostile one it must keep 90 % of that rate, and its
 99th percentile of latency may at most double.
 
-What else the machine does makes one window many times as slow as the next. So there are many short ones, in turn: what
-the graph can do, alone at half of that, beside a few kinds of hostility at the same rate, and again; then the next few.
-A turn during which others took more than a tenth of a core does not count and is played again, as often as there are
-rounds; when the machine does not become calm, all count. Compared are medians over the rounds; how much others took is
-said.
+What else the machine does, and the machine's own host, makes one moment many times as slow as the next. So there are
+many short windows, in turn: what the graph can do, alone at half of that, beside a few kinds of hostility at the same
+rate, and again; then the next few. A turn in which the machine changed its speed is played again, and of each window
+those quarters of a second count during which, and during the one before, the host left us our cores. Compared are
+medians of the 99th percentiles of these. When there are too few of them, all count, and the row says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -29,11 +29,18 @@ from flowrt.runtime.surroundings import Surroundings
 ALONE = ""
 AT_ONCE = 3
 """Kinds that take turns: what the graph can do is measured anew after so many."""
-ROUNDS = 7
+PART = 0.25
+"""Seconds of which there is one 99th percentile: of some hundred batches."""
+PARTS = 24
+"""So many for each kind, at least."""
+TURNS = 4, 14
+"""At least and at most."""
 WINDOW = 1.5
-"""Seconds, in which some thousand batches come: the 99th percentile is not one of a handful."""
-OTHERS = 0.1
-"""Cores that others may take during a round that counts."""
+"""Seconds."""
+STOLEN = 0.05
+"""Cores that the host may take from this machine during a part that counts."""
+STEADY = 0.8
+"""The part of what the graph can do at one end of a turn that it can do at the other, at least."""
 CALM = 0.005
 """Seconds of latency at which the backlog of a start is taken to be worked off."""
 RATE, LATENCY = 0.9, 2.0
@@ -58,7 +65,7 @@ def compare(seconds: float) -> bool:
     """Print a row for each kind of hostility; whether the neighbour kept its rate and latency in all."""
     kinds = list(hostile.KINDS)
     print("neighbour, fed at half of what it can do: rate, 99th percentile of latency in ms, and that as a ratio")
-    print(f"{'beside':<16}{'rate':>7}{'alone':>8}{'beside':>8}{'ratio':>7}{'quarters of ratios':>20}{'others':>8}")
+    print(f"{'beside':<16}{'rate':>7}{'alone':>8}{'beside':>8}{'ratio':>7}{'quarters':>16}{'parts':>7}{'others':>8}")
     held = True
     with tempfile.TemporaryDirectory() as name:
         for start in range(0, len(kinds), AT_ONCE):
@@ -69,46 +76,66 @@ def compare(seconds: float) -> bool:
 
 
 @dataclass
-class _Turn:
-    """By kind, and for nobody beside it, the part of the rate that was kept, and the 99th percentile of latency in
-    seconds."""
+class _Window:
+    rate: float
+    """Messages a second."""
+    calm: list[float]
+    """The 99th percentile of latency in seconds of each part that counts."""
+    every: list[float]
+    """The same of all parts."""
 
-    rates: dict[str, float] = field(default_factory=dict)
-    delays: dict[str, float] = field(default_factory=dict)
-    others: float = 0.0
-    """Cores that others took."""
+
+@dataclass
+class _Turn:
+    capacity: float
+    windows: dict[str, _Window]
+    """By kind, and for nobody beside it."""
+    steady: bool
+    others: float
+    """Cores that others took, this machine's host included."""
 
 
 def _turns(path: Path, kinds: Sequence[str], seconds: float) -> list[_Turn]:
+    fewest, most = TURNS
     played: list[_Turn] = []
-    calm: list[_Turn] = []
-    while len(calm) < ROUNDS and len(played) < 2 * ROUNDS:
+    steady: list[_Turn] = []
+    while len(played) < most and (len(steady) < fewest or not _enough(steady, kinds)):
         played.append(_play(path, kinds, seconds))
-        calm += [one for one in played[-1:] if one.others <= OTHERS]
-    return calm if len(calm) >= ROUNDS else played
+        steady += [one for one in played[-1:] if one.steady]
+    return steady if _enough(steady, kinds) else played
+
+
+def _enough(turns: Sequence[_Turn], kinds: Sequence[str]) -> bool:
+    return all(len(_calm(turns, kind)) >= PARTS for kind in (ALONE, *kinds))
+
+
+def _calm(turns: Sequence[_Turn], kind: str) -> list[float]:
+    return [delay for turn in turns for delay in turn.windows[kind].calm]
 
 
 def _play(path: Path, kinds: Sequence[str], seconds: float) -> _Turn:
     began, spent, busy = time.monotonic(), _spent(), _busy()
-    found = _Turn()
-    capacity, _ = _measure(path, ALONE, seconds / 2, rate=None)
-    for kind in (ALONE, *kinds):
-        rate, found.delays[kind] = _measure(path, kind, seconds, capacity / 2)
-        found.rates[kind] = rate * 2 / capacity
-    found.others = (_busy() - busy - (_spent() - spent)) / (time.monotonic() - began)
-    return found
+    capacity = _measure(path, ALONE, seconds / 2, rate=None).rate
+    windows = {kind: _measure(path, kind, seconds, capacity / 2) for kind in (ALONE, *kinds)}
+    again = _measure(path, ALONE, seconds / 2, rate=None).rate
+    others = (_busy() - busy - (_spent() - spent)) / (time.monotonic() - began)
+    return _Turn(capacity, windows, STEADY <= again / capacity <= 1 / STEADY, others)
 
 
 def _row(kind: str, turns: Sequence[_Turn]) -> bool:
-    rate, alone = median(turn.rates[kind] for turn in turns), median(turn.rates[ALONE] for turn in turns)
-    delay, usual = median(turn.delays[kind] for turn in turns), median(turn.delays[ALONE] for turn in turns)
-    low, _, high = quantiles([turn.delays[kind] / turn.delays[ALONE] for turn in turns], n=4)
+    rate = median(2 * turn.windows[kind].rate / turn.capacity for turn in turns)
+    alone = median(2 * turn.windows[ALONE].rate / turn.capacity for turn in turns)
+    usually, beside = _calm(turns, ALONE), _calm(turns, kind)
+    busy = "" if len(usually) >= PARTS <= len(beside) else "  a busy machine"
+    if busy:
+        usually, beside = ([one for turn in turns for one in turn.windows[which].every] for which in (ALONE, kind))
+    usual, delay = median(usually), median(beside)
+    low, _, high = quantiles(beside, n=4)
     good = rate >= RATE * alone and delay <= LATENCY * usual
-    said = "" if good else "  not held"
     others = median(turn.others for turn in turns)
     print(
-        f"{kind:<16}{rate:7.3f}{usual * 1e3:8.2f}{delay * 1e3:8.2f}{delay / usual:7.2f}{low:12.2f} to {high:5.2f}"
-        f"{others:7.2f}{said}",
+        f"{kind:<16}{rate:7.3f}{usual * 1e3:8.2f}{delay * 1e3:8.2f}{delay / usual:7.2f}"
+        f"{low / usual:7.2f} to {high / usual:5.2f}{len(beside):7}{others:8.2f}{busy}{'' if good else '  not held'}",
         flush=True,
     )
     return good
@@ -122,12 +149,22 @@ def _spent() -> float:
 
 def _busy() -> float:
     """Seconds that cores have worked for anyone, this machine's host included, since its start."""
-    fields = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+    ticks = _ticks()
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def _measure(path: Path, kind: str, seconds: float, rate: float | None) -> tuple[float, float]:
-    """Messages a second through the healthy graph, and the 99th percentile of their latency in seconds."""
+def _stolen() -> float:
+    """Seconds in which the host took a core from this machine, since its start."""
+    return _ticks()[7] / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks() -> list[int]:
+    """Source: the first line of `/proc/stat`, proc_stat(5)."""
+    return list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
+
+
+def _measure(path: Path, kind: str, seconds: float, rate: float | None) -> _Window:
+    """The healthy graph at a rate, or at what it can do."""
     healthy = Endless([PAYLOAD] * 16, rate)
     plans, ends = [planned(path, HEALTHY, "healthy.yaml")], {"healthy": healthy}
     if kind != ALONE:
@@ -145,12 +182,28 @@ def _measure(path: Path, kind: str, seconds: float, rate: float | None) -> tuple
     _settle(sink.delays, rate)
     sink.delays.clear()
     before, began = sink.received, time.monotonic()
-    time.sleep(seconds)
+    calm, every = _watched(sink.delays, seconds)
     got, took = sink.received - before, time.monotonic() - began
-    delays = list(sink.delays)
     runtime.stop(0.1)
     gc.unfreeze()
-    return got / took, quantiles(delays, n=100)[98] if len(delays) > 1 else float("inf")
+    return _Window(got / took, calm, every)
+
+
+def _watched(delays: list[float], seconds: float) -> tuple[list[float], list[float]]:
+    """The 99th percentile of what comes into `delays` in each part of so many seconds: of calm ones, and of all. In a
+    part in which nothing comes it is the part itself."""
+    calm, every, before = [], [], False
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        start, stolen = len(delays), _stolen()
+        time.sleep(min(PART, seconds))
+        part = delays[start:]
+        every.append(quantiles(part, n=100)[98] if len(part) > 1 else PART)
+        left_alone = _stolen() - stolen <= STOLEN * PART
+        if left_alone and before:
+            calm.append(every[-1])
+        before = left_alone
+    return calm, every
 
 
 def _settle(delays: list[float], rate: float | None) -> None:
