@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import signal
@@ -49,6 +50,10 @@ RESTLESS_SECONDS = 0.005
 """Of processor time that a child may use after it has answered: what it has begun comes to its end in less."""
 _ENVIRONMENT = ("PATH", "LANG", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "CACHE_DIRECTORY", "TMPDIR")
 _PROGRAM = "flowrt.runtime.isolated"
+_pread = ctypes.PyDLL(None).pread
+"""Keeps the interpreter's lock: who lets go of it has to be woken to have it back, on the core that the child works on,
+and whoever waits for the lock waits for that."""
+_pread.argtypes, _pread.restype = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long), ctypes.c_ssize_t
 
 
 class Child:
@@ -149,7 +154,7 @@ class Child:
         last = due + (WAITING - 1) * seconds
         most = self._counted + seconds
         answered, asleep = self.channel.answered, 0
-        pause = WARY_SECONDS if self._again else LOOK_SECONDS
+        pause = WARY_SECONDS if self._again and not self._until else LOOK_SECONDS
         while True:
             ready = readable((answered, self._ended), pause)
             pause = min(2 * pause, BEHIND_SECONDS if self._behind else LOOK_SECONDS)
@@ -218,10 +223,9 @@ class Child:
 
     def _read(self, which: int, gone: bytes) -> bytes:
         """What the kernel says of it at present, or `gone`."""
-        try:
-            return os.pread(self._looks[which], 1024, 0) or gone
-        except OSError:
-            return gone
+        words = ctypes.create_string_buffer(1024)
+        size = _pread(self._looks[which], words, len(words), 0)
+        return words.raw[:size] if size > 0 else gone
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
