@@ -154,12 +154,17 @@ class Batch(Struct, eq=False):
     def take(self, rows: Iterable[int]) -> Batch:
         """The given rows, in the given order, repeats allowed."""
         rows = list(rows)
+        return self.become(rows, list(map(self.payloads.__getitem__, rows)))
+
+    def become(self, rows: Sequence[int], payloads: Sequence[bytes], heads: Sequence[Head] | None = None) -> Batch:
+        """Messages made of the given rows, in that order, repeats allowed: with these payloads, and the heads of their
+        rows unless there are others."""
         return Batch(
-            [self.heads[i] for i in rows],
-            [self.payloads[i] for i in rows],
-            [self.times[i] for i in rows],
-            [self.born[i] for i in rows],
-            [self.seqs[i] for i in rows],
+            list(map(self.heads.__getitem__, rows)) if heads is None else heads,
+            payloads,
+            list(map(self.times.__getitem__, rows)),
+            list(map(self.born.__getitem__, rows)),
+            list(map(self.seqs.__getitem__, rows)),
             self.tracker,
         )
 

@@ -12,6 +12,7 @@ operations; only branches and filters pay by the message.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -77,8 +78,8 @@ class Tracker:
     def fork(self, seqs: Sequence[int]) -> None:
         """One more row derives from each of these; a number may occur more than once."""
         with self._lock:
-            for seq in seqs:
-                self._extra[seq] = self._extra.get(seq, 0) + 1
+            for seq, count in Counter(seqs).items():
+                self._extra[seq] = self._extra.get(seq, 0) + count
 
     def settle(self, seqs: Sequence[int]) -> None:
         """One row of each of these has come to its end."""
@@ -114,17 +115,16 @@ class Tracker:
         if isinstance(seqs, range) and seqs.step == 1 and not extra and seqs.start >= base:
             done[seqs.start - base : seqs.stop - base] = b"\x01" * len(seqs)
             return
-        for seq in seqs:
+        for seq, count in Counter(seqs).items():  # one of many rows comes with many of them
+            left = extra.get(seq, 0) - count
             if seq < base:
-                self.surplus += 1
-                continue
-            more = extra.get(seq)
-            if more is None:
-                done[seq - base] = 1
-            elif more == 1:
-                del extra[seq]
+                self.surplus += count
+            elif left > 0:
+                extra[seq] = left
             else:
-                extra[seq] = more - 1
+                extra.pop(seq, None)
+                if left < 0:
+                    done[seq - base] = 1
 
     def _pay(self) -> None:
         # Two settling threads may both have moved the mark; the releases must still leave one after the other.

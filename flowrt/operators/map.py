@@ -53,6 +53,5 @@ def _uneven(batch: Batch, output: GuestOutput) -> Emission:
     faults = faults_of(batch, output.errors)
     if not output.rows:
         return Emission((None,), filtered, faults)
-    heads = [batch.heads[row] for row in output.rows] if output.heads is None else output.heads
-    out = batch.take(output.rows).with_payloads(output.payloads, heads)
+    out = batch.become(output.rows, output.payloads, output.heads)
     return Emission((out,), filtered, faults, forked)
