@@ -47,8 +47,9 @@ class Resources(Options):
     """The quota of one operation."""
 
     cpu: Cores | None = Field(None, le=64)
-    """Sustained share of one core, as `250m`. Unset: no share of its own, bounded by the graph's budget and the
-    machine."""
+    """Sustained share of one core, as `250m`. A node that has used it up waits; until it has it back, what it spends
+    on faults, and on outputs beyond 16 a message, counts five times, because it keeps others from the interpreter.
+    Unset: no share of its own, bounded by the graph's budget and the machine."""
     memory: Bytes = Field(64 * 2**20, ge=2**16, le=2**32)
     """Bound of a guest's linear memory and of what the host holds for it. 64Mi: several times what the example
     guests use, and small enough that a dozen nodes fit a gateway of 1 GB."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, sleep
 
 from flowrt.counters import NodeCounters
 from flowrt.errors import NodeFault
@@ -24,12 +24,14 @@ _SAY_AGAIN_SECONDS = 30.0
 TURN_SECONDS = 0.001
 """Processor time that a node past its share takes at a time, where its batch can be divided. What it does meanwhile in
 the interpreter keeps others from it."""
-DEARER = 3
+DEARER = 5
 """So many times the processor time that it takes is what faults, and outputs beyond `OUTPUTS` a message, cost a node
 past its share. They are work of the interpreter, which nobody else can use meanwhile: a quarter of a core of that makes
-others wait two to three times as long, however short the turns are; a tenth does not."""
+others wait two to three times as long, however short the turns are; a twentieth does not."""
 OUTPUTS = 16
 """Of a message: who divides a message into its readings is not in the way of others."""
+BREATH_SECONDS = 0.0001
+"""In the middle of that, between making and handing on, it lets others have the interpreter."""
 WHOLE = 2**31
 """More messages than a batch has."""
 
@@ -100,6 +102,7 @@ class Limits:
         beyond = faulted + max(0, forked - (OUTPUTS - 1) * rows)
         if beyond:
             self.meter.owe((DEARER - 1) * (self._used - before) * beyond / (rows + forked))
+            sleep(BREATH_SECONDS)
 
     def settle(self, batch: Batch) -> None:
         """Pay for a batch, and wait where that is what the node does."""

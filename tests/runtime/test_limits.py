@@ -134,7 +134,7 @@ class Multiplying(Costly):
 
 @pytest.mark.parametrize(
     ("operator", "unlike", "dearer"),
-    [(Costly(0.01), b"refuse", 3), (Multiplying(0.01), b"100", 1 + 2 * 84 / 100), (Multiplying(0.01), b"16", 1)],
+    [(Costly(0.01), b"refuse", 5), (Multiplying(0.01), b"100", 1 + 4 * 84 / 100), (Multiplying(0.01), b"16", 1)],
 )
 def test_past_its_share_faults_and_many_outputs_cost_more_than_they_take(node_bench, operator, unlike, dearer):
     """They are the interpreter's work, which keeps others from theirs. What the node did before it was past its share
