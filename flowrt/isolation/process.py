@@ -189,6 +189,7 @@ class Child:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
+            self._process.kill()  # should it have left its group
         self._process.wait()
         with self._changing:
             if not self._closed:

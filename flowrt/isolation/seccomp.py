@@ -1,7 +1,7 @@
 """The system calls that a child may not make, as a filter that the kernel keeps to: Linux on x86-64 and aarch64.
 
 No new processes, no other programs, no sockets, no look into other processes, no signal to them and no hand on their
-limits or priorities, no memory that is nobody's data. Threads are allowed.
+limits or priorities, no process group but its own, no memory that is nobody's data. Threads are allowed.
 
 Source: seccomp(2), `linux/seccomp.h`, `linux/filter.h`; numbers from `asm/unistd.h`, which a test compares.
 """
@@ -46,7 +46,7 @@ NEVER = {
         "mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161, "open_by_handle_at": 304, "reboot": 169,
         "init_module": 175, "finit_module": 313, "delete_module": 176, "kexec_load": 246, "swapon": 167,
         "settimeofday": 164, "clock_settime": 227, "adjtimex": 159, "clock_adjtime": 305, "sethostname": 170,
-        "acct": 163, "syslog": 103, "iopl": 172, "ioperm": 173,
+        "setpgid": 109, "setsid": 112, "acct": 163, "syslog": 103, "iopl": 172, "ioperm": 173,
     },
     "aarch64": {
         "execve": 221, "execveat": 281, "unshare": 97, "setns": 268,
@@ -61,7 +61,7 @@ NEVER = {
         "mount": 40, "umount2": 39, "pivot_root": 41, "chroot": 51, "open_by_handle_at": 265, "reboot": 142,
         "init_module": 105, "finit_module": 273, "delete_module": 106, "kexec_load": 104, "swapon": 224,
         "settimeofday": 170, "clock_settime": 112, "adjtimex": 171, "clock_adjtime": 266, "sethostname": 161,
-        "acct": 89, "syslog": 116,
+        "setpgid": 154, "setsid": 157, "acct": 89, "syslog": 116,
     },
 }  # fmt: skip
 """Calls that are refused whatever their arguments."""

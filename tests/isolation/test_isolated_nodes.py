@@ -117,13 +117,14 @@ def run(monkeypatch):
         ("import os; os.posix_spawn('/bin/true', ['true'], {})", "internal", "PermissionError"),
         ("import os; os.execv('/bin/true', ['true'])", "internal", "PermissionError"),
         ("import os; os.kill(os.getppid(), 9)", "internal", "PermissionError"),
+        ("import os; os.setpgid(0, os.getpgid(os.getppid()))", "internal", "PermissionError"),
         ("import socket; socket.socket()", "internal", "PermissionError"),
         ("import resource; resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))", "internal", "not allowed"),
         ("held = []\nwhile True: held.append(bytearray(1 << 20))", "memory", "no memory left"),
         ("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,)).start()", "", ""),
     ],
-    ids=["a wild read", "abort", "exit", "a fork bomb", "spawn", "exec", "kill", "a socket", "its limits",
-         "all the memory", "a thread bomb"],
+    ids=["a wild read", "abort", "exit", "a fork bomb", "spawn", "exec", "kill", "its parent's group", "a socket",
+         "its limits", "all the memory", "a thread bomb"],
 )  # fmt: skip
 def test_native_code_that_runs_riot_ends_or_is_refused(run, code, kind, words):
     found, detail = run(code, memory="128Mi")
