@@ -7,7 +7,8 @@ What else the machine does, and the machine's own host, makes one moment many ti
 many short windows, in turn: what the graph can do, alone at half of that, beside a few kinds of hostility at the same
 rate, and again; then the next few. A turn in which the machine changed its speed is played again, and of each window
 those quarters of a second count during which, and during the one before, the host left us our cores. Compared are
-medians of the 99th percentiles of these. When there are too few of them, all count, and the row says so.
+medians of the 99th percentiles of these. When there are too few of them, all turns and parts count, and the row says
+"a busy machine".
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -91,6 +92,7 @@ class _Turn:
     windows: dict[str, _Window]
     """By kind, and for nobody beside it."""
     steady: bool
+    """Whether it may be compared by its calm parts."""
     others: float
     """Cores that others took, this machine's host included."""
 
@@ -102,7 +104,7 @@ def _turns(path: Path, kinds: Sequence[str], seconds: float) -> list[_Turn]:
     while len(played) < most and (len(steady) < fewest or not _enough(steady, kinds)):
         played.append(_play(path, kinds, seconds))
         steady += [one for one in played[-1:] if one.steady]
-    return steady if _enough(steady, kinds) else played
+    return steady if _enough(steady, kinds) else [replace(turn, steady=False) for turn in played]
 
 
 def _enough(turns: Sequence[_Turn], kinds: Sequence[str]) -> bool:
@@ -126,7 +128,7 @@ def _row(kind: str, turns: Sequence[_Turn]) -> bool:
     rate = median(2 * turn.windows[kind].rate / turn.capacity for turn in turns)
     alone = median(2 * turn.windows[ALONE].rate / turn.capacity for turn in turns)
     usually, beside = _calm(turns, ALONE), _calm(turns, kind)
-    busy = "" if len(usually) >= PARTS <= len(beside) else "  a busy machine"
+    busy = "" if all(turn.steady for turn in turns) else "  a busy machine"
     if busy:
         usually, beside = ([one for turn in turns for one in turn.windows[which].every] for which in (ALONE, kind))
     usual, delay = median(usually), median(beside)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 
@@ -77,8 +78,9 @@ class Tracker:
 
     def fork(self, seqs: Sequence[int]) -> None:
         """One more row derives from each of these; a number may occur more than once."""
+        counted = _counted(seqs)
         with self._lock:
-            for seq, count in Counter(seqs).items():
+            for seq, count in counted:
                 self._extra[seq] = self._extra.get(seq, 0) + count
 
     def settle(self, seqs: Sequence[int]) -> None:
@@ -115,7 +117,7 @@ class Tracker:
         if isinstance(seqs, range) and seqs.step == 1 and not extra and seqs.start >= base:
             done[seqs.start - base : seqs.stop - base] = b"\x01" * len(seqs)
             return
-        for seq, count in Counter(seqs).items():  # one of many rows comes with many of them
+        for seq, count in _counted(seqs):
             left = extra.get(seq, 0) - count
             if seq < base:
                 self.surplus += count
@@ -133,3 +135,10 @@ class Tracker:
                 owed, self._owed = self._owed, 0
             if owed:
                 self._release(owed)
+
+
+def _counted(seqs: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """How often each stands there. One message's rows come together, and mostly there is one of each."""
+    if len(seqs) > 1 and seqs[0] == seqs[1]:
+        return Counter(seqs).items()
+    return zip(seqs, repeat(1), strict=False)

@@ -45,10 +45,12 @@ def confine(parent: int, writable: Sequence[Path]) -> str:
 
 def _leave_terminal() -> None:
     """It is in the session of its parent, and would be heard as the keyboard there."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it has none
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-        fcntl.ioctl(terminal, termios.TIOCNOTTY)
-        os.close(terminal)
+        try:
+            fcntl.ioctl(terminal, termios.TIOCNOTTY)
+        finally:
+            os.close(terminal)
 
 
 def confinement() -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.errors import GuestTrap, StartError
+from flowrt.isolation import landlock
 from flowrt.isolation.cgroup import Cgroup
 from flowrt.isolation.channel import Channel, readable
 from flowrt.isolation.confine import data_bytes
@@ -32,8 +33,8 @@ START_SECONDS = 30.0
 """Longest that it may take to load its node."""
 WAITING = 10
 """So many times as long as it may take, it may wait for a core: on a busy machine that is not its fault."""
-ASLEEP_LOOKS = 20
-"""Looks in a row at which all threads of a child past its time sleep: it waits for something else than a core."""
+ASLEEP_SECONDS = 0.2
+"""When at every look for so long all threads of a child past its time sleep, it waits, but not for a core."""
 LOOK_SECONDS = 0.01
 """How often a child that works is looked at: what it may overdraw its share by."""
 BEHIND_SECONDS = 0.05
@@ -85,27 +86,41 @@ class Child:
             self.channel.close()
             raise StartError(f"a process cannot be started: {error.strerror}") from error
         self.pid = self._process.pid
-        self._ended = os.pidfd_open(self.pid)
+        self._descriptors: list[int] = []
+        """To be closed in the end."""
         self._clock = (~self.pid << 3) | 2
         """The kernel's clock of the process, all its threads: clock_getcpuclockid(3)."""
         self._counted = 0.0
         self._bound = sys.maxsize
         """Bytes of data it may have."""
-        self._looks = [os.open(f"/proc/{self.pid}/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("stat", "statm")]
-        """Kept open: to open a file lets go of the interpreter's lock five times, for each look at a child."""
         self.unconfined = ""
         """What it could not give up, in words."""
         self.baseline = 0
         """Bytes it held before it loaded anything of a node's."""
-        if cgroup is not None:
-            cgroup.take(self.pid)
-        self._let_others_first(yes=again)
         try:
-            self.unconfined = str(self.answer(COME_UP_SECONDS)[0].get("unconfined", ""))
-        except GuestTrap as trap:
+            self._come_up()
+        except (GuestTrap, OSError) as error:
             self.close()
-            raise StartError(f"a process does not come up: {trap.detail}") from trap
+            why = error.detail if isinstance(error, GuestTrap) else str(error)
+            raise StartError(f"a process does not come up: {why}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _come_up(self) -> None:
+        self._ended = self._opened(os.pidfd_open(self.pid))
+        # Kept open: to open a file lets go of the interpreter's lock five times, for each look at a child.
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        self._looks = [self._opened(os.open(f"/proc/{self.pid}/{name}", flags)) for name in ("stat", "statm")]
+        if self._cgroup is not None:
+            self._cgroup.take(self.pid)
+        self._let_others_first(yes=self._again)
+        self.unconfined = str(self.answer(COME_UP_SECONDS)[0].get("unconfined", ""))
         self.baseline = data_bytes(self.pid)
+
+    def _opened(self, descriptor: int) -> int:
+        self._descriptors.append(descriptor)
+        return descriptor
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -153,11 +168,11 @@ class Child:
         due = time.monotonic() + seconds
         last = due + (WAITING - 1) * seconds
         most = self._counted + seconds
-        answered, asleep = self.channel.answered, 0
+        answered, asleep = self.channel.answered, 0.0
         pause = WARY_SECONDS if self._again and not self._until else LOOK_SECONDS
         while True:
             ready = readable((answered, self._ended), pause)
-            pause = min(2 * pause, BEHIND_SECONDS if self._behind else LOOK_SECONDS)
+            paused, pause = pause, min(2 * pause, BEHIND_SECONDS if self._behind else LOOK_SECONDS)
             self._count()
             if answered in ready:
                 os.eventfd_read(answered)
@@ -170,8 +185,8 @@ class Child:
             if self._ended in ready:
                 raise GuestTrap("crash", self._obituary())
             if (now := time.monotonic()) > due:
-                asleep = asleep + 1 if _asleep(self.pid) else 0
-            if now > last or (now > due and (self._counted > most or asleep >= ASLEEP_LOOKS)):
+                asleep = asleep + paused if _asleep(self.pid) else 0.0
+            if now > last or (now > due and (self._counted > most or asleep >= ASLEEP_SECONDS)):
                 self.close()
                 raise GuestTrap("deadline", f"its process took longer than {seconds:g} s")
             if (threads := self._threads()) > THREADS_MAX:
@@ -194,7 +209,7 @@ class Child:
         with self._changing:
             if not self._closed:
                 self._closed = True
-                for descriptor in (self._ended, *self._looks):
+                for descriptor in self._descriptors:
                     os.close(descriptor)
                 self.channel.close()
 
@@ -269,9 +284,10 @@ class Child:
             return
         self._behind = yes
         policy = os.SCHED_IDLE if yes else os.SCHED_OTHER
-        with contextlib.suppress(OSError):  # it, or one of them, is gone
+        with contextlib.suppress(OSError):  # it is gone
             for thread in Path(f"/proc/{self.pid}/task").iterdir():
-                os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))
 
     def _obituary(self) -> str:
         status = self._process.wait()
@@ -283,6 +299,9 @@ class Child:
 
 def _started(command: Sequence[str], inherited: Sequence[int]) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    # A session of its own would have as much of a core as all of us, whatever its priority: sched(7), autogroups. In
+    # ours it could change the priority of us all, by a file that only Landlock keeps it from.
+    in_session = landlock.version() > 0
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command,
         pass_fds=inherited,
@@ -290,7 +309,8 @@ def _started(command: Sequence[str], inherited: Sequence[int]) -> subprocess.Pop
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        process_group=0,  # a session would have as much of a core as all of us: sched(7), autogroups
+        process_group=0 if in_session else None,
+        start_new_session=not in_session,
     )
 
 

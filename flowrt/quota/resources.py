@@ -47,8 +47,8 @@ class Resources(Options):
     """The quota of one operation."""
 
     cpu: Cores | None = Field(None, le=64)
-    """Sustained share of one core, as `250m`. A node that has used it up waits; until it has it back, what it spends
-    on faults, and on outputs beyond 16 a message, counts five times, because it keeps others from the interpreter.
+    """Sustained share of one core, as `250m`. A node that has used it up waits; until it has it back, a fault
+    costs it 0.15 ms more, and each output beyond 16 a message 0.02 ms, because they keep others from the interpreter.
     Unset: no share of its own, bounded by the graph's budget and the machine."""
     memory: Bytes = Field(64 * 2**20, ge=2**16, le=2**32)
     """Bound of a guest's linear memory and of what the host holds for it. 64Mi: several times what the example

@@ -24,10 +24,12 @@ _SAY_AGAIN_SECONDS = 30.0
 TURN_SECONDS = 0.001
 """Processor time that a node past its share takes at a time, where its batch can be divided. What it does meanwhile in
 the interpreter keeps others from it."""
-DEARER = 5
-"""So many times the processor time that it takes is what faults, and outputs beyond `OUTPUTS` a message, cost a node
-past its share. They are work of the interpreter, which nobody else can use meanwhile: a quarter of a core of that makes
-others wait two to three times as long, however short the turns are; a twentieth does not."""
+FAULT_SECONDS = 0.00015
+"""What a fault costs a node past its share besides the time it takes, some four times that. It is the interpreter's
+work, which nobody else can use meanwhile: a quarter of a core of that makes others wait two to three times as long,
+however short the turns are; a twentieth does not."""
+OUTPUT_SECONDS = 0.00002
+"""The same of each output beyond `OUTPUTS` a message."""
 OUTPUTS = 16
 """Of a message: who divides a message into its readings is not in the way of others."""
 BREATH_SECONDS = 0.0001
@@ -80,8 +82,7 @@ class Limits:
         """Messages that the node is to work on at a time."""
         self.behind = False
         """Whether it has used up its share, and has not had it back since."""
-        self._used = counters.cpu_seconds
-        """What it had used when that was weighed last."""
+        self._share = own[0] if own else None
 
     def room(self, batch: Batch) -> int:
         """How many of its messages may enter."""
@@ -93,20 +94,24 @@ class Limits:
     def pay(self) -> None:
         """Pay for the processor in the middle of a batch, and wait where that is what the node does."""
         if self.meter.bounded and self.outcome == "throttle":
-            self.meter.wait(self._owed())
+            self._wait(self._owed()[0])
 
-    def weigh(self, rows: int, faulted: int, forked: int) -> None:
-        """What was used since this was called last, or since the node was not past its share, has made faults of so
-        many of the messages, and so many outputs beyond one a message of all: the node pays more for that."""
-        before, self._used = self._used, self._counters.cpu_seconds
-        beyond = faulted + max(0, forked - (OUTPUTS - 1) * rows)
-        if beyond:
-            self.meter.owe((DEARER - 1) * (self._used - before) * beyond / (rows + forked))
-            sleep(BREATH_SECONDS)
+    def surcharge(self, rows: int, faulted: int, forked: int) -> None:
+        """The node is past its share and has made faults of so many of the messages, and so many outputs beyond one a
+        message of all: it pays for what that costs others, and lets them have the interpreter."""
+        price = faulted * FAULT_SECONDS + max(0, forked - (OUTPUTS - 1) * rows) * OUTPUT_SECONDS
+        if price:
+            self.meter.owe(price)
+            self.breathe()
+
+    @staticmethod
+    def breathe() -> None:
+        """Let others have the interpreter."""
+        sleep(BREATH_SECONDS)
 
     def settle(self, batch: Batch) -> None:
         """Pay for a batch, and wait where that is what the node does."""
-        owed = self._owed()
+        owed, waited = self._owed()
         if (owed > 0 or self.most < WHOLE) and self.divides:
             self._divide(len(batch), owed)
         behind, bound = self._gate.charge(batch)
@@ -114,23 +119,27 @@ class Limits:
             return
         if owed > 0:
             self._say("cpu", owed)
-            behind -= self.meter.wait(owed)
-        elif self._counters.throttled_seconds > self._throttled:  # in the middle of a call
-            self._say("cpu", self._counters.throttled_seconds - self._throttled)
-        self._throttled = self._counters.throttled_seconds
+            behind -= self._wait(owed)
+        elif waited > 0:
+            self._say("cpu", waited)
         if behind > 0:
             self._say(bound, behind)
             began = self.clock()
             self._stopping.wait(behind)
             self._counters.rate_throttled_seconds += self.clock() - began
 
-    def _owed(self) -> float:
-        """Pay; the seconds to wait."""
-        owed, waited = self.meter.owed(), self._counters.throttled_seconds > self._throttled
-        if not self.behind:
-            self._used = self._counters.cpu_seconds
-        self.behind = owed > 0 or waited or (self.behind and not self.meter.rested())
-        return owed
+    def _owed(self) -> tuple[float, float]:
+        """Pay; the seconds to wait, and those that it has waited in the middle of a call."""
+        rested = self._share is None or self._share.full(monotonic())
+        owed, waited = self.meter.owed(), self._counters.throttled_seconds - self._throttled
+        self._throttled = self._counters.throttled_seconds
+        self.behind = owed > 0 or waited > 0 or (self.behind and not rested)
+        return owed, waited
+
+    def _wait(self, seconds: float) -> float:
+        waited = self.meter.wait(seconds)
+        self._throttled = self._counters.throttled_seconds
+        return waited
 
     def _divide(self, count: int, owed: float) -> None:
         """After a batch of so many messages the node owes so many seconds: how many to take at a time from now on."""

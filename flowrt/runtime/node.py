@@ -42,6 +42,9 @@ RESTARTS_PER_PAUSE = 40
 """A pause is at most so much longer than the restart before took: restarts never take more than a fortieth of a core,
 and a guest that is quickly made anew works off bad messages quickly."""
 
+FAULTS_AT_ONCE = 16
+"""So many are less than a millisecond's work of the interpreter."""
+
 log = logging.getLogger(__name__)
 
 
@@ -181,7 +184,7 @@ class Node:
         self._meter.tally(now - started, now)
         if self._limits.behind:
             faulted = sum(len(fault.rows) for fault in emission.faults)
-            self._limits.weigh(len(rows), faulted, len(emission.forked))
+            self._limits.surcharge(len(rows), faulted, len(emission.forked))
         if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
             emission = self._judged(emission, rows)
         if self.retrying is not None and (emission.faults or self.retrying.count):
@@ -275,14 +278,21 @@ class Node:
             if emission.filtered:
                 tracker.settle(emission.filtered)
         self.counters.filtered += len(emission.filtered)
-        if emission.faults:
-            self._faults.handle(*emission.faults)
+        self._hand_over(emission.faults)
         for out, targets in zip(emission.ports, self.targets, strict=False):
             if out is not None:
                 self.counters.emitted += len(out)
                 if self.bounds_outputs:
                     out.largest = min(out.largest, self._message_max)
                 send(out, targets, self.counters)
+
+    def _hand_over(self, faults: Sequence[Fault]) -> None:
+        """Faults to where `onError` says: all by one write, or, past the node's share, a few at a time."""
+        at_once = FAULTS_AT_ONCE if self._limits.behind else len(faults)
+        for start in range(0, len(faults), at_once or 1):
+            self._faults.handle(*faults[start : start + at_once])
+            if start + at_once < len(faults):
+                self._limits.breathe()
 
     def _without_oversized(self, batch: Batch) -> Batch:
         fits = [len(payload) <= self._message_max for payload in batch.payloads]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -15,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
 from hostile_bench import HEALTHY, Bench
 
 from flowrt.counters import NodeCounters
-from flowrt.errors import GuestTrap
+from flowrt.errors import GuestTrap, StartError
 from flowrt.events import NodeFaulted, NodeRestarted
+from flowrt.isolation import landlock, process
 from flowrt.isolation import operator as isolated
-from flowrt.isolation import process
 from flowrt.isolation.cgroup import Cgroup
 from flowrt.isolation.confine import data_bytes
 from flowrt.isolation.operator import IsolatedOperator
@@ -242,12 +243,27 @@ def test_it_does_not_wait_for_ever_for_a_core_that_nobody_leaves(child, monkeypa
     assert policies(child(again=True)) == {os.SCHED_OTHER}
 
 
-def test_a_process_competes_with_our_threads_one_by_one(child):
-    """A session of its own would have as much of a core as all of them together, whatever its priority."""
-    pid = child().pid
+def test_a_process_competes_with_our_threads_one_by_one(child, monkeypatch):
+    """A session of its own would have as much of a core as all of them together, whatever its priority. Where nothing
+    keeps it from the file that says how much a session has, it gets one."""
+    if landlock.version():
+        ours = child().pid
+        assert (os.getsid(ours), os.getpgid(ours)) == (os.getsid(0), ours)
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    own = child().pid
+    assert (os.getsid(own), os.getpgid(own)) == (own, own)
 
-    assert os.getsid(pid) == os.getsid(0)
-    assert os.getpgid(pid) == pid
+
+def test_a_process_whose_group_is_gone_is_no_start_and_leaves_nothing(child, tmp_path):
+    (tmp_path / "cgroup.controllers").write_text("cpu memory")
+    group = Cgroup(tmp_path, "node", 2**28, 0.5)
+    shutil.rmtree(group.path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    with pytest.raises(StartError, match=r"does not come up: .*No such file"):
+        child(cgroup=group)
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_where_it_has_a_group_the_group_lets_others_go_first(child, tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ from node_bench import Shouting
 from flowrt.errors import GuestTrap
 from flowrt.events import LimitReached, NodeDisabled, NodeEnabled
 from flowrt.operators.base import Emission
+from flowrt.quota.meter import Meter
+from flowrt.runtime.limits import FAULT_SECONDS, OUTPUT_SECONDS
 
 
 class Spinning(Shouting):
@@ -132,35 +134,86 @@ class Multiplying(Costly):
         return Emission((batch.take([0] * count),), forked=[batch.seqs[0]] * (count - 1))
 
 
-@pytest.mark.parametrize(
-    ("operator", "unlike", "dearer"),
-    [(Costly(0.01), b"refuse", 5), (Multiplying(0.01), b"100", 1 + 4 * 84 / 100), (Multiplying(0.01), b"16", 1)],
-)
-def test_past_its_share_faults_and_many_outputs_cost_more_than_they_take(node_bench, operator, unlike, dearer):
-    """They are the interpreter's work, which keeps others from theirs. What the node did before it was past its share
-    is not counted again."""
-    b = node_bench(operator, cpu=0.25)
+@pytest.fixture
+def surcharges(monkeypatch):
+    """Seconds that nodes were charged beyond what they used."""
+    made = []
+    monkeypatch.setattr(Meter, "owe", lambda _, seconds: made.append(seconds))
+    return made
+
+
+def with_share(node_bench, operator, *, level, **resources):
+    """A node whose bucket holds so many seconds, and which waits in no time."""
+    b = node_bench(operator, cpu=0.25, **resources)  # a burst of 25 ms
     operator.meter = meter = b.node._limits.meter
-    waits = []
-    meter._wait = waits.append
-    b.counters.cpu_seconds = 1000.0
-    meter._buckets[0]._level = -1.0
-
-    for payload in (b"1", b"1", unlike):
-        b.send(payload)
-
-    assert waits[2] - waits[1] == pytest.approx(dearer * (waits[1] - waits[0]), rel=0.1)
-    assert b.counters.cpu_seconds == pytest.approx(1000.03, abs=0.005)
+    meter._wait = lambda _: None
+    meter._buckets[0]._level = level
+    return b
 
 
-def test_within_its_share_a_fault_costs_what_it_takes(node_bench):
-    operator = Costly(0.001)
-    b = node_bench(operator, cpu=0.5)  # a burst of 50 ms
-    operator.meter = b.node._limits.meter
+@pytest.mark.parametrize(
+    ("operator", "payload", "price"),
+    [
+        (Costly(0.01), b"refuse", [FAULT_SECONDS]),
+        (Costly(0.01), b"trap", [FAULT_SECONDS]),
+        (Multiplying(0.01), b"100", [pytest.approx(84 * OUTPUT_SECONDS)]),
+        (Multiplying(0.01), b"16", []),
+        (Costly(0.01), b"a", []),
+    ],
+)
+def test_past_its_share_faults_and_many_outputs_cost_more_than_they_take(
+    node_bench, surcharges, operator, payload, price
+):
+    """They are the interpreter's work, which keeps others from theirs."""
+    b = with_share(node_bench, operator, level=-1.0)
+
+    b.send(b"1")
+    b.send(payload)
+
+    assert surcharges == price
+
+
+def test_within_its_share_a_fault_costs_what_it_takes(node_bench, surcharges):
+    b = with_share(node_bench, Costly(0.0001), level=0.025)
 
     b.send(*[b"refuse"] * 30)
 
-    assert b.counters.throttled_seconds == 0
+    assert surcharges == []
+
+
+def test_a_node_that_has_its_share_back_is_not_past_it_however_much_a_batch_takes(node_bench, surcharges):
+    b = with_share(node_bench, Costly(0.01), level=-1.0)  # almost half the burst for each
+
+    b.send(b"a")
+    b.node._limits.meter._buckets[0]._level = 0.025
+    b.send(b"a")
+    b.send(b"refuse")
+
+    assert surcharges == []
+
+
+def test_a_wait_in_the_middle_of_a_call_counts_once_for_who_drops_what_is_over(node_bench, surcharges):
+    b = with_share(node_bench, Costly(0.0001), level=0.025, at_limit="drop")
+    b.counters.throttled_seconds = 0.2  # a process of its own waited while it started
+
+    b.send(b"refuse")
+    b.send(b"refuse")
+    b.send(b"refuse")
+
+    assert surcharges == [FAULT_SECONDS]
+
+
+def test_past_its_share_faults_are_kept_a_few_at_a_time(node_bench, surcharges, monkeypatch):
+    b = with_share(node_bench, Costly(0.00001), level=-1.0)
+    b.node._limits.divides = False  # as of a model
+    writes, add = [], b.letters.add
+    monkeypatch.setattr(b.letters, "add", lambda letters: writes.append(len(letters)) or add(letters))
+
+    b.send(b"a")
+    b.send(*[b"refuse"] * 40)
+
+    assert writes == [16, 16, 8]
+    assert b.released == 41
 
 
 def test_what_a_trap_costs_is_paid_for_between_the_parts_of_its_batch(node_bench):
