@@ -86,7 +86,10 @@ class _Child:
         blocks = [
             None if port is None else Block(port.seqs, next(numbers), port.times, port.payloads) for port in ports
         ]
-        faults = [[fault.error.kind, fault.error.detail, list(fault.rows.seqs)] for fault in emission.faults]
+        alike: dict[tuple[str, str], list[int]] = {}  # a model says the same of every row
+        for fault in emission.faults:
+            alike.setdefault((fault.error.kind, fault.error.detail), []).extend(fault.rows.seqs)
+        faults = [[*words, rows] for words, rows in alike.items()]
         slot = self._slot()
         keeps = slot is not None and slot.state is not None
         if slot is not None and slot.state is not None:

@@ -28,6 +28,8 @@ FAULT_SECONDS = 0.00015
 """What a fault costs a node past its share besides the time it takes, some four times that. It is the interpreter's
 work, which nobody else can use meanwhile: a quarter of a core of that makes others wait two to three times as long,
 however short the turns are; a twentieth does not."""
+CALL_SECONDS = 0.002
+"""The same of a call that failed as a whole, whose messages are tried again in parts."""
 OUTPUT_SECONDS = 0.00002
 """The same of each output beyond `OUTPUTS` a message."""
 OUTPUTS = 16
@@ -96,10 +98,12 @@ class Limits:
         if self.meter.bounded and self.outcome == "throttle":
             self._wait(self._owed()[0])
 
-    def surcharge(self, rows: int, faulted: int, forked: int) -> None:
+    def surcharge(self, rows: int, faulted: int, forked: int, failed: int) -> None:
         """The node is past its share and has made faults of so many of the messages, and so many outputs beyond one a
-        message of all: it pays for what that costs others, and lets them have the interpreter."""
-        price = faulted * FAULT_SECONDS + max(0, forked - (OUTPUTS - 1) * rows) * OUTPUT_SECONDS
+        message of all, with so many calls that failed: it pays for what that costs others, and lets them have the
+        interpreter."""
+        price = faulted * FAULT_SECONDS + failed * CALL_SECONDS
+        price += max(0, forked - (OUTPUTS - 1) * rows) * OUTPUT_SECONDS
         if price:
             self.meter.owe(price)
             self.breathe()

@@ -168,14 +168,15 @@ class Node:
             except Exception as error:  # the node boundary, as above
                 log.exception("node %s of %s failed", self.name, self.graph)
                 rows, emission = left, _bug(left, error)
-            self._worked(rows, emission, started)
+            self._worked(rows, emission, started, in_parts=True)
             left = left.slice(len(rows), len(left))
             self._limits.pay()
             self._meter.resume()
             started = monotonic()
 
-    def _worked(self, rows: Batch, emission: Emission, started: float) -> None:
-        """Count what the operator did with some rows, and see to what became of them."""
+    def _worked(self, rows: Batch, emission: Emission, started: float, *, in_parts: bool = False) -> None:
+        """Count what the operator did with some rows, or the part of a batch whose call failed, and see to what became
+        of them."""
         if emission.faults and self._on_error.policy == "retry" and self.retrying is None:
             emission = self._retry(emission, self.operator.process)
         self.counters.batches += 1
@@ -184,7 +185,7 @@ class Node:
         self._meter.tally(now - started, now)
         if self._limits.behind:
             faulted = sum(len(fault.rows) for fault in emission.faults)
-            self._limits.surcharge(len(rows), faulted, len(emission.forked))
+            self._limits.surcharge(len(rows), faulted, len(emission.forked), in_parts and faulted > 0)
         if emission.faults and (self._limits.bypass_faults or self._limits.breaker is not None):
             emission = self._judged(emission, rows)
         if self.retrying is not None and (emission.faults or self.retrying.count):

@@ -7,7 +7,7 @@ from flowrt.errors import GuestTrap
 from flowrt.events import LimitReached, NodeDisabled, NodeEnabled
 from flowrt.operators.base import Emission
 from flowrt.quota.meter import Meter
-from flowrt.runtime.limits import FAULT_SECONDS, OUTPUT_SECONDS
+from flowrt.runtime.limits import CALL_SECONDS, FAULT_SECONDS, OUTPUT_SECONDS
 
 
 class Spinning(Shouting):
@@ -155,7 +155,7 @@ def with_share(node_bench, operator, *, level, **resources):
     ("operator", "payload", "price"),
     [
         (Costly(0.01), b"refuse", [FAULT_SECONDS]),
-        (Costly(0.01), b"trap", [FAULT_SECONDS]),
+        (Costly(0.01), b"trap", [pytest.approx(FAULT_SECONDS + CALL_SECONDS)]),
         (Multiplying(0.01), b"100", [pytest.approx(84 * OUTPUT_SECONDS)]),
         (Multiplying(0.01), b"16", []),
         (Costly(0.01), b"a", []),
