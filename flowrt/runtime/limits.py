@@ -96,7 +96,7 @@ class Limits:
     def pay(self) -> None:
         """Pay for the processor in the middle of a batch, and wait where that is what the node does."""
         if self.meter.bounded and self.outcome == "throttle":
-            self._wait(self._owed()[0])
+            self._wait(*self._owed())
 
     def surcharge(self, rows: int, faulted: int, forked: int, failed: int) -> None:
         """The node is past its share and has made faults of so many of the messages, and so many outputs beyond one a
@@ -121,11 +121,7 @@ class Limits:
         behind, bound = self._gate.charge(batch)
         if self.outcome != "throttle":
             return
-        if owed > 0:
-            self._say("cpu", owed)
-            behind -= self._wait(owed)
-        elif waited > 0:
-            self._say("cpu", waited)
+        behind -= self._wait(owed, waited)
         if behind > 0:
             self._say(bound, behind)
             began = self.clock()
@@ -140,8 +136,11 @@ class Limits:
         self.behind = owed > 0 or waited > 0 or (self.behind and not rested)
         return owed, waited
 
-    def _wait(self, seconds: float) -> float:
-        waited = self.meter.wait(seconds)
+    def _wait(self, owed: float, before: float) -> float:
+        """Wait for its share, and say so, or that it did `before`; the seconds it took now."""
+        if owed > 0 or before > 0:
+            self._say("cpu", owed or before)
+        waited = self.meter.wait(owed)
         self._throttled = self._counters.throttled_seconds
         return waited
 
