@@ -96,7 +96,9 @@ class Limits:
     def pay(self) -> None:
         """Pay for the processor in the middle of a batch, and wait where that is what the node does."""
         if self.meter.bounded and self.outcome == "throttle":
-            self._wait(*self._owed())
+            owed, waited = self._owed()
+            if owed > 0 or waited > 0:
+                self._wait(owed, waited)
 
     def surcharge(self, rows: int, faulted: int, forked: int, failed: int) -> None:
         """The node is past its share and has made faults of so many of the messages, and so many outputs beyond one a
@@ -121,7 +123,8 @@ class Limits:
         behind, bound = self._gate.charge(batch)
         if self.outcome != "throttle":
             return
-        behind -= self._wait(owed, waited)
+        if owed > 0 or waited > 0:
+            behind -= self._wait(owed, waited)
         if behind > 0:
             self._say(bound, behind)
             began = self.clock()
@@ -130,16 +133,15 @@ class Limits:
 
     def _owed(self) -> tuple[float, float]:
         """Pay; the seconds to wait, and those that it has waited in the middle of a call."""
-        rested = self._share is None or self._share.full(monotonic())
-        owed, waited = self.meter.owed(), self._counters.throttled_seconds - self._throttled
-        self._throttled = self._counters.throttled_seconds
-        self.behind = owed > 0 or waited > 0 or (self.behind and not rested)
+        still = self.behind and self._share is not None and not self._share.full(monotonic())
+        owed, throttled = self.meter.owed(), self._counters.throttled_seconds
+        waited, self._throttled = throttled - self._throttled, throttled
+        self.behind = owed > 0 or waited > 0 or still
         return owed, waited
 
     def _wait(self, owed: float, before: float) -> float:
         """Wait for its share, and say so, or that it did `before`; the seconds it took now."""
-        if owed > 0 or before > 0:
-            self._say("cpu", owed or before)
+        self._say("cpu", owed or before)
         waited = self.meter.wait(owed)
         self._throttled = self._counters.throttled_seconds
         return waited

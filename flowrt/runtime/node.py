@@ -279,7 +279,8 @@ class Node:
             if emission.filtered:
                 tracker.settle(emission.filtered)
         self.counters.filtered += len(emission.filtered)
-        self._hand_over(emission.faults)
+        if emission.faults:
+            self._hand_over(emission.faults)
         for out, targets in zip(emission.ports, self.targets, strict=False):
             if out is not None:
                 self.counters.emitted += len(out)
@@ -290,7 +291,7 @@ class Node:
     def _hand_over(self, faults: Sequence[Fault]) -> None:
         """Faults to where `onError` says: all by one write, or, past the node's share, a few at a time."""
         at_once = FAULTS_AT_ONCE if self._limits.behind else len(faults)
-        for start in range(0, len(faults), at_once or 1):
+        for start in range(0, len(faults), at_once):
             self._faults.handle(*faults[start : start + at_once])
             if start + at_once < len(faults):
                 self._limits.breathe()
