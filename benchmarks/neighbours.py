@@ -100,11 +100,12 @@ class _Turn:
 def _turns(path: Path, kinds: Sequence[str], seconds: float) -> list[_Turn]:
     fewest, most = TURNS
     played: list[_Turn] = []
-    steady: list[_Turn] = []
-    while len(played) < most and (len(steady) < fewest or not _enough(steady, kinds)):
+    while len(played) < most:
         played.append(_play(path, kinds, seconds))
-        steady += [one for one in played[-1:] if one.steady]
-    return steady if _enough(steady, kinds) else [replace(turn, steady=False) for turn in played]
+        steady = [turn for turn in played if turn.steady]
+        if len(steady) >= fewest and _enough(steady, kinds):
+            return steady
+    return [replace(turn, steady=False) for turn in played]
 
 
 def _enough(turns: Sequence[_Turn], kinds: Sequence[str]) -> bool:

@@ -49,8 +49,7 @@ class Resources(Options):
     cpu: Cores | None = Field(None, le=64)
     """Sustained share of one core, as `250m`. A node that has used it up waits; until it has it back, a fault
     costs it 0.15 ms more, a call that failed as a whole 2 ms, and each output beyond 16 a message 0.02 ms, because they
-    keep others from the interpreter.
-    Unset: no share of its own, bounded by the graph's budget and the machine."""
+    keep others from the interpreter. Unset: no share of its own, bounded by the graph's budget and the machine."""
     memory: Bytes = Field(64 * 2**20, ge=2**16, le=2**32)
     """Bound of a guest's linear memory and of what the host holds for it. 64Mi: several times what the example
     guests use, and small enough that a dozen nodes fit a gateway of 1 GB."""
