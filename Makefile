@@ -23,10 +23,11 @@ help:
 demo: $(VENV)/.demo
 	@$(BIN)/flowrt demo
 
-# Files are dealt to a process a core: most tests wait for brokers and processes of their own.
+# Files are dealt to a process a core: most tests wait for brokers and processes of their own. One that crashes is not
+# replaced: the rest would wait for what it had left to do.
 test: $(VENV)/.dev
 	@scripts/system-tools
-	@$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 authoring: $(VENV)/.dev
 	@$(BIN)/python -c "import componentize_py" 2>/dev/null || $(BIN)/pip install --quiet componentize-py==0.25.1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import random
 import re
 import sys
@@ -96,7 +95,9 @@ class Gateway:
         self.file = folder / "graph.yaml"
         self.file.write_text(graph(port, 0, [("m", module("pass-0")), ("d", model("same-0"))]))
         command = [sys.executable, "-m", "flowrt.cli.main", "run", str(self.file), "--modules", str(folder)]
-        self.process = Process("flowrt", [*command, "--state", str(self.state), "--metrics", "127.0.0.1:0"])
+        command += ["--state", str(self.state), "--metrics", "127.0.0.1:0"]
+        # What was compiled in an earlier run would not be compiled in this one.
+        self.process = Process("flowrt", command, {"XDG_CACHE_HOME": str(folder.parent)})
 
     def apply(self, nodes: list[Node], policy: str = POLICY) -> dict[str, Any]:
         """The last answer, and how long it took until the new version carried all traffic."""
@@ -315,7 +316,6 @@ def measure(options: argparse.Namespace) -> bool:
         first, second = Path(name) / "a", Path(name) / "b"
         for folder in (first, second):
             folder.mkdir()
-        os.environ["XDG_CACHE_HOME"] = name  # what was compiled in an earlier run would not be compiled in this one
         gateway = Gateway(first, PORT, max(options.swaps + 1, MEMORY_VERSIONS))
         with gateway.process:
             gateway.process.wait_line("ready")

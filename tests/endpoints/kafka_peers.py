@@ -14,6 +14,7 @@ import ctypes
 import hashlib
 import hmac
 import os
+import select
 import socket
 import ssl
 import struct
@@ -149,38 +150,37 @@ class Front:
                     return
                 self.encrypted += 1
             with client, socket.create_connection(("127.0.0.1", port)) as broker:
-                asked: dict[int, int] = {}
-                answers = threading.Thread(target=self._answer, args=(broker, client, asked), daemon=True)
-                answers.start()
-                self._ask(client, broker, asked)
+                self._relay(client, broker)
 
-    def _ask(self, client: socket.socket, broker: socket.socket, asked: dict[int, int]) -> None:
-        """Requests, in order; those before a login are for the front."""
+    def _relay(self, client: socket.socket, broker: socket.socket) -> None:
+        """Requests and answers, on one thread: a TLS connection is not to be read and written by two at once."""
         login = self._login() if self._mechanism is not None else None
+        asked: dict[int, int] = {}
         while True:
+            ready = [client] if _decrypted(client) else select.select([client, broker], [], [])[0]
+            if broker in ready:
+                client.sendall(_framed(self._answer(_frame(broker), asked)))
+            if client not in ready:
+                continue
             frame = _frame(client)
             kind, version, correlation = struct.unpack_from(">hhi", frame)
             if kind == API_VERSIONS:
                 asked[correlation] = version
-            elif login is not None:
+            elif login is not None:  # those before a login are for the front
                 answer, done = login(kind, _body(frame))
                 client.sendall(_framed(struct.pack(">i", correlation) + answer))
                 login = None if done else login
                 continue
             broker.sendall(_framed(frame))
 
-    def _answer(self, broker: socket.socket, client: socket.socket, asked: dict[int, int]) -> None:
-        with suppress(OSError, EOFError):
-            while True:
-                frame = _frame(broker)
-                version = asked.pop(struct.unpack_from(">i", frame)[0], None)
-                if version is not None and self._mechanism is not None:
-                    frame = _with_sasl(frame, version)
-                for behind, port in zip(self._behind, self._ports, strict=True):
-                    frame = frame.replace(
-                        b"127.0.0.1" + struct.pack(">i", behind), b"127.0.0.1" + struct.pack(">i", port)
-                    )
-                client.sendall(_framed(frame))
+    def _answer(self, frame: bytes, asked: dict[int, int]) -> bytes:
+        """What the client is to have instead of a broker's answer."""
+        version = asked.pop(struct.unpack_from(">i", frame)[0], None)
+        if version is not None and self._mechanism is not None:
+            frame = _with_sasl(frame, version)
+        for behind, port in zip(self._behind, self._ports, strict=True):
+            frame = frame.replace(b"127.0.0.1" + struct.pack(">i", behind), b"127.0.0.1" + struct.pack(">i", port))
+        return frame
 
     def _login(self) -> Callable[[int, bytes], tuple[bytes, bool]]:
         """Answers one request after the other; true with the last."""
@@ -231,6 +231,11 @@ class Front:
         right = base64.b64decode(proof) == wanted and first.startswith(b"n=" + self._user.encode() + b",")
         verifier = b"v=" + base64.b64encode(keyed(keyed(salted, b"Server Key"), whole))
         yield (verifier if right else None), right
+
+
+def _decrypted(sock: socket.socket) -> bool:
+    """Whether it has more to read than the kernel knows of."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
 
 def _frame(sock: socket.socket) -> bytes:

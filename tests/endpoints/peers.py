@@ -18,7 +18,7 @@ from flowrt.message import Batch, Head, Message
 from flowrt.operators.sink import SinkOperation
 from flowrt.operators.source import SourceOperation
 
-PATIENCE = 15.0
+PATIENCE = 45.0
 """Seconds until a test gives up."""
 
 
