@@ -68,14 +68,14 @@ class Beside:
         return not self._queue.unfinished_tasks
 
     def close(self) -> None:
-        """Finish the batch it is at and end."""
+        """Finish the batch it is at and end: no sooner than that may the version be given to anybody else."""
         while True:
             try:
                 self._queue.get_nowait()
             except queue.Empty:
                 break
         self._queue.put(None)
-        self._thread.join(10.0)
+        self._thread.join()
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:

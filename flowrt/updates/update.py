@@ -54,6 +54,7 @@ class Update(Steps):
             self._take()
         except Exception as error:  # noqa: BLE001 - see `as_failed`
             failed = as_failed(error)
+            self._end_beside()
             for part in self._made.values():
                 part.close()
             raise failed from failed.__cause__
@@ -180,6 +181,7 @@ class Update(Steps):
             self._watch(plan.updates.probation, lambda: False, self._enough)
         except Exception as error:  # noqa: BLE001 - see `as_failed`
             failed = as_failed(error)
+            self._end_beside()  # it works with the old version, which has work of its own again
             self._swap_back(before.plan, before.parts, failed)
             raise failed from failed.__cause__
         finally:

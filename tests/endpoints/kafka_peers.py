@@ -145,6 +145,8 @@ class Front:
             if self._context is not None:
                 try:
                     client = self._context.wrap_socket(client, server_side=True)
+                except (ssl.SSLEOFError, ConnectionError):  # it went away
+                    return
                 except OSError:
                     self.refused += 1
                     return

@@ -1,5 +1,6 @@
 """A graph is updated while it runs, and goes back by itself when the new version is worse."""
 
+import contextlib
 import struct
 import threading
 from time import monotonic
@@ -136,6 +137,38 @@ def test_one_message_in_ten_that_comes_out_differently_is_drift(updating, bench)
 
     assert state == "rolledBack"
     assert reason.startswith("drift: gave other results for "), reason
+
+
+class Alone:
+    """An operator that notes when it is called while it works. Beside a new version it waits for somebody to do so."""
+
+    def __init__(self, operator):
+        self.met = threading.Event()
+        self.restart, self.memory_bytes, self.close = operator.restart, operator.memory_bytes, operator.close
+        self._operator, self._working = operator, threading.Lock()
+
+    def process(self, batch):
+        if not self._working.acquire(blocking=False):
+            self.met.set()
+            raise AssertionError("called by two at once")
+        with contextlib.ExitStack() as done:
+            done.callback(self._working.release)
+            if threading.current_thread().name == "flowrt/beside":
+                self.met.wait(0.1)
+            return self._operator.process(batch)
+
+
+def test_the_old_version_is_in_its_place_again_when_it_is_done_beside_the_new_one(updating, bench):
+    bench.module("one", marking("1"))
+    bench.module("bad", marking("1", ON_SEVEN.format("(i32.store8 offset=1 (local.get $at) (i32.const 33))")))
+    more = "updates: {shadow: 0, probation: 0, messages: 1000000, bounds: {drift: 0, latency: 1000}}\n"
+    one = updating(chain(("m", "module: one")), chain(("m", "module: bad"), more=more))
+    old = one.graph.nodes["m"].operator = Alone(one.graph.nodes["m"].operator)
+
+    assert one.run()[0] == "rolledBack"
+    assert not old.met.is_set()
+    assert len(one.results()) == len(one.sent)
+    assert one.graph.nodes["m"].counters.dead_lettered == 0
 
 
 def test_a_message_that_no_version_handles_is_nobodys_fault(updating, bench):
