@@ -94,6 +94,32 @@ def test_two_gateways_of_one_group_share_partitions_and_lose_nothing_when_one_jo
     eventually(lambda: brokers.committed("pumps", "in", PARTITIONS) == [EACH] * PARTITIONS)
 
 
+def test_a_source_that_was_held_up_when_it_lost_its_partitions_reads_them_when_it_has_them_again(
+    brokers, ends, monkeypatch
+):
+    """It pauses them while its graph takes nothing, and the library remembers that for longer than it has them."""
+    monkeypatch.setattr("flowrt.endpoints.kafka.source.STALLED_SECONDS", 0.0)
+    brokers.topic("in", 2)
+    for partition in range(2):
+        brokers.put("in", partition, numbered(partition))
+    graph = Graph(at_once=False)
+    source = ends(brokers.addresses[0], maxInflight=UNDER_WAY, sessionTimeout="1500ms").source(graph, "in")
+    graph.expect(UNDER_WAY)
+    eventually(lambda: source._paused)
+
+    for number in range(1, 4):
+        brokers.down(number)
+    eventually(lambda: not source._owned)
+    for number in range(1, 4):
+        brokers.up(number)
+
+    def all_came():
+        graph.settle_all()
+        return len({one.payload for one in graph.messages}) == 2 * EACH
+
+    eventually(all_came)
+
+
 def test_what_comes_of_a_partition_that_another_member_has_is_never_committed(brokers, ends):
     brokers.topic("in", 2)
     for partition in range(2):

@@ -263,8 +263,8 @@ class KafkaSource:
 
     def _gained(self, _: Any, partitions: Sequence[Any]) -> None:
         self._consumer.incremental_assign(partitions)
-        if self._paused:
-            self._consumer.pause(partitions)
+        # The library remembers of a partition that it was paused, also while it was taken away.
+        (self._consumer.pause if self._paused else self._consumer.resume)(partitions)
         self._owned.update((one.topic, one.partition) for one in partitions)
         self._assigned = True
         self._reach.answered()
