@@ -145,14 +145,22 @@ class Update(Steps):
             return
         if state_of(unwrapped(self.graph.nodes[name].operator)) is not None:
             raise Failed(f"other: '{name}' keeps state, which cannot be divided by topic; use shadow", remember=False)
-        old = self.graph.nodes[name]
         trial = self._trial(name, updates.canary)
         self.go("divide", f"{updates.canary:.0%} of the topics")
+        self._place(name, trial)
         try:
-            self._place(name, trial)
             self._watch(updates.canary_time, lambda: False)
         finally:
-            old.operator = trial.old
+            self._put_back(name, trial.old)
+
+    def _put_back(self, name: str, operator: Operator) -> None:
+        """As often as it takes: what the stage is at may be work of the version that is to be closed. Raises `Cut`."""
+        while True:
+            try:
+                return place_operator(self.graph, name, operator, self.plan.updates.timeout)
+            except SwapRefused:
+                if self.graph.stopped or self.ending.wait(LOOK_SECONDS):
+                    raise Cut from None
 
     def _take(self) -> None:
         graph, plan, what = self.graph, self.plan, self.what

@@ -140,12 +140,13 @@ def test_one_message_in_ten_that_comes_out_differently_is_drift(updating, bench)
 
 
 class Alone:
-    """An operator that notes when it is called while it works. Beside a new version it waits for somebody to do so."""
+    """An operator that notes when it is called, or closed, while it works."""
 
-    def __init__(self, operator):
+    def __init__(self, operator, meanwhile):
+        """`meanwhile` is called, with what is set then, in the midst of each call."""
         self.met = threading.Event()
-        self.restart, self.memory_bytes, self.close = operator.restart, operator.memory_bytes, operator.close
-        self._operator, self._working = operator, threading.Lock()
+        self.restart, self.memory_bytes = operator.restart, operator.memory_bytes
+        self._operator, self._meanwhile, self._working = operator, meanwhile, threading.Lock()
 
     def process(self, batch):
         if not self._working.acquire(blocking=False):
@@ -153,9 +154,13 @@ class Alone:
             raise AssertionError("called by two at once")
         with contextlib.ExitStack() as done:
             done.callback(self._working.release)
-            if threading.current_thread().name == "flowrt/beside":
-                self.met.wait(0.1)
+            self._meanwhile(self.met)
             return self._operator.process(batch)
+
+    def close(self):
+        if self._working.locked():
+            self.met.set()
+        self._operator.close()
 
 
 def test_the_old_version_is_in_its_place_again_when_it_is_done_beside_the_new_one(updating, bench):
@@ -163,7 +168,12 @@ def test_the_old_version_is_in_its_place_again_when_it_is_done_beside_the_new_on
     bench.module("bad", marking("1", ON_SEVEN.format("(i32.store8 offset=1 (local.get $at) (i32.const 33))")))
     more = "updates: {shadow: 0, probation: 0, messages: 1000000, bounds: {drift: 0, latency: 1000}}\n"
     one = updating(chain(("m", "module: one")), chain(("m", "module: bad"), more=more))
-    old = one.graph.nodes["m"].operator = Alone(one.graph.nodes["m"].operator)
+
+    def wait_beside(met):
+        if threading.current_thread().name == "flowrt/beside":
+            met.wait(0.1)
+
+    old = one.graph.nodes["m"].operator = Alone(one.graph.nodes["m"].operator, wait_beside)
 
     assert one.run()[0] == "rolledBack"
     assert not old.met.is_set()
@@ -199,6 +209,31 @@ def test_a_canary_gets_its_topics_only(updating, bench):
 
     assert one.run() == ("proven", "")
     assert "canary" in one.states
+
+
+def test_a_canary_that_is_called_back_is_closed_when_it_is_done(updating, bench):
+    bench.module("one", marking("1"))
+    bench.module("two", marking("2"))
+    more = QUICK.replace("golden: []", "canary: 0.999999, canaryTime: 1h")
+    one = updating(chain(("m", "module: one")), chain(("m", "module: two"), more=more))
+    made, check = [], one.update._check
+
+    def call_back(met):
+        if "canary" in one.states:
+            one.update.asked.set()
+            met.wait(0.1)
+
+    def with_another():
+        node = one.update._made["m"].node
+        made.append(Alone(node.operator, call_back))
+        node.operator = made[0]
+        check()
+
+    one.update._check = with_another
+
+    assert one.run() == ("rolledBack", "asked: rolled back by hand")
+    assert not made[0].met.is_set()
+    assert len(one.results()) == len(one.sent)
 
 
 def test_a_window_goes_on_through_a_failed_update(updating, bench):
