@@ -159,6 +159,8 @@ class Batch(Struct, eq=False):
     def become(self, rows: Sequence[int], payloads: Sequence[bytes], heads: Sequence[Head] | None = None) -> Batch:
         """Messages made of the given rows, in that order, repeats allowed: with these payloads, and the heads of their
         rows unless there are others."""
+        if len(self.payloads) == 1:
+            return self._multiply(payloads, heads)
         return Batch(
             list(map(self.heads.__getitem__, rows)) if heads is None else heads,
             payloads,
@@ -167,6 +169,13 @@ class Batch(Struct, eq=False):
             list(map(self.seqs.__getitem__, rows)),
             self.tracker,
         )
+
+    def _multiply(self, payloads: Sequence[bytes], heads: Sequence[Head] | None) -> Batch:
+        """What its only message becomes."""
+        count, seqs = len(payloads), [*self.seqs]
+        if heads is None:
+            heads = [*self.heads] * count
+        return Batch(heads, payloads, [*self.times] * count, [*self.born] * count, seqs * count, self.tracker)
 
     def slice(self, start: int, stop: int) -> Batch:
         """Rows start to stop; a `range` of seqs stays one."""

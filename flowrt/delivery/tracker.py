@@ -138,7 +138,8 @@ class Tracker:
 
 
 def _counted(seqs: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """How often each stands there. One message's rows come together, and mostly there is one of each."""
-    if len(seqs) > 1 and seqs[0] == seqs[1]:
-        return Counter(seqs).items()
+    """How often each stands there. One message's rows come together, and mostly there is one of each, or one at all."""
+    if len(seqs) > 1 and (first := seqs[0]) == seqs[1]:
+        count = seqs.count(first)
+        return ((first, count),) if count == len(seqs) else Counter(seqs).items()
     return zip(seqs, repeat(1), strict=False)

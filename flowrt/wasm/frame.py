@@ -194,7 +194,7 @@ def read_result(room: Room, address: int, count: int, bounds: Bounds) -> Made:
     total = sum(sizes)
     if held + total > max(bounds.total, count * bounds.payload if not held else 0):
         raise TooLarge(f"{total} bytes of payloads at once, more than its memory allows")
-    payloads = _payloads(room, addresses, sizes)
+    payloads = _payloads(room, addresses, sizes, total)
     return _rows(rows, count, bounds.outputs), payloads, heads if any(heads) else None, total
 
 
@@ -204,6 +204,8 @@ def _rows(rows: list[int], count: int, most: int) -> Sequence[int]:
         return whole
     if rows[-1] >= count:
         raise BadFrame(f"an output of row {rows[-1]}, but the batch has {count}")
+    if count == 1 and not any(rows):
+        return rows
     if not all(map(le, rows, rows[1:])):
         raise BadFrame("outputs whose rows decrease")
     # Rows do not decrease, so a row with too many outputs stands again `most` places further on.
@@ -212,12 +214,13 @@ def _rows(rows: list[int], count: int, most: int) -> Sequence[int]:
     return rows
 
 
-def _payloads(room: Room, addresses: list[int], sizes: list[int]) -> list[bytes]:
-    """Copies. Small payloads that lie close together are copied once as a whole and then cut, which is faster."""
+def _payloads(room: Room, addresses: list[int], sizes: list[int], total: int) -> list[bytes]:
+    """Copies, of `total` bytes. Small payloads that lie close together are copied once as a whole and then cut, which
+    is faster."""
     ends = list(map(add, addresses, sizes))
     last = max(ends)
     memory = room(last)
-    total, first = sum(sizes), min(addresses)
+    first = min(addresses)
     if len(sizes) > 1 and last - first <= 2 * total + 64 * len(sizes) and total <= _COPY_SINGLY * len(sizes):
         block = memory[first:last].tobytes()
         if not first:
