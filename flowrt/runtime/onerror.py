@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from time import monotonic
 
 from flowrt.counters import NodeCounters
@@ -74,9 +75,9 @@ class FaultHandler:
                 self._counters.drop("onError", sum(len(fault.rows) for fault in faults))
         elif not self._keep(faults):
             return
-        for fault in faults:
-            if fault.rows.tracker is not None:
-                fault.rows.tracker.settle(fault.rows.seqs)
+        for tracker, of_one in groupby(faults, lambda fault: fault.rows.tracker):
+            if tracker is not None:
+                tracker.settle([seq for fault in of_one for seq in fault.rows.seqs])
 
     def _keep(self, faults: Sequence[Fault]) -> bool:
         """Put rows into the store; False when it could not be before the stop: then they stay unacknowledged."""
