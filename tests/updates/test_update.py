@@ -1,6 +1,5 @@
 """A graph is updated while it runs, and goes back by itself when the new version is worse."""
 
-import contextlib
 import struct
 import threading
 from time import monotonic
@@ -152,10 +151,11 @@ class Alone:
         if not self._working.acquire(blocking=False):
             self.met.set()
             raise AssertionError("called by two at once")
-        with contextlib.ExitStack() as done:
-            done.callback(self._working.release)
+        try:
             self._meanwhile(self.met)
             return self._operator.process(batch)
+        finally:
+            self._working.release()
 
     def close(self):
         if self._working.locked():
