@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from flowrt.errors import NodeFault, StartError
 from flowrt.graph.difference import difference, is_source
@@ -32,6 +32,8 @@ from flowrt.updates.trial import TRIED, Trial, Watched
 from flowrt.updates.turns import SHORT_TURNS
 from flowrt.updates.verdict import Tally, judge
 from flowrt.values import replace
+
+_Made = TypeVar("_Made")
 
 
 class Update(Steps):
@@ -151,13 +153,14 @@ class Update(Steps):
         try:
             self._watch(updates.canary_time, lambda: False)
         finally:
-            self._put_back(name, trial.old)
+            self._insist(lambda: place_operator(self.graph, name, trial.old, self.plan.updates.timeout))
 
-    def _put_back(self, name: str, operator: Operator) -> None:
-        """As often as it takes: what the stage is at may be work of the version that is to be closed. Raises `Cut`."""
+    def _insist(self, exchange: Callable[[], _Made]) -> _Made:
+        """Exchange something, as often as it takes: a stage may be at work of the version that is to go. Raises
+        `Cut`."""
         while True:
             try:
-                return place_operator(self.graph, name, operator, self.plan.updates.timeout)
+                return exchange()
             except SwapRefused:
                 if self.graph.stopped or self.ending.wait(LOOK_SECONDS):
                     raise Cut from None
@@ -209,18 +212,13 @@ class Update(Steps):
                 raise Failed(f"ready: not every topic is subscribed, or not every sink connected, {late}")
 
     def _swap_back(self, plan: Plan, parts: Mapping[str, NodeParts], failed: Failed) -> None:
-        """As often as it takes: a trial that has tripped gives everything to the old version meanwhile."""
+        """A trial that has tripped gives everything to the old version meanwhile."""
         back = difference(self.plan, plan)
         entrances = entrances_beside(self.graph, plan, back.opened, self._runtime.surroundings)
         drifted = failed.reason.startswith("drift")
         carry = (lambda *_: None) if drifted else self._carry_back
-        while True:
-            try:
-                made = swap(self.graph, plan, parts, back, self.plan.updates.timeout, carry, self._give_back, entrances)
-                break
-            except SwapRefused:
-                if self.graph.stopped or self.ending.wait(LOOK_SECONDS):
-                    raise Cut from None
+        timeout = self.plan.updates.timeout
+        made = self._insist(lambda: swap(self.graph, plan, parts, back, timeout, carry, self._give_back, entrances))
         self.stood_still(made.pause)
         self._runtime.refresh()
         for part in self._made.values():
